@@ -1,0 +1,308 @@
+"""The one interface of every payment processor, and the value objects it speaks.
+
+Adapters know their processor and nothing of Django, Celery or our models. They take and
+return the frozen dataclasses below. A refusal is a result; :class:`~gateways.errors.NotSent`
+means that certainly nothing happened; whatever is not proven is
+:class:`~gateways.errors.OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from .money import Money
+
+if TYPE_CHECKING:
+    from .transport import Transport
+
+Record = TypeVar("Record")
+
+
+class PaymentStatus(StrEnum):
+    """Where a payment stands at its processor."""
+
+    AUTHORIZED = "authorized"  # money is held, not taken
+    CAPTURED = "captured"  # taken, waits for settlement
+    SETTLED = "settled"  # taken and settled (or the processor makes no difference)
+    VOIDED = "voided"  # called off before it settled
+    FAILED = "failed"  # declined, expired or broken: no money was kept
+
+
+class RefundState(StrEnum):
+    """Where a refund stands at its processor."""
+
+    PENDING = "pending"  # accepted, not final
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # not paid, or called off: the money is ours again
+
+
+class Operation(StrEnum):
+    """How money goes back: a refund, or cancelling a payment that has not settled, always whole."""
+
+    REFUND = "refund"
+    VOID = "void"
+
+
+class FailureCode(StrEnum):
+    """Why a processor refused, in our words: one short list for all processors."""
+
+    ALREADY_REFUNDED = "already_refunded"
+    EXCEEDS_REFUNDABLE = "exceeds_refundable"
+    NOT_SETTLED = "not_settled"
+    TOO_OLD = "too_old"
+    DISPUTED = "disputed"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    DECLINED_BY_BANK = "declined_by_bank"
+    CARD_NOT_VALID = "card_not_valid"
+    PAYMENT_NOT_FOUND = "payment_not_found"
+    NOT_REFUNDABLE = "not_refundable"
+    NOT_VOIDABLE = "not_voidable"
+    INVALID_AMOUNT = "invalid_amount"
+    CURRENCY_NOT_ACCEPTED = "currency_not_accepted"
+    BLOCKED_BY_RULES = "blocked_by_rules"
+    LIMIT_REACHED = "limit_reached"
+    ACCOUNT_PROBLEM = "account_problem"
+    CREDENTIALS = "credentials"
+    UNREACHABLE = "unreachable"
+    RATE_LIMITED = "rate_limited"
+    BAD_REQUEST = "bad_request"
+    RETURNED = "returned"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer as evidence, scrubbed of secrets and cut to size."""
+
+    at: datetime
+    method: str
+    url: str
+    request: str
+    status: int | None  # HTTP status; None when there was no answer
+    response: str
+    request_id: str = ""  # the processor's support id
+    error: str = ""  # what broke, when there was no whole answer
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A refusal: our code, and what the processor said, word for word."""
+
+    code: FailureCode
+    processor_code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who paid, as far as the processor says."""
+
+    name: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethod:
+    """How it was paid. ``type``: card, bank, wallet or other; ``wallet``: apple_pay, google_pay, paypal, …"""
+
+    type: str = "other"
+    brand: str = ""
+    last4: str = ""
+    wallet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One payment as its processor reports it.
+
+    ``amount`` is what was captured (what was authorised, while nothing is captured). ``related_ids``
+    are other ids of the same payment that staff may search for (payment intent, PayPal order).
+    ``has_details`` is False when the processor's list leaves out what :meth:`get_payment` tells.
+    All times are aware and in UTC.
+    """
+
+    external_id: str
+    amount: Money
+    status: PaymentStatus
+    created_at: datetime
+    settled_at: datetime | None = None
+    disputed: bool = False
+    payer: Payer = Payer()
+    method: PaymentMethod = PaymentMethod()
+    order_reference: str = ""
+    description: str = ""
+    related_ids: tuple[str, ...] = ()
+    has_details: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRefund:
+    """One refund as its processor reports it, ours or somebody else's.
+
+    ``payment_id`` is the ``external_id`` of the payment, empty when the processor does not name it
+    (``last4`` then helps to find it). ``reference`` is our attempt's reference when the processor
+    gives it back, else empty. ``amount`` is positive.
+    """
+
+    external_id: str
+    payment_id: str
+    amount: Money
+    state: RefundState
+    created_at: datetime
+    operation: Operation = Operation.REFUND
+    reference: str = ""
+    last4: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record of a list that we could not read: which one, and why, in a sentence."""
+
+    external_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Record]):
+    """One page of a list. ``cursor`` resumes after it and is empty on the last page."""
+
+    records: tuple[Record, ...]
+    rejected: tuple[BadRecord, ...] = ()
+    cursor: str = ""
+    total: int | None = None  # of the whole list, where the processor says
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """What we ask a processor to do: everything a request is built from, and nothing that changes.
+
+    ``reference`` is the attempt's identity (at most 20 characters of ``A-Z0-9``), unique for ever:
+    idempotency key where there are keys, order or invoice id elsewhere. The same order always
+    serialises to the same bytes. ``first_sent_at`` bounds look-ups and is never sent.
+    """
+
+    reference: str
+    payment_id: str
+    amount: Money
+    payment_amount: Money
+    operation: Operation = Operation.REFUND
+    reason: str = ""
+    method_type: str = "card"
+    last4: str = ""
+    related_ids: tuple[str, ...] = ()
+    refund_id: str = ""  # the processor's id of the refund, once known
+    first_sent_at: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResult:
+    """A parsed, proven answer to a refund or void. ``failure`` is set exactly when it was refused."""
+
+    state: RefundState
+    refund_id: str = ""
+    amount: Money | None = None  # as echoed; None where the processor does not echo it
+    failure: Failure | None = None
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What the processor knows of an order: every refund that is ours.
+
+    ``complete`` is True when the whole place where it could stand was read; only then does an
+    empty result speak, and even then not at once (processors list new refunds with a lag).
+    """
+
+    matches: tuple[ReportedRefund, ...]
+    complete: bool
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a processor can do, and the limits it sets."""
+
+    idempotency_key_life: timedelta | None  # None: it has no keys; one shot, then look up
+    voids_unsettled: bool  # a payment that has not settled is voided, whole, instead of refunded
+    refund_age_limit: timedelta | None
+    lookup_lag: timedelta  # how long a new refund may be missing from its lists
+    list_window: timedelta | None = None  # longest span that one list call may ask for
+    lists_by_modification: bool = False  # a list window means "changed in", not "created in"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One set of credentials, as an adapter needs it.
+
+    ``currency`` is the account's only currency where the processor does not name one per payment.
+    """
+
+    slug: str
+    mode: str  # "test" or "live"
+    base_url: str
+    credentials: Mapping[str, str] = field(repr=False)
+    currency: str = ""
+
+
+class PaymentGateway(ABC):
+    """Speaks one processor's protocol for one account. Not shared between threads."""
+
+    processor: ClassVar[str]
+    label: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    credential_names: ClassVar[tuple[str, ...]]  # needed to send
+    webhook_credential_names: ClassVar[tuple[str, ...]] = ()  # needed to receive
+    default_base_urls: ClassVar[Mapping[str, str]]  # by mode
+
+    def __init__(self, account: Account, transport: Transport) -> None:
+        self.account = account
+        self.transport = transport
+
+    @abstractmethod
+    def list_payments(
+        self, since: datetime, until: datetime, cursor: str = ""
+    ) -> Iterator[Page[Payment]]:
+        """Pages of payments of the window, oldest window first, resumable after any page.
+
+        Raises NotSent or OutcomeUnknown when a page cannot be read; what was yielded stands.
+        """
+
+    @abstractmethod
+    def get_payment(self, payment_id: str) -> Payment | None:
+        """The payment with all its details as of now; None when the processor does not know it."""
+
+    @abstractmethod
+    def list_refunds(
+        self, since: datetime, until: datetime, cursor: str = ""
+    ) -> Iterator[Page[ReportedRefund]]:
+        """Pages of refunds and voids of the window, ours and others'."""
+
+    @abstractmethod
+    def refund(self, order: RefundOrder) -> RefundResult:
+        """Give ``order.amount`` back. Raises NotSent or OutcomeUnknown."""
+
+    @abstractmethod
+    def void(self, order: RefundOrder) -> RefundResult:
+        """Cancel the whole unsettled payment. Raises NotSent or OutcomeUnknown."""
+
+    @abstractmethod
+    def find_refund(self, order: RefundOrder) -> Lookup:
+        """Look for what became of an order. Changes nothing. Raises NotSent or OutcomeUnknown."""
+
+    @abstractmethod
+    def check_credentials(self) -> str:
+        """Make one harmless read call; return a sentence that names whose account it is.
+
+        Raises NotSent (reason ``credentials`` or ``unreachable``), OutcomeUnknown or Misconfigured.
+        """
+
+    def smallest_step(self, currency: str) -> int:
+        """Amounts must be a multiple of this many minor units (PayPal takes whole HUF only: 100)."""
+        return 1
