@@ -1,0 +1,1 @@
+"""The provider sandbox: four processors' dialects as one local server, for demos and tests."""
