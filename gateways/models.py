@@ -1,0 +1,78 @@
+"""Processor accounts: one set of credentials at one processor, live or test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from . import credentials
+
+
+class Processor(models.TextChoices):
+    STRIPE = "stripe", "Stripe"
+    PAYPAL = "paypal", "PayPal"
+    AUTHORIZENET = "authorizenet", "Authorize.net"
+    NMI = "nmi", "NMI"
+
+
+class Mode(models.TextChoices):
+    TEST = "test", _("Test")
+    LIVE = "live", _("Live")
+
+
+class ProcessorAccount(models.Model):
+    """Credentials are write-only: :meth:`set_credentials` encrypts, the gateway registry decrypts."""
+
+    slug = models.SlugField(_("name"), max_length=50, unique=True)
+    processor = models.CharField(_("processor"), max_length=20, choices=Processor)
+    mode = models.CharField(_("mode"), max_length=4, choices=Mode)
+    base_url = models.URLField(
+        _("address"),
+        blank=True,
+        help_text=_("Only for test accounts and NMI resellers; empty means the processor's own."),
+    )
+    currency = models.CharField(
+        _("currency"),
+        max_length=3,
+        blank=True,
+        validators=[RegexValidator("^[A-Z]{3}$")],
+        help_text=_(
+            "The account's only currency, where the processor does not name one per payment."
+        ),
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+    encrypted_credentials = models.TextField(editable=False, default="")
+    credential_fingerprint = models.CharField(max_length=16, editable=False, default="")
+    paused_reason = models.CharField(
+        _("paused because"),
+        max_length=300,
+        blank=True,
+        editable=False,
+        help_text=_("Set when the processor rejects the credentials; a good check clears it."),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("processor account")
+        verbose_name_plural = _("processor accounts")
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(processor__in=Processor.values),
+                name="account_processor_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(mode__in=Mode.values), name="account_mode_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def set_credentials(self, values: Mapping[str, str]) -> None:
+        """Replace the credentials; the caller saves."""
+        self.encrypted_credentials = credentials.encrypt(values)
+        self.credential_fingerprint = credentials.fingerprint(values)

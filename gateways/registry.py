@@ -1,0 +1,111 @@
+"""How an account in the database becomes a gateway that speaks to its processor."""
+
+from __future__ import annotations
+
+import ipaddress
+from importlib import import_module
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connection
+
+from . import credentials
+from .base import Account, PaymentGateway
+from .errors import Misconfigured
+from .models import Mode, Processor, ProcessorAccount
+from .transport import Transport
+
+# Adapters are imported when first used: the SDK behind one of them costs tens of megabytes.
+_ADAPTERS = {
+    Processor.STRIPE: ("gateways.stripe", "StripeGateway"),
+    Processor.PAYPAL: ("gateways.paypal", "PayPalGateway"),
+    Processor.AUTHORIZENET: ("gateways.authorizenet", "AuthorizeNetGateway"),
+    Processor.NMI: ("gateways.nmi", "NmiGateway"),
+}
+
+
+def gateway_class(processor: str) -> type[PaymentGateway]:
+    """The adapter of a processor. Raises Misconfigured for a name that is none."""
+    try:
+        module, name = _ADAPTERS[Processor(processor)]
+    except ValueError:
+        known = ", ".join(Processor.values)
+        raise Misconfigured(f"There is no processor {processor!r}. Known are: {known}.") from None
+    adapter: type[PaymentGateway] = getattr(import_module(module), name)
+    return adapter
+
+
+def open_gateway(account: ProcessorAccount) -> PaymentGateway:
+    """A gateway for the account, ready to call. It refuses to run inside a transaction.
+
+    Raises:
+        Misconfigured: a credential is missing, or the address is not allowed.
+    """
+    adapter = gateway_class(account.processor)
+    values = credentials.decrypt(account.encrypted_credentials)
+    missing = [name for name in adapter.credential_names if not values.get(name)]
+    if missing:
+        raise Misconfigured(
+            f"Account {account.slug} lacks {' and '.join(missing)}. Set it with: manage.py account "
+            f"add {account.slug} --processor {account.processor} --mode {account.mode} "
+            f"--credential {missing[0]}=…"
+        )
+    base_url = account.base_url or adapter.default_base_urls[account.mode]
+    check_base_url(base_url, processor=account.processor, mode=account.mode)
+    return adapter(
+        Account(
+            slug=account.slug,
+            mode=account.mode,
+            base_url=base_url.rstrip("/"),
+            credentials=values,
+            currency=account.currency,
+        ),
+        Transport(
+            secrets=tuple(values.values()),
+            total_seconds=settings.PROVIDER_TIMEOUT_SECONDS,
+            guard=_refuse_inside_transaction,
+        ),
+    )
+
+
+def check_base_url(base_url: str, *, processor: str, mode: str) -> None:
+    """Refuse an address that credentials must not be sent to.
+
+    The processor's own addresses are always fine. Others are for accounts in mode ``test`` on a
+    host named in PROVIDER_TEST_HOSTS, and for NMI resellers (https, a public name).
+
+    Raises:
+        Misconfigured: with the sentence that says what to do.
+    """
+    adapter = gateway_class(processor)
+    if base_url.rstrip("/") in {url.rstrip("/") for url in adapter.default_base_urls.values()}:
+        if base_url.rstrip("/") != adapter.default_base_urls[mode].rstrip("/"):
+            raise Misconfigured(
+                f"{base_url} is not the {mode} address of {adapter.label}. Leave the address empty."
+            )
+        return
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query:
+        raise Misconfigured(f"{base_url} is not an address such as https://host/path.")
+    if mode == Mode.TEST and host in settings.PROVIDER_TEST_HOSTS:
+        return
+    if processor == Processor.NMI and parts.scheme == "https" and _is_public_name(host):
+        return
+    raise Misconfigured(
+        f"{base_url} may not be used: only accounts in mode test may name another address, and only "
+        f"on a host that the setting PROVIDER_TEST_HOSTS lists."
+    )
+
+
+def _is_public_name(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".internal", ".localhost"))
+    return False
+
+
+def _refuse_inside_transaction() -> None:
+    if connection.in_atomic_block:
+        raise RuntimeError("A processor is never called inside a database transaction.")

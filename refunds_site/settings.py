@@ -1,0 +1,297 @@
+"""Settings, all of them from the environment (docs/settings.md lists what they mean)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from refunds_site import embedded, logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+DEBUG = env.bool("DEBUG", default=False)
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data")))
+_demo = embedded.read_urls(DATA_DIR) if DEBUG else {}
+
+
+def _required(name: str, meaning: str, *, debug_default: str = "") -> str:
+    value = env.str(name, default="") or (debug_default if DEBUG else "")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. Set it to {meaning}.")
+    return value
+
+
+SECRET_KEY = _required(
+    "SECRET_KEY",
+    "a long random text that only this installation knows",
+    debug_default="only-for-debug-mode-and-never-for-production-0123456789",
+)
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else []
+)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Keys that encrypt processor credentials: the first encrypts, all decrypt. In debug mode they
+# come from SECRET_KEY, so that a demo needs no set-up.
+CREDENTIALS_KEYS = [
+    key.strip()
+    for key in _required(
+        "CREDENTIALS_KEYS",
+        "one or more comma-separated keys that encrypt processor credentials "
+        "(python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one)",
+        debug_default=SECRET_KEY,
+    ).split(",")
+    if key.strip()
+]
+
+# --- what the money side needs ---------------------------------------------------------------
+PROVIDER_TEST_HOSTS = env.list(
+    "PROVIDER_TEST_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else []
+)
+PROVIDER_TIMEOUT_SECONDS = env.int("PROVIDER_TIMEOUT_SECONDS", default=25)
+UNDO_SECONDS = env.int("UNDO_SECONDS", default=5)
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "refunds_site.apps.RefundDeskConfig",
+    "refunds_site.apps.RefundDeskAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "gateways",
+    "access",
+    "transactions",
+    "refunds",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "refunds_site.logs.RequestLogMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "refunds_site.urls"
+WSGI_APPLICATION = "refunds_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database and cache ----------------------------------------------------------------------
+_database_url = _required(
+    "DATABASE_URL",
+    "the address of a PostgreSQL database, such as postgres://user:password@host:5432/refund_desk",
+    debug_default=_demo.get("database_url", "postgres://refund_desk@127.0.0.1:5432/refund_desk"),
+)
+DATABASES = {"default": env.db_url_config(_database_url)}
+if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured(
+        "DATABASE_URL names a database that is not PostgreSQL. Refunds rely on its constraints, "
+        "triggers and row locks: set it to postgres://…"
+    )
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 60,
+    "CONN_HEALTH_CHECKS": True,
+    "ATOMIC_REQUESTS": False,  # it would wrap calls to processors
+}
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"] |= {
+    "connect_timeout": 5,
+    "options": (
+        "-c lock_timeout=3s -c statement_timeout=10s -c idle_in_transaction_session_timeout=15s"
+    ),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = _required(
+    "REDIS_URL",
+    "the address of a Redis or Valkey server, such as redis://host:6379/0",
+    debug_default=_demo.get("redis_url", "redis://127.0.0.1:6379/0"),
+)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "refund-desk",
+    }
+}
+# Sessions live in the database: the broker may be lost at any moment without anybody noticing.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# --- Celery (why each value: docs/adr) -------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SOFT_TIME_LIMIT = 45
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 65
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "unacked_restore_interval": 5,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+    "max_retries": 1,
+}
+CELERY_TASK_PUBLISH_RETRY = False  # the sweep publishes again; a request never waits for a broker
+CELERY_TASK_DEFAULT_QUEUE = "submit"
+CELERY_TASK_ROUTES = {
+    "refunds.tasks.send_refund": {"queue": "submit"},
+    "refunds.tasks.publish_due": {"queue": "submit"},
+    "refunds.tasks.expire_leases": {"queue": "submit"},
+    "refunds.tasks.look_up_refund": {"queue": "lookup"},
+    "refunds.tasks.look_up_due": {"queue": "lookup"},
+    "refunds.tasks.sync_account": {"queue": "bulk"},
+    "refunds.tasks.sync_all_accounts": {"queue": "bulk"},
+}
+# Messages of a beat that outlived their interval are worthless: they expire instead of piling up.
+CELERY_BEAT_SCHEDULE = {
+    "publish-due": {
+        "task": "refunds.tasks.publish_due",
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 2},
+    },
+    "expire-leases": {
+        "task": "refunds.tasks.expire_leases",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
+    "look-up-due": {
+        "task": "refunds.tasks.look_up_due",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
+    "sync-all-accounts": {
+        "task": "refunds.tasks.sync_all_accounts",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
+}
+
+# --- people ----------------------------------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# --- REST ------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "access.authentication.TokenAuthentication",
+        "access.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["refunds_site.api.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "refunds_site.api.CursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "refunds_site.api.problem_response",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Refund Desk",
+    "DESCRIPTION": "Transactions of every processor, and the refunds of them.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- language and time -----------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [
+    ("en", _("English")),
+    ("ro", _("Romanian")),
+    ("ru", _("Russian")),
+    ("pl", _("Polish")),
+    ("ms", _("Malay")),
+]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# --- files -----------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# --- mail ------------------------------------------------------------------------------------
+_email_url = env.str("EMAIL_URL", default="consolemail://")
+vars().update(env.email_url_config(_email_url))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="refunds@example.com")
+
+# --- safety floor ----------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+if not DEBUG:
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes speak plain HTTP inside
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = env.bool("COOKIES_SECURE", default=True)
+    CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+
+LOGGING = logs.configuration(debug=DEBUG)
+structlog.configure(**logs.STRUCTLOG)
