@@ -130,3 +130,16 @@ def parse_reported(text: str, currency: str, *, decimals: int | None = None) -> 
         raise InvalidAmount("too_many_decimals", currency=currency, decimals=iso)
     minor = int(whole + fraction.ljust(iso, "0"))
     return Money(-minor if sign else minor, currency)
+
+
+def write_amount(money: Money, *, decimals: int) -> str:
+    """The amount with exactly that many decimals, for a processor that counts so: ``1500.00`` JPY.
+
+    Raises:
+        InvalidAmount: ``too_many_decimals`` where a digit other than zero would be lost.
+    """
+    whole, _, fraction = money.major().partition(".")
+    if fraction[decimals:].strip("0"):
+        raise InvalidAmount("too_many_decimals", currency=money.currency, decimals=decimals)
+    fraction = fraction[:decimals].ljust(decimals, "0")
+    return f"{whole}.{fraction}" if fraction else whole
