@@ -303,6 +303,7 @@ class PaymentGateway(ABC):
         Raises NotSent (reason ``credentials`` or ``unreachable``), OutcomeUnknown or Misconfigured.
         """
 
-    def smallest_step(self, currency: str) -> int:
+    @classmethod
+    def smallest_step(cls, currency: str) -> int:
         """Amounts must be a multiple of this many minor units (PayPal takes whole HUF only: 100)."""
         return 1
