@@ -109,7 +109,10 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """How it was paid. ``type``: card, bank, wallet or other; ``wallet``: apple_pay, google_pay, paypal, …"""
+    """How it was paid.
+
+    ``type`` is card, bank, wallet or other; ``wallet`` is apple_pay, google_pay, paypal and so on.
+    """
 
     type: str = "other"
     brand: str = ""
@@ -121,8 +124,9 @@ class PaymentMethod:
 class Payment:
     """One payment as its processor reports it.
 
-    ``amount`` is what was captured (what was authorised, while nothing is captured). ``related_ids``
-    are other ids of the same payment that staff may search for (payment intent, PayPal order).
+    ``amount`` is what was captured (what was authorised, while nothing is captured).
+    ``related_ids`` are other ids of the same payment that staff may search for (payment intent,
+    PayPal order).
     ``has_details`` is False when the processor's list leaves out what :meth:`get_payment` tells.
     All times are aware and in UTC.
     """
@@ -185,7 +189,8 @@ class RefundOrder:
 
     ``reference`` is the attempt's identity (at most 20 characters of ``A-Z0-9``), unique for ever:
     idempotency key where there are keys, order or invoice id elsewhere. The same order always
-    serialises to the same bytes. ``first_sent_at`` bounds look-ups and is never sent.
+    serialises to the same bytes. ``first_sent_at`` bounds look-ups and is never sent; whoever
+    sends an order for the first time leaves it None, because an answer to a second try proves less.
     """
 
     reference: str
@@ -203,7 +208,7 @@ class RefundOrder:
 
 @dataclass(frozen=True, slots=True)
 class RefundResult:
-    """A parsed, proven answer to a refund or void. ``failure`` is set exactly when it was refused."""
+    """A parsed, proven answer to a refund or void; ``failure`` is set exactly when refused."""
 
     state: RefundState
     refund_id: str = ""
@@ -305,5 +310,5 @@ class PaymentGateway(ABC):
 
     @classmethod
     def smallest_step(cls, currency: str) -> int:
-        """Amounts must be a multiple of this many minor units (PayPal takes whole HUF only: 100)."""
+        """Amounts must be a multiple of this many minor units (PayPal takes whole HUF: 100)."""
         return 1

@@ -15,7 +15,7 @@ def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMes
     if settings.PROVIDER_TEST_HOSTS:
         found.append(
             Warning(
-                "PROVIDER_TEST_HOSTS is not empty: test accounts may send credentials to those hosts.",
+                "PROVIDER_TEST_HOSTS is not empty: test accounts may send credentials there.",
                 hint="Leave it empty in production.",
                 id="gateways.W001",
             )
@@ -24,7 +24,7 @@ def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMes
         found.append(
             Error(
                 "A key in CREDENTIALS_KEYS is shorter than 20 characters.",
-                hint="python -c 'import secrets; print(secrets.token_urlsafe(32))' makes a good one.",
+                hint="python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one.",
                 id="gateways.E001",
             )
         )

@@ -24,7 +24,7 @@ class Mode(models.TextChoices):
 
 
 class ProcessorAccount(models.Model):
-    """Credentials are write-only: :meth:`set_credentials` encrypts, the gateway registry decrypts."""
+    """Credentials are write-only: this model encrypts them, the gateway registry decrypts."""
 
     slug = models.SlugField(_("name"), max_length=50, unique=True)
     processor = models.CharField(_("processor"), max_length=20, choices=Processor)

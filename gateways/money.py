@@ -39,7 +39,7 @@ _AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?", re.ASCII)
 
 
 class InvalidAmount(ValueError):
-    """Text that is not an amount of the currency. ``code`` is stable, ``params`` fill the sentence."""
+    """Text that is not an amount. ``code`` is stable, ``params`` fill the sentence for people."""
 
     def __init__(self, code: str, **params: str | int) -> None:
         super().__init__(code)

@@ -93,8 +93,8 @@ def check_base_url(base_url: str, *, processor: str, mode: str) -> None:
     if processor == Processor.NMI and parts.scheme == "https" and _is_public_name(host):
         return
     raise Misconfigured(
-        f"{base_url} may not be used: only accounts in mode test may name another address, and only "
-        f"on a host that the setting PROVIDER_TEST_HOSTS lists."
+        f"{base_url} may not be used: only accounts in mode test may name another address, and "
+        f"only on a host that the setting PROVIDER_TEST_HOSTS lists."
     )
 
 

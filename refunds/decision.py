@@ -84,7 +84,9 @@ def plan(transaction: Transaction, amount: Money) -> Plan:
         return Plan(
             Operation.VOID,
             waits=False,
-            sentence=_("The payment has not settled, so it is cancelled whole: the customer is never charged."),
+            sentence=_(
+                "The payment has not settled, so it is cancelled whole and never charged."
+            ),
         )
     return Plan(
         Operation.REFUND,
@@ -123,7 +125,9 @@ def _not_taken(transaction: Transaction) -> Blocked:
             "This payment is only authorized: no money was taken, so there is nothing to refund. "
             "Release the hold at the processor."
         ),
-        TransactionStatus.VOIDED: _("This payment was cancelled before it settled; no money is kept."),
+        TransactionStatus.VOIDED: _(
+            "This payment was cancelled before it settled; no money is kept."
+        ),
         TransactionStatus.FAILED: _("This payment failed: no money was taken."),
     }
     return Blocked("not_captured", sentences[TransactionStatus(transaction.status)])

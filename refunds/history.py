@@ -38,7 +38,14 @@ def record_event(
             "INSERT INTO refunds_refundevent"
             " (refund_id, kind, from_status, to_status, actor_id, data)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
-            [refund.pk, kind, from_status, to_status, actor.pk if actor else None, Json(data or {})],
+            [
+                refund.pk,
+                kind,
+                from_status,
+                to_status,
+                actor.pk if actor else None,
+                Json(data or {}),
+            ],
         )
 
 

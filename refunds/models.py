@@ -24,7 +24,7 @@ MAX_SENDS = 6
 
 
 class RefundReason(models.Model):
-    """Why money goes back: a list that staff extend. Shipped ones are translated, own ones are not."""
+    """Why money goes back: a list that staff extend. Only the shipped ones are translated."""
 
     SHIPPED: ClassVar[dict[str, str]] = {
         "requested_by_customer": _("Requested by the customer"),
@@ -292,7 +292,7 @@ class RefundAttempt(models.Model):
 
 
 class RefundEvent(models.Model):
-    """One thing that happened to a refund. Append-only; ``hash`` chains every row to the one before.
+    """One thing that happened to a refund. Append-only; ``hash`` chains each row to the last.
 
     ``sequence``, ``at``, ``previous_hash`` and ``hash`` are set by the database, whoever inserts.
     """

@@ -93,23 +93,24 @@ SUMS = """
 CREATE FUNCTION check_transaction_sums() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   checked bigint;
-  expected record;
-  actual record;
+  sums record;
 BEGIN
   IF TG_TABLE_NAME = 'refunds_refund' THEN
     checked := NEW.transaction_id;
   ELSE
     checked := NEW.id;
   END IF;
-  SELECT coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) AS refunded,
-         coalesce(sum(amount_minor) FILTER (WHERE status IN
+  -- One statement, so that both sides are seen at the same moment.
+  SELECT t.refunded_minor, t.reserved_minor,
+         coalesce(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0) AS refunded,
+         coalesce(sum(r.amount_minor) FILTER (WHERE r.status IN
            ('awaiting_approval', 'queued', 'sending', 'unknown', 'pending')), 0) AS reserved
-    INTO expected FROM refunds_refund WHERE transaction_id = checked;
-  SELECT refunded_minor AS refunded, reserved_minor AS reserved
-    INTO actual FROM transactions_transaction WHERE id = checked;
-  IF (expected.refunded, expected.reserved) IS DISTINCT FROM (actual.refunded, actual.reserved) THEN
+    INTO sums
+    FROM transactions_transaction t LEFT JOIN refunds_refund r ON r.transaction_id = t.id
+    WHERE t.id = checked GROUP BY t.id;
+  IF (sums.refunded_minor, sums.reserved_minor) IS DISTINCT FROM (sums.refunded, sums.reserved) THEN
     RAISE EXCEPTION 'transaction %: sums are refunded % reserved %, its refunds say % and %',
-      checked, actual.refunded, actual.reserved, expected.refunded, expected.reserved
+      checked, sums.refunded_minor, sums.reserved_minor, sums.refunded, sums.reserved
       USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transaction_sums';
   END IF;
   RETURN NULL;

@@ -1,0 +1,347 @@
+"""What people ask for: request a refund, call it off, try it again, approve it, look it up.
+
+Each function is one short database transaction and never talks to a processor. Locks are taken in
+the order transaction → refund → attempt → event. Refusals are exceptions with a sentence for the
+person who asked; nothing was written then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db import transaction as database
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from gateways.money import Money
+from transactions.models import TAKEN, Transaction
+
+from . import decision
+from .history import record_event
+from .models import Refund, RefundReason
+from .publishing import publish
+from .states import CANCELABLE, Origin, Status
+from .transitions import lock_refund, move
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+class RefundRefused(Exception):
+    """The refund cannot be made. ``refundable`` is the balance as it is now."""
+
+    def __init__(self, code: str, sentence: str, refundable: Money) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.refundable = refundable
+
+
+class RequestConflict(Exception):
+    """The idempotency key was used before, for another request."""
+
+
+class NotAllowed(Exception):
+    """The person lacks the right. ``str()`` names it."""
+
+
+class WrongStatus(Exception):
+    """The refund's status does not allow this. ``str()`` says why."""
+
+
+def request_refund(
+    *,
+    transaction: Transaction,
+    amount: Money,
+    reason: RefundReason | None,
+    note: str,
+    requested_by: User,
+    idempotency_key: str,
+    origin: Origin = Origin.STAFF,
+    expected_refundable: Money | None = None,
+    retry_of: Refund | None = None,
+) -> tuple[Refund, bool]:
+    """Reserve the amount and queue a refund; the worker does the rest.
+
+    Returns the refund, and whether this call made it: the same key with the same request returns
+    the first refund again.
+
+    Raises:
+        NotAllowed: without the permission ``refunds.request_refund``.
+        RequestConflict: the key belongs to another request.
+        RefundRefused: the refund cannot work, or the balance is not what the person saw.
+    """
+    _require(requested_by, "refunds.request_refund", _("You may not refund transactions."))
+    scope = f"user:{requested_by.pk}"
+    refund = Refund(
+        transaction=transaction,
+        account_id=transaction.account_id,
+        mode=transaction.mode,
+        currency=transaction.currency,
+        amount_minor=amount.minor,
+        origin=origin,
+        status=Status.QUEUED,
+        reason=reason,
+        note=note,
+        requested_by=requested_by,
+        retry_of=retry_of,
+        idem_scope=scope,
+        idem_key=idempotency_key,
+        request_hash=_request_hash(transaction, amount, reason, note, expected_refundable),
+    )
+    if earlier := _same_request(refund):
+        return earlier, False
+    try:
+        with database.atomic():
+            _reserve(transaction, amount, expected_refundable)
+            _queue(refund)
+    except RefundRefused:
+        # A twin of this very request may have taken the balance a moment ago.
+        if earlier := _same_request(refund):
+            return earlier, False
+        raise
+    except IntegrityError as error:
+        if earlier := _same_request(refund):
+            return earlier, False
+        if retry_of and (again := Refund.objects.filter(retry_of=retry_of).first()):
+            return again, False
+        raise error from None
+    return refund, True
+
+
+def cancel_refund(refund: Refund, *, actor: User) -> Refund:
+    """Call a refund off before anything can have left, and give its money back to the balance.
+
+    Raises NotAllowed or WrongStatus.
+    """
+    may = actor.pk == refund.requested_by_id and actor.has_perm("refunds.request_refund")
+    if not (may or actor.has_perm("refunds.approve_refund")):
+        raise NotAllowed(
+            _("Only who requested a refund, or who may approve refunds, may cancel it.")
+        )
+    return _call_off(refund, actor=actor, kind="canceled")
+
+
+def approve_refund(refund: Refund, *, actor: User) -> Refund:
+    """Let a refund that awaits approval go out. The requester never approves.
+
+    Raises NotAllowed or WrongStatus.
+    """
+    _require(actor, "refunds.approve_refund", _("You may not approve refunds."))
+    if actor.pk == refund.requested_by_id:
+        raise NotAllowed(_("Another person has to approve a refund that you requested."))
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status != Status.AWAITING_APPROVAL:
+            raise WrongStatus(_("Only a refund that awaits approval can be approved."))
+        move(
+            locked,
+            Status.QUEUED,
+            "approved",
+            actor=actor,
+            approved_by=actor,
+            next_action_at=Now(),
+        )
+        _publish_after_commit(locked)
+    return locked
+
+
+def reject_refund(refund: Refund, *, actor: User) -> Refund:
+    """Refuse a refund that awaits approval. Raises NotAllowed or WrongStatus."""
+    _require(actor, "refunds.approve_refund", _("You may not reject refunds."))
+    if refund.status != Status.AWAITING_APPROVAL:
+        raise WrongStatus(_("Only a refund that awaits approval can be rejected."))
+    return _call_off(refund, actor=actor, kind="rejected")
+
+
+def retry_refund(refund: Refund, *, actor: User) -> Refund:
+    """Try again: a failed or canceled refund is requested anew, a waiting one goes out at once.
+
+    A refund that ended keeps its end; trying again makes one new refund of the same amount, however
+    often this is called. Raises NotAllowed, WrongStatus or RefundRefused.
+    """
+    _require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    if refund.status == Status.QUEUED:
+        return _hurry(refund, actor=actor, kind="hurried")
+    if refund.status not in {Status.FAILED, Status.CANCELED} or refund.origin == Origin.EXTERNAL:
+        raise WrongStatus(
+            _("Only a refund that failed, was canceled or is queued can be tried again.")
+        )
+    if again := Refund.objects.filter(retry_of=refund).first():
+        return again
+    renewed, _created = request_refund(
+        transaction=refund.transaction,
+        amount=refund.amount,
+        reason=refund.reason,
+        note=refund.note,
+        requested_by=actor,
+        origin=Origin(refund.origin),
+        idempotency_key=f"retry-{refund.pk}",
+        retry_of=refund,
+    )
+    return renewed
+
+
+def check_refund(refund: Refund, *, actor: User) -> Refund:
+    """Ask the processor about a refund without a proven outcome as soon as a worker is free.
+
+    Raises NotAllowed or WrongStatus.
+    """
+    _require(actor, "refunds.view_refund", _("You may not see refunds."))
+    if refund.status not in {Status.UNKNOWN, Status.PENDING}:
+        raise WrongStatus(_("Only a refund that is unknown or pending can be checked."))
+    return _hurry(refund, actor=actor, kind="check_asked")
+
+
+def _require(person: User, permission: str, sentence: str) -> None:
+    if not (person.is_active and person.has_perm(permission)):
+        raise NotAllowed(sentence)
+
+
+def _request_hash(
+    transaction: Transaction,
+    amount: Money,
+    reason: RefundReason | None,
+    note: str,
+    expected_refundable: Money | None,
+) -> bytes:
+    canonical = json.dumps(
+        [
+            transaction.pk,
+            amount.minor,
+            amount.currency,
+            reason.pk if reason else None,
+            note,
+            expected_refundable.minor if expected_refundable else None,
+        ]
+    )
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def _same_request(refund: Refund) -> Refund | None:
+    earlier = Refund.objects.filter(idem_scope=refund.idem_scope, idem_key=refund.idem_key).first()
+    if earlier and bytes(earlier.request_hash) != refund.request_hash:
+        raise RequestConflict(
+            _("This idempotency key was already used for another refund. Use a new key.")
+        )
+    return earlier
+
+
+def _reserve(transaction: Transaction, amount: Money, expected: Money | None) -> None:
+    """Take the amount from the balance in one conditional UPDATE, or refuse.
+
+    The condition reads only columns of the row itself, so that PostgreSQL evaluates it again after
+    waiting for a competitor; a sum over refund rows would be stale.
+    """
+    payable = Transaction.objects.filter(
+        pk=transaction.pk, status__in=TAKEN, disputed=False, currency=amount.currency,
+        amount_minor__gte=F("refunded_minor") + F("reserved_minor") + amount.minor,
+    )  # fmt: skip
+    if expected is not None:
+        payable = payable.filter(
+            amount_minor=F("refunded_minor") + F("reserved_minor") + expected.minor
+        )
+    _refuse_if_blocked(transaction, amount)
+    if not payable.update(reserved_minor=F("reserved_minor") + amount.minor):
+        transaction.refresh_from_db()
+        _refuse_if_blocked(transaction, amount)
+        left = transaction.refundable
+        if expected is not None and expected != left:
+            raise RefundRefused(
+                "balance_changed",
+                _(
+                    "What can be refunded has changed to %s since you looked. Check and try again."
+                )
+                % left,
+                left,
+            )
+        raise RefundRefused(
+            "exceeds_refundable",
+            _(
+                "%(amount)s is more than the %(left)s that can still be refunded. "
+                "Enter %(left)s or less."
+            )
+            % {"amount": amount, "left": left},
+            left,
+        )
+
+
+def _refuse_if_blocked(transaction: Transaction, amount: Money) -> None:
+    left = transaction.refundable
+    if amount.currency != transaction.currency or amount.minor <= 0:
+        raise RefundRefused(
+            "invalid_amount",
+            _("The amount must be above zero and in %s, the currency of the payment.")
+            % transaction.currency,
+            left,
+        )
+    # Nothing left is found by the UPDATE itself, which knows whether the balance just changed.
+    found = decision.blocked(transaction) or decision.check_step(transaction, amount)
+    if found and found.code != "exceeds_refundable":
+        raise RefundRefused(found.code, found.sentence, left)
+    account = transaction.account
+    if not account.is_active or account.paused_reason:
+        raise RefundRefused(
+            "paused",
+            _("Refunds of account %(account)s are paused: %(why)s")
+            % {"account": account, "why": account.paused_reason or _("it is switched off.")},
+            left,
+        )
+
+
+def _queue(refund: Refund) -> None:
+    planned = decision.plan(refund.transaction, refund.amount)
+    refund.operation = planned.operation.value
+    refund.created_at = timezone.now()
+    refund.next_action_at = Now() + timedelta(seconds=settings.UNDO_SECONDS)
+    refund.save(force_insert=True)
+    refund.refresh_from_db(fields=["next_action_at"])
+    record_event(
+        refund,
+        "requested",
+        to_status=refund.status,
+        actor=refund.requested_by,
+        data={
+            "amount_minor": refund.amount_minor,
+            "currency": refund.currency,
+            "plan": planned.sentence,
+        },
+    )
+    # While it can be undone the row waits for the sweep; otherwise a worker starts at once.
+    if not settings.UNDO_SECONDS:
+        _publish_after_commit(refund)
+
+
+def _publish_after_commit(refund: Refund) -> None:
+    database.on_commit(lambda: publish([refund.pk]))
+
+
+def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status not in CANCELABLE:
+            raise WrongStatus(
+                _("This refund can no longer be canceled: its status is “%s”.")
+                % locked.get_status_display()
+            )
+        move(locked, Status.CANCELED, kind, actor=actor)
+    return locked
+
+
+def _hurry(refund: Refund, *, actor: User, kind: str) -> Refund:
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status != refund.status:
+            raise WrongStatus(_("The refund's status has just changed. Look at it again."))
+        locked.next_action_at, locked.enqueued_at = Now(), None
+        locked.save(update_fields=["next_action_at", "enqueued_at"])
+        record_event(locked, kind, actor=actor)
+        if locked.status == Status.QUEUED:
+            _publish_after_commit(locked)
+    return locked

@@ -1,0 +1,89 @@
+"""The only way a refund changes its status: the row, the sums of its transaction and the event.
+
+Locks are taken in the order transaction → refund → attempt → event, everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db.models import BooleanField, Case, F, Value, When
+from django.utils import timezone
+
+from gateways.base import Operation
+from transactions.models import Transaction, TransactionStatus
+
+from .history import record_event
+from .models import Refund
+from .states import MOVING, RESERVING, Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def lock_refund(refund_id: UUID) -> Refund:
+    """The refund as it is now, locked after its transaction. Needs a database transaction."""
+    transaction_id = Refund.objects.values_list("transaction_id", flat=True).get(pk=refund_id)
+    Transaction.objects.select_for_update().only("pk").get(pk=transaction_id)
+    return Refund.objects.select_for_update(of=("self",)).get(pk=refund_id)
+
+
+def move(
+    refund: Refund,
+    to: Status,
+    kind: str,
+    *,
+    actor: User | None = None,
+    data: dict[str, Any] | None = None,
+    **fields: Any,
+) -> None:
+    """Take a locked refund over an edge, with ``fields`` changed on the way, and say so.
+
+    The database refuses an edge that does not exist. ``kind`` names the event.
+    """
+    before = Status(refund.status)
+    refund.status = to
+    for name, value in fields.items():
+        setattr(refund, name, value)
+    if to != Status.SENDING:
+        refund.lease_owner = refund.lease_until = None
+    if to not in MOVING:
+        refund.next_action_at = None
+        refund.finished_at = timezone.now()
+    refund.enqueued_at = None
+    refund.save()
+    _move_money(refund, before, to)
+    record_event(refund, kind, from_status=before, to_status=to, actor=actor, data=data)
+
+
+def flag(refund: Refund, reason: str) -> None:
+    """Put a locked refund before a person, once: the first reason and its time stay."""
+    if refund.attention_reason is None:
+        refund.attention_reason, refund.attention_since = reason[:300], timezone.now()
+        refund.save(update_fields=["attention_reason", "attention_since"])
+        record_event(refund, "needs_attention", data={"reason": reason})
+
+
+def _move_money(refund: Refund, before: Status, to: Status) -> None:
+    reserved = ((to in RESERVING) - (before in RESERVING)) * refund.amount_minor
+    refunded = ((to == Status.SUCCEEDED) - (before == Status.SUCCEEDED)) * refund.amount_minor
+    if not reserved and not refunded:
+        return
+    changes: dict[str, Any] = {
+        "reserved_minor": F("reserved_minor") + reserved,
+        "refunded_minor": F("refunded_minor") + refunded,
+        "over_refunded": over_refunded_after(reserved + refunded),
+    }
+    if to == Status.SUCCEEDED and refund.operation == Operation.VOID:
+        changes["status"] = TransactionStatus.VOIDED
+    Transaction.objects.filter(pk=refund.transaction_id).update(**changes)
+
+
+def over_refunded_after(added: int) -> Case:
+    """Whether ``added`` minor units break the cap: facts are recorded and flagged, not refused."""
+    return Case(
+        When(amount_minor__lt=F("refunded_minor") + F("reserved_minor") + added, then=Value(True)),
+        default=F("over_refunded"),
+        output_field=BooleanField(),
+    )
