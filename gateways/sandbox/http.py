@@ -7,11 +7,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from .ledger import Ledger
+    from .magic import Magic
 
 
 def _go_on() -> None:
@@ -70,6 +72,7 @@ class Dialect(ABC):
     name: ClassVar[str]  # "stripe", "paypal", "authorizenet", "nmi"
     prefix: ClassVar[str]  # "/stripe", …
     echo: ClassVar[re.Pattern[bytes]]
+    magic: ClassVar[tuple[Magic, ...]] = ()  # for the page at /_sandbox/
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -86,3 +89,17 @@ class Dialect(ABC):
     @abstractmethod
     def handle(self, request: Request) -> Reply:
         """Answer as the processor would. Never raises for a client's mistake."""
+
+    def refusal(self, status: int) -> Reply:
+        """How this processor words a 401, 403, 429 or 500 that a fault asks for."""
+        return json_reply({"error": HTTPStatus(status).phrase}, status)
+
+    def refusal_with(self, code: str) -> Reply | None:  # noqa: ARG002
+        """The refusal that has this code, for the fault ``refusal``; None: it has no such."""
+        return None
+
+    def answer_was_replaced(self, request: Request, reply: Reply) -> None:  # noqa: B027
+        """A fault gave ``reply`` (a 500) after the request was processed.
+
+        Processors that store first answers store this one.
+        """

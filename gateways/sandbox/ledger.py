@@ -10,7 +10,7 @@ import heapq
 import random
 import string
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from .records import (
     ReceivedRequest,
     SandboxAccount,
     StoredAnswer,
+    Subscription,
 )
 from .timeline import Timeline
 
@@ -86,8 +87,14 @@ class Ledger:
 
     def __init__(self, *, seed: int = 1, clock: Clock | None = None) -> None:
         self.lock = RLock()
-        self.seed = seed
         self.clock = clock or Clock()
+        self.listeners: list[Callable[[str, Movement], None]] = []
+        self.journal: Callable[[Any], None] = lambda _row: None
+        self.clear(seed)
+
+    def clear(self, seed: int) -> None:
+        """Forget everything but the clock and those who listen."""
+        self.seed = seed
         self.random = random.Random(seed)
         self.accounts: dict[str, SandboxAccount] = {}
         self.payments: dict[str, LedgerPayment] = {}
@@ -95,8 +102,7 @@ class Ledger:
         self.answers: dict[tuple[str, str], StoredAnswer] = {}
         self.events: deque[LedgerEvent] = deque(maxlen=KEPT_EVENTS)
         self.requests: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
-        self.listeners: list[Callable[[str, Movement], None]] = []
-        self.journal: Callable[[Any], None] = lambda _row: None
+        self.subscriptions: list[Subscription] = []
         self._refunds_of: dict[str, list[LedgerRefund]] = defaultdict(list)
         self._timelines: dict[tuple[str, Kind, Order], Timeline[Any]] = {}
         self._due: list[tuple[datetime, int, str]] = []
@@ -187,15 +193,15 @@ class Ledger:
         Raises ExceedsRefundableError; a refund that is failed from the start counts nothing.
         """
         with self.lock:
-            payment = self.payments[refund.payment_id]
-            left = self.refundable_minor(payment)
+            payment = self.payments.get(refund.payment_id)  # a credit without a payment has none
+            left = self.refundable_minor(payment) if payment else 0
             counts = refund.operation == "refund" and refund.status in _GIVEN_BACK
             if enforce_cap and counts and refund.amount_minor > left:
                 raise ExceedsRefundableError(left)
             self._take_in(refund)
             self.refunds[refund.id] = refund
             self._refunds_of[refund.payment_id].append(refund)
-            if payment.modified_at is None or payment.modified_at < refund.created_at:
+            if payment and (payment.modified_at or payment.created_at) < refund.created_at:
                 self.change(payment, at=refund.created_at)
             self._tell("refund.created", refund)
         return refund
@@ -246,8 +252,41 @@ class Ledger:
 
     def add_event(self, event: LedgerEvent) -> None:
         with self.lock:
+            event.serial = event.serial or self.next_serial()
             self.events.append(event)
             self.journal(event)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Send an account's notifications to an address, too."""
+        with self.lock:
+            if subscription not in self.subscriptions:
+                self.subscriptions.append(subscription)
+                self.journal(subscription)
+
+    def restore(
+        self,
+        *,
+        accounts: Iterable[SandboxAccount],
+        payments: Iterable[LedgerPayment],
+        refunds: Iterable[LedgerRefund],
+        answers: Iterable[StoredAnswer],
+        events: Iterable[LedgerEvent],
+        subscriptions: Iterable[Subscription],
+    ) -> None:
+        """Take back the rows of an earlier run, as they were."""
+        with self.lock:
+            self.accounts.update((account.name, account) for account in accounts)
+            for payment in payments:
+                self.payments[payment.id] = payment
+                self._take_in(payment)
+            for refund in refunds:
+                self.refunds[refund.id] = refund
+                self._refunds_of[refund.payment_id].append(refund)
+                self._take_in(refund)
+            self.answers.update(((kept.account, kept.key), kept) for kept in answers if kept.status)
+            self.events.extend(events)
+            self.subscriptions.extend(subscriptions)
+            self.random = random.Random(f"{self.seed}-{self._serial}")
 
     # Time
 
@@ -274,7 +313,7 @@ class Ledger:
                 self._settle_row(account, row)
 
     def _settle_row(self, account: SandboxAccount, row: Movement) -> None:
-        if row.status == "authorized":
+        if row.status in ("authorized", "requires_action"):
             return
         batch = next_cutoff(account, row.created_at)
         if isinstance(row, LedgerPayment):

@@ -39,6 +39,9 @@ class AccountSettings:
     refund_shape: str = "A"  # NMI: A, a transaction of its own; B, an action on the original
     refund_keeps_order_id: bool = True  # NMI: a refund's own order id is stored
     first_page: int = 0  # NMI: what page_number the first page has
+    void_shows_success: bool = True  # NMI: a void action says whether it succeeded
+    voids_refunds: bool = True  # Authorize.net, NMI: a refund that waits can be voided
+    test_mode: bool = False  # Authorize.net, NMI: what the account says of itself
     lookup_lag_seconds: int = 0  # how long new movements are missing from lists
 
 
@@ -133,7 +136,8 @@ class StoredAnswer:
     at: datetime
     status: int = 0  # 0: still running
     body: str = ""
-    record_id: str = ""
+    record_id: str = ""  # the refund or payment that it is about
+    request_id: str = ""  # the id of the first request
 
 
 @dataclass(slots=True)
@@ -147,6 +151,15 @@ class LedgerEvent:
     record_id: str
     at: datetime
     body: str
+    serial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An address that an account's notifications go to."""
+
+    account: str
+    url: str
 
 
 @dataclass(slots=True)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from .records import Movement
 
-Entry = TypeVar("Entry", bound=Movement)
+class Dated(Protocol):
+    """A record that has an order of arrival, which settles what happened at the same moment."""
+
+    serial: int
+
+
+Entry = TypeVar("Entry", bound=Dated)
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 
