@@ -11,11 +11,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 POLL_SECONDS = 0.05
 DEATHS_BEFORE_READY = 3  # a database may still be letting go of its lock; more is a mistake
@@ -27,7 +29,7 @@ class StartError(Exception):
     """Something could not be started; the message is a sentence for the person at the terminal."""
 
 
-class StopRequested(Exception):  # noqa: N818 - not an error
+class StopRequested(Exception):
     """Ctrl-C, SIGTERM or a closed terminal."""
 
 
@@ -84,8 +86,8 @@ class Supervisor:
         stage: list[_Child] = []
         self._stages.append(stage)
         for service in services:
-            (self.log_folder / f"{service.name}.log").unlink(missing_ok=True)
-            stage.append(_Child(service, self._spawn(service)))
+            self._log(service.name).unlink(missing_ok=True)
+            stage.append(_Child(service, self._start_process(service)))
         self.announce(self.pids)
 
     def wait_until_ready(self) -> None:
@@ -97,7 +99,8 @@ class Supervisor:
             for child in waiting:
                 late = time.monotonic() - child.started > child.service.start_seconds
                 if late or child.deaths >= DEATHS_BEFORE_READY:
-                    raise StartError(self._explain(child.service.name))
+                    name = child.service.name
+                    raise StartError(f"{name} does not start. {self._end_of_log(name)}")
             if waiting:
                 time.sleep(POLL_SECONDS)
 
@@ -106,12 +109,26 @@ class Supervisor:
         self.launch(*services)
         self.wait_until_ready()
 
-    def wait_for(self, process: subprocess.Popen[str]) -> int:
-        """Wait for a process of somebody else's, keeping ours alive; its exit status."""
-        while (status := process.poll()) is None:
-            self.keep_alive()
-            time.sleep(POLL_SECONDS)
-        return status
+    def run(self, task: Service, *, show: bool = False) -> str:
+        """Run a process to its end, keeping the services alive; what it printed.
+
+        With ``show`` it prints to the terminal instead, and "" comes back. Raises StartError when
+        its exit status is not 0.
+        """
+        with tempfile.TemporaryFile("w+") as output, self._open_log(task.name) as log:
+            where = {"stdout": None, "stderr": None} if show else {"stdout": output, "stderr": log}
+            process = _spawn(task, **where)
+            try:
+                while (status := process.poll()) is None:
+                    self.keep_alive()
+                    time.sleep(POLL_SECONDS)
+            finally:
+                _kill_group(process)
+            if status != 0:
+                reason = f"{task.name} ended with {_reason(status)}."
+                raise StartError(reason if show else f"{reason} {self._end_of_log(task.name)}")
+            output.seek(0)
+            return output.read()
 
     def watch(self) -> None:
         """Keep everything alive until somebody wants to stop: ends with StopRequested."""
@@ -129,7 +146,7 @@ class Supervisor:
             if status is None or time.monotonic() - child.started < 0.5:
                 continue
             child.deaths += 1
-            child.process = self._spawn(child.service)
+            child.process = self._start_process(child.service)
             child.started = time.monotonic()
             self.announce(self.pids)
             name = child.service.name
@@ -145,10 +162,7 @@ class Supervisor:
             for child in stage:
                 with suppress(subprocess.TimeoutExpired):
                     child.process.wait(child.service.stop_seconds)
-                # The whole group: what the process left behind goes with it.
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.process.pid, signal.SIGKILL)
-                child.process.wait()
+                _kill_group(child.process)
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
@@ -168,31 +182,45 @@ class Supervisor:
     def _children(self) -> list[_Child]:
         return [child for stage in self._stages for child in stage]
 
-    def _spawn(self, service: Service) -> subprocess.Popen[bytes]:
-        log = os.open(
-            self.log_folder / f"{service.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
-        )
-        try:
-            return subprocess.Popen(  # noqa: S603
-                service.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=dict(service.environment),
-                cwd=service.folder,
-                user=service.user,
-                group=service.group,
-                extra_groups=None if service.user is None else [],
-                process_group=0,  # Ctrl-C at the terminal reaches the supervisor alone
-                preexec_fn=_die_with_parent(service.stop_signal),  # noqa: PLW1509
-            )
-        finally:
-            os.close(log)
+    def _start_process(self, service: Service) -> subprocess.Popen[bytes]:
+        with self._open_log(service.name) as log:
+            return _spawn(service, stdout=log, stderr=subprocess.STDOUT)
 
-    def _explain(self, name: str) -> str:
-        log = self.log_folder / f"{name}.log"
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        return f"{name} does not start. The end of {log}:\n{tail}"
+    def _log(self, name: str) -> Path:
+        return self.log_folder / f"{name}.log"
+
+    def _open_log(self, name: str) -> IO[bytes]:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.fdopen(os.open(self._log(name), flags, 0o600), "ab")
+
+    def _end_of_log(self, name: str) -> str:
+        lines = self._log(name).read_text(errors="replace").splitlines()[-15:]
+        return "\n".join([f"The end of {self._log(name)}:", *lines])
+
+
+def _spawn(
+    service: Service, *, stdout: IO[Any] | None, stderr: IO[Any] | int | None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603
+        service.command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=dict(service.environment),
+        cwd=service.folder,
+        user=service.user,
+        group=service.group,
+        extra_groups=None if service.user is None else [],
+        process_group=0,  # Ctrl-C at the terminal reaches the supervisor alone
+        preexec_fn=_die_with_parent(service.stop_signal),  # noqa: PLW1509
+    )
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that still runs, and whatever it left behind in its group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None]:

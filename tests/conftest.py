@@ -1,0 +1,134 @@
+"""PostgreSQL and Valkey of their own for every test run, and a network that ends at this machine.
+
+The controller starts both servers once; every xdist worker has a database and a Valkey number
+of its own. Where settings come from the environment, tests choose that environment here.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import hypothesis
+import pytest
+import pytest_socket
+import redis
+from django.conf import settings
+
+from refunds_site import embedded, processes
+from refunds_site.supervisor import Supervisor
+
+SERVERS = "REFUND_DESK_TEST_SERVERS"  # how the controller tells its workers the addresses
+OF_SETTINGS = ("SECRET_KEY", "ALLOWED_HOSTS", "CREDENTIALS_KEYS", "PROVIDER_TEST_HOSTS")
+
+hypothesis.settings.register_profile("refund-desk", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("refund-desk")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.help or config.option.version:
+        return
+    if settings.configured:
+        raise pytest.UsageError(
+            "Django's settings were read before the test servers started. "
+            "Unset DJANGO_SETTINGS_MODULE and do not use --ds."
+        )
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        start_servers(config)
+    servers = json.loads(os.environ[SERVERS])
+    number = int(worker.removeprefix("gw")) + 1 if worker else 0
+    for name in OF_SETTINGS:
+        os.environ.pop(name, None)
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "refunds_site.settings",
+        "DEBUG": "1",
+        "UNDO_SECONDS": "0",
+        "DATA_DIR": servers["folder"],
+        "DATABASE_URL": servers["database_url"],
+        "REDIS_URL": urlunsplit(urlsplit(servers["redis_url"])._replace(path=f"/{number}")),
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if not worker:
+        # The workers find their own way here; early settings would have the wrong addresses.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def start_servers(config: pytest.Config) -> None:
+    """Start a throw-away PostgreSQL and Valkey; they end with the test run."""
+    folder = Path(tempfile.mkdtemp(prefix="refund-desk-tests-"))
+    folder.chmod(0o711)  # root runs the servers as another user, who has to get through
+    servers = embedded.prepare(folder, durable=False)
+    supervisor = Supervisor(folder / "logs")
+
+    def clean_up() -> None:
+        supervisor.stop()
+        shutil.rmtree(folder)
+
+    config.add_cleanup(clean_up)
+    supervisor.start(servers.postgres, servers.valkey)
+    os.environ[SERVERS] = json.dumps(
+        {
+            "folder": str(folder),
+            "database_url": servers.database_url,
+            "redis_url": servers.redis_url,
+        }
+    )
+
+
+def pytest_runtest_setup() -> None:
+    pytest_socket.socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[redis.Redis]:
+    """This worker's database in Valkey: broker and cache."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey(valkey):
+    """Leave neither cached values nor messages to the next test."""
+    valkey.flushdb()
+
+
+@pytest.fixture(scope="session")
+def _sandbox_server():
+    from gateways.sandbox.server import SandboxServer
+
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(_sandbox_server):
+    """The four processors, with empty accounts; ``sandbox.reset(seed=…, payments=…)`` fills them."""
+    _sandbox_server.reset(seed=1, payments=0)
+    return _sandbox_server
+
+
+@pytest.fixture
+def celery_worker_process(transactional_db, tmp_path):
+    """A real Celery worker on this test's database and broker: the Supervisor that runs it.
+
+    ``celery_worker_process.pids["worker"]`` is its process. It is ready when the test starts, and
+    gone before the database is emptied.
+    """
+    from django.db import connection
+
+    address = urlsplit(os.environ["DATABASE_URL"])
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "refunds_site.settings",
+        "DATABASE_URL": urlunsplit(address._replace(path=f"/{connection.settings_dict['NAME']}")),
+    }
+    supervisor = Supervisor(tmp_path / "logs")
+    try:
+        supervisor.start(processes.worker(environment, concurrency=2))
+        yield supervisor
+    finally:
+        supervisor.stop()
