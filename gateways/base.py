@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from .errors import NotSent
 from .money import Money
 
 if TYPE_CHECKING:
@@ -307,6 +308,24 @@ class PaymentGateway(ABC):
 
         Raises NotSent (reason ``credentials`` or ``unreachable``), OutcomeUnknown or Misconfigured.
         """
+
+    def _begin(self, order: RefundOrder) -> None:
+        """Drop old evidence, and refuse what must never be sent: to some, no amount means all.
+
+        Raises NotSent (reason ``refused_locally``).
+        """
+        self.transport.take_exchanges()
+        currency = order.amount.currency
+        if order.amount.minor < 1 or currency != order.payment_amount.currency:
+            problem = f"{order.amount} cannot be given back of a payment of {order.payment_amount}"
+        elif order.amount.minor % self.smallest_step(currency):
+            smallest = Money(self.smallest_step(currency), currency)
+            problem = f"{self.label} takes multiples of {smallest} only, so not {order.amount}"
+        elif order.operation is Operation.VOID and order.amount != order.payment_amount:
+            problem = "A payment is only ever cancelled as a whole"
+        else:
+            return
+        raise NotSent(f"{problem}. Nothing was sent.", reason="refused_locally")
 
     @classmethod
     def smallest_step(cls, currency: str) -> int:

@@ -297,6 +297,12 @@ class _Log:
         self.error = ""
 
 
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """The seconds that the processor asked us to wait; None where it gave a date or nothing."""
+    text = headers.get("retry-after", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) else None
+
+
 def _read(connection: Connection, log: _Log, limit: int) -> http.client.HTTPResponse:
     """Read one whole answer into the log, or raise OSError or HTTPException."""
     # HTTPResponse uses nothing of a socket but makefile().
