@@ -1,0 +1,63 @@
+# The two commands are `make demo` and `make test`; `make` alone lists all.
+# Tools run as `python -m`, because the scripts in .venv/bin break when the folder moves.
+
+PYTHON ?= python3
+DATA_DIR ?= .data
+export PYTHON DATA_DIR PORT SANDBOX_PORT
+
+VENV_PYTHON = .venv/bin/python
+DEBUG_PYTHON = env DEBUG=1 $(VENV_PYTHON)
+# What `check --deploy` looks at: settings as they would be in production.
+PRODUCTION_PYTHON = env -u DEBUG SECRET_KEY=only-to-look-at-the-settings-0123456789-abcdefghijk \
+	CREDENTIALS_KEYS=only-to-look ALLOWED_HOSTS=refunds.example.com \
+	DATABASE_URL=postgres://refunds@127.0.0.1/refunds REDIS_URL=redis://127.0.0.1/0 $(VENV_PYTHON)
+
+.PHONY: help demo test lint fmt lock bench screenshots reset install install-dev
+
+help:
+	@echo 'make demo         everything on this machine, with data to play with; Ctrl-C stops it'
+	@echo 'make test         the whole test suite'
+	@echo 'make lint         style, types, imports, migrations, settings, locks'
+	@echo 'make fmt          formats the code'
+	@echo 'make lock         writes the locks from pyproject.toml'
+	@echo 'make bench        measures speed and memory'
+	@echo 'make screenshots  pictures of the screens'
+	@echo 'make reset        deletes the data of the demo'
+
+demo: install
+	@exec $(DEBUG_PYTHON) manage.py demo
+
+reset: install
+	@exec $(DEBUG_PYTHON) manage.py demo --reset
+
+test: install-dev
+	@sh .ci/test
+
+lint: install-dev
+	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m ruff format --check
+	$(DEBUG_PYTHON) -m mypy .
+	$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()'
+	$(VENV_PYTHON) -m djlint templates --lint --quiet
+	$(DEBUG_PYTHON) -W ignore manage.py makemigrations --check --dry-run
+	$(PRODUCTION_PYTHON) manage.py check --deploy --fail-level WARNING
+	$(VENV_PYTHON) .ci/locks.py check
+
+fmt: install-dev
+	$(VENV_PYTHON) -m ruff check --fix
+	$(VENV_PYTHON) -m ruff format
+
+lock: install-dev
+	$(VENV_PYTHON) .ci/locks.py write
+
+bench: install-dev
+	$(DEBUG_PYTHON) -m bench
+
+screenshots: install-dev
+	@SCREENSHOTS=docs/screenshots sh .ci/test -m browser
+
+install:
+	@sh .ci/install requirements.txt
+
+install-dev:
+	@sh .ci/install requirements-dev.txt
