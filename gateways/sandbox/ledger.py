@@ -104,6 +104,7 @@ class Ledger:
         self.requests: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
         self.subscriptions: list[Subscription] = []
         self._refunds_of: dict[str, list[LedgerRefund]] = defaultdict(list)
+        self._called: dict[tuple[str, str], list[LedgerRefund]] = defaultdict(list)
         self._timelines: dict[tuple[str, Kind, Order], Timeline[Any]] = {}
         self._due: list[tuple[datetime, int, str]] = []
         self._serial = 0
@@ -136,6 +137,10 @@ class Ledger:
     def refunds_of(self, payment: LedgerPayment) -> list[LedgerRefund]:
         """All refunds and voids of a payment, failed ones too, oldest first."""
         return self._refunds_of.get(payment.id, [])
+
+    def refunds_called(self, account: SandboxAccount, reference: str) -> list[LedgerRefund]:
+        """The account's refunds that the client called so."""
+        return self._called.get((account.name, reference), [])
 
     def refunded_minor(self, payment: LedgerPayment) -> int:
         """What went back or is on its way: pending and succeeded refunds."""
@@ -198,9 +203,7 @@ class Ledger:
             counts = refund.operation == "refund" and refund.status in _GIVEN_BACK
             if enforce_cap and counts and refund.amount_minor > left:
                 raise ExceedsRefundableError(left)
-            self._take_in(refund)
-            self.refunds[refund.id] = refund
-            self._refunds_of[refund.payment_id].append(refund)
+            self._file(refund)
             if payment and (payment.modified_at or payment.created_at) < refund.created_at:
                 self.change(payment, at=refund.created_at)
             self._tell("refund.created", refund)
@@ -215,9 +218,7 @@ class Ledger:
             if payment.status not in _VOIDABLE or self.refunded_minor(payment):
                 raise NotVoidableError
             self.change(payment, tell="payment.voided", status="voided", due_at=None, due_status="")
-            self._take_in(record)
-            self.refunds[record.id] = record
-            self._refunds_of[payment.id].append(record)
+            self._file(record)
             self._tell("refund.created", record)
         return record
 
@@ -280,9 +281,7 @@ class Ledger:
                 self.payments[payment.id] = payment
                 self._take_in(payment)
             for refund in refunds:
-                self.refunds[refund.id] = refund
-                self._refunds_of[refund.payment_id].append(refund)
-                self._take_in(refund)
+                self._file(refund)
             self.answers.update(((kept.account, kept.key), kept) for kept in answers if kept.status)
             self.events.extend(events)
             self.subscriptions.extend(subscriptions)
@@ -341,6 +340,13 @@ class Ledger:
             line.add(row)
         self._schedule(row)
         self.journal(row)
+
+    def _file(self, refund: LedgerRefund) -> None:
+        self._take_in(refund)
+        self.refunds[refund.id] = refund
+        self._refunds_of[refund.payment_id].append(refund)
+        if refund.reference:
+            self._called[refund.account, refund.reference].append(refund)
 
     def _schedule(self, row: Movement) -> None:
         if row.due_at:
