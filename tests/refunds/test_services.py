@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from gateways.money import Money
+from refunds import services
+from refunds.models import Refund, RefundEvent
+from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
+from refunds.states import Status
+from transactions.models import Transaction
+
+from .raw import triggers_off
+
+pytestmark = pytest.mark.django_db
+
+
+def balance(transaction: Transaction) -> tuple[int, int, int]:
+    row = Transaction.objects.get(pk=transaction.pk)
+    return row.reserved_minor, row.refunded_minor, row.refundable_minor
+
+
+def test_a_request_reserves_the_amount_and_queues_it(make_transaction, ask, agent):
+    transaction = make_transaction()
+    refund = ask(transaction, 2_500, note="Box was damaged")
+    assert refund.status == Status.QUEUED
+    assert (refund.currency, refund.mode, refund.account_id) == (
+        "USD",
+        "test",
+        transaction.account_id,
+    )
+    assert balance(transaction) == (2_500, 0, 7_500)
+    event = RefundEvent.objects.get(refund=refund)
+    assert (event.kind, event.to_status, event.actor) == ("requested", "queued", agent)
+
+
+def test_the_same_key_and_request_is_the_same_refund(make_transaction, ask):
+    transaction = make_transaction()
+    first = ask(transaction, 2_500, idempotency_key="k")
+    assert ask(transaction, 2_500, idempotency_key="k") == first
+    assert balance(transaction) == (2_500, 0, 7_500)
+
+
+def test_a_replay_is_answered_even_when_nothing_is_left(make_transaction, ask):
+    transaction = make_transaction()
+    first = ask(transaction, 10_000, idempotency_key="k")
+    assert ask(transaction, 10_000, idempotency_key="k") == first
+
+
+def test_the_same_key_for_another_request_is_a_conflict(make_transaction, ask):
+    transaction = make_transaction()
+    ask(transaction, 2_500, idempotency_key="k")
+    with pytest.raises(RequestConflict):
+        ask(transaction, 2_400, idempotency_key="k")
+    assert balance(transaction) == (2_500, 0, 7_500)
+
+
+@pytest.mark.parametrize(
+    ("fields", "minor", "code"),
+    [
+        ({}, 10_001, "exceeds_refundable"),
+        ({"status": "authorized"}, 100, "not_captured"),
+        ({"status": "voided"}, 100, "not_captured"),
+        ({"status": "failed"}, 100, "not_captured"),
+        ({"disputed": True}, 100, "disputed"),
+        ({"currency": "KWD"}, 101, "invalid_amount"),  # Stripe takes no single fils
+    ],
+)
+def test_what_cannot_work_is_refused_up_front(make_transaction, ask, fields, minor, code):
+    transaction = make_transaction(**fields)
+    with pytest.raises(RefundRefused) as refused:
+        ask(transaction, minor)
+    assert refused.value.code == code
+    assert not Refund.objects.exists()
+    assert balance(transaction)[:2] == (0, 0)
+
+
+def test_a_payment_beyond_the_age_limit_is_refused(make_transaction, make_account, ask):
+    old = timezone.now() - timedelta(days=200)
+    transaction = make_transaction(make_account("paypal"), created_at=old)
+    with pytest.raises(RefundRefused, match="180 days") as refused:
+        ask(transaction, 100)
+    assert refused.value.code == "too_old"
+
+
+@pytest.mark.parametrize("fields", [{"is_active": False}, {"paused_reason": "Key rejected."}])
+def test_a_paused_account_refunds_nothing(make_transaction, make_account, ask, fields):
+    transaction = make_transaction(make_account(**fields))
+    with pytest.raises(RefundRefused) as refused:
+        ask(transaction, 100)
+    assert refused.value.code == "paused"
+
+
+def test_a_stale_balance_is_refused_with_the_current_one(make_transaction, ask):
+    transaction = make_transaction()
+    ask(transaction, 1_000)
+    with pytest.raises(RefundRefused) as refused:
+        ask(transaction, 500, expected_refundable=Money(10_000, "USD"))
+    assert (refused.value.code, refused.value.refundable) == (
+        "balance_changed",
+        Money(9_000, "USD"),
+    )
+    ask(transaction, 500, expected_refundable=Money(9_000, "USD"))
+
+
+def test_another_currency_is_refused(make_transaction, agent, reason):
+    transaction = make_transaction()
+    with pytest.raises(RefundRefused) as refused:
+        services.request_refund(
+            transaction=transaction,
+            amount=Money(100, "EUR"),
+            reason=reason,
+            note="",
+            requested_by=agent,
+            idempotency_key="k",
+        )
+    assert refused.value.code == "invalid_amount"
+
+
+def test_who_lacks_the_right_refunds_nothing(make_transaction, ask, make_user):
+    transaction = make_transaction()
+    with pytest.raises(NotAllowed):
+        ask(transaction, 100, requested_by=make_user("refunds.view_refund"))
+    assert not Refund.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_forty_requests_for_sixty_percent_one_wins(make_transaction, agent, reason):
+    transaction = make_transaction()
+    start = Barrier(40)
+
+    def attempt(number: int) -> str:
+        try:
+            start.wait()
+            services.request_refund(
+                transaction=Transaction.objects.get(pk=transaction.pk),
+                amount=Money(6_000, "USD"),
+                reason=reason,
+                note="",
+                requested_by=agent,
+                idempotency_key=f"race-{number}",
+            )
+        except RefundRefused as refused:
+            return refused.code
+        else:
+            return "won"
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(40) as pool:
+        results = list(pool.map(attempt, range(40)))
+    assert sorted(results) == ["exceeds_refundable"] * 39 + ["won"]
+    assert balance(transaction) == (6_000, 0, 4_000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_forty_equal_requests_all_get_the_one_refund(make_transaction, agent, reason):
+    transaction = make_transaction()
+    start = Barrier(40)
+
+    def attempt(_number: int) -> tuple[str, bool]:
+        try:
+            start.wait()
+            refund, created = services.request_refund(
+                transaction=Transaction.objects.get(pk=transaction.pk),
+                amount=Money(10_000, "USD"),
+                reason=reason,
+                note="",
+                requested_by=agent,
+                idempotency_key="double click",
+            )
+            return str(refund.pk), created
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(40) as pool:
+        results = list(pool.map(attempt, range(40)))
+    assert len({refund for refund, _created in results}) == 1
+    assert sum(created for _refund, created in results) == 1
+    assert balance(transaction) == (10_000, 0, 0)
+
+
+def test_cancel_gives_the_money_back_to_the_balance(make_transaction, ask, agent):
+    transaction = make_transaction()
+    refund = ask(transaction, 2_500)
+    canceled = services.cancel_refund(refund, actor=agent)
+    assert canceled.status == Status.CANCELED
+    assert canceled.finished_at
+    assert balance(transaction) == (0, 0, 10_000)
+    with pytest.raises(WrongStatus):
+        services.cancel_refund(refund, actor=agent)
+
+
+def test_only_the_requester_or_an_approver_cancels(make_transaction, ask, approver, make_user):
+    refund = ask(make_transaction(), 2_500)
+    with pytest.raises(NotAllowed):
+        services.cancel_refund(refund, actor=make_user("refunds.request_refund"))
+    assert services.cancel_refund(refund, actor=approver).status == Status.CANCELED
+
+
+def test_a_canceled_refund_is_tried_again_once(make_transaction, ask, agent, make_user):
+    transaction = make_transaction()
+    refund = services.cancel_refund(ask(transaction, 2_500), actor=agent)
+    again = services.retry_refund(refund, actor=agent)
+    assert again != refund
+    assert (again.status, again.retry_of, again.amount_minor) == (Status.QUEUED, refund, 2_500)
+    assert services.retry_refund(refund, actor=agent) == again
+    colleague = make_user("refunds.request_refund")
+    assert services.retry_refund(refund, actor=colleague) == again
+    assert balance(transaction) == (2_500, 0, 7_500)
+
+
+def test_retry_of_a_queued_refund_makes_it_due_now(make_transaction, ask, agent, settings):
+    settings.UNDO_SECONDS = 500
+    refund = ask(make_transaction(), 2_500)
+    assert refund.next_action_at > timezone.now() + timedelta(seconds=400)
+    hurried = services.retry_refund(refund, actor=agent)
+    hurried.refresh_from_db()
+    assert hurried.next_action_at <= timezone.now()
+
+
+def test_only_open_questions_can_be_checked(make_transaction, ask, agent):
+    refund = ask(make_transaction(), 2_500)
+    with pytest.raises(WrongStatus):
+        services.check_refund(refund, actor=agent)
+
+
+def test_approval_needs_a_refund_that_awaits_it(make_transaction, ask, approver):
+    refund = ask(make_transaction(), 2_500)
+    with pytest.raises(WrongStatus):
+        services.approve_refund(refund, actor=approver)
+    with pytest.raises(WrongStatus):
+        services.reject_refund(refund, actor=approver)
+
+
+def awaiting(refund: Refund) -> Refund:
+    with triggers_off():
+        Refund.objects.filter(pk=refund.pk).update(
+            status=Status.AWAITING_APPROVAL, needs_approval=True
+        )
+    refund.refresh_from_db()
+    return refund
+
+
+def test_another_person_approves_and_it_is_queued(make_transaction, ask, approver, agent):
+    refund = ask(make_transaction(), 2_500)
+    refund = awaiting(refund)
+    with pytest.raises(NotAllowed):
+        services.approve_refund(refund, actor=agent)
+    approved = services.approve_refund(refund, actor=approver)
+    assert (approved.status, approved.approved_by) == (Status.QUEUED, approver)
+
+
+def test_the_requester_never_approves_even_with_the_right(make_transaction, ask, make_user):
+    both = make_user("refunds.request_refund", "refunds.approve_refund")
+    refund = ask(make_transaction(), 2_500, requested_by=both)
+    refund = awaiting(refund)
+    with pytest.raises(NotAllowed):
+        services.approve_refund(refund, actor=both)
+
+
+def test_a_rejected_refund_gives_the_money_back(make_transaction, ask, approver):
+    transaction = make_transaction()
+    refund = ask(transaction, 2_500)
+    rejected = services.reject_refund(awaiting(refund), actor=approver)
+    assert rejected.status == Status.CANCELED
+    assert balance(transaction) == (0, 0, 10_000)
