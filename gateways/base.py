@@ -9,19 +9,20 @@ means that certainly nothing happened; whatever is not proven is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from .errors import NotSent
+from .errors import NotSent, OutcomeUnknown
 from .money import Money
 
 if TYPE_CHECKING:
     from .transport import Transport
 
 Record = TypeVar("Record")
+Read = TypeVar("Read")
 
 
 class PaymentStatus(StrEnum):
@@ -326,6 +327,15 @@ class PaymentGateway(ABC):
         else:
             return
         raise NotSent(f"{problem}. Nothing was sent.", reason="refused_locally")
+
+    def _proven(self, read: Callable[[], Read]) -> Read:
+        """What ``read`` makes of an answer. Raises OutcomeUnknown in place of its ValueError."""
+        try:
+            return read()
+        except ValueError as error:
+            raise OutcomeUnknown(
+                f"{self.label} answered, but {error}.", exchanges=self.transport.exchanges
+            ) from error
 
     @classmethod
     def smallest_step(cls, currency: str) -> int:

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 stripe.enable_telemetry = False
 
 Record = TypeVar("Record")
-Read = TypeVar("Read")
 
 _ROWS_PER_PAGE = 100
 _LIST_BYTES = 8_000_000
@@ -321,14 +320,6 @@ class StripeGateway(PaymentGateway):
                 exchanges=refusal.exchanges,
             )
         return refusal
-
-    def _proven(self, read: Callable[[], Read]) -> Read:
-        try:
-            return read()
-        except ValueError as error:
-            raise OutcomeUnknown(
-                f"Stripe answered, but {error}.", exchanges=self.transport.exchanges
-            ) from error
 
     def _check_mode(self, charge: object) -> None:
         livemode = value_at(charge, "livemode")

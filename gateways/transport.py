@@ -14,7 +14,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -80,6 +81,7 @@ class Transport:
         self._connect_seconds = connect_seconds
         self._max_bytes = max_bytes
         self._guard = guard
+        self._shared_deadline: Deadline | None = None
         self._kept: tuple[str, Connection] | None = None
 
     def send(
@@ -108,7 +110,7 @@ class Transport:
         request = _Request(method, url, headers, body, keep_alive=reuse_connection)
         origin = request.check_address()
         limit = self._max_bytes if max_bytes is None else max_bytes
-        deadline = Deadline(self._total_seconds)
+        deadline = self._shared_deadline or Deadline(self._total_seconds)
         kept = self._take_kept(origin) if reuse_connection else None
         if kept is not None:
             try:
@@ -116,6 +118,15 @@ class Transport:
             except _ConnectionWasDead:
                 pass  # a read: asking again over a new connection changes nothing
         return self._exchange(request, None, deadline, limit)
+
+    @contextmanager
+    def one_deadline(self) -> Iterator[None]:
+        """Let all calls inside share one ``total_seconds``, for a worker that holds a lease."""
+        self._shared_deadline = Deadline(self._total_seconds)
+        try:
+            yield
+        finally:
+            self._shared_deadline = None
 
     def take_exchanges(self) -> tuple[Exchange, ...]:
         """Return what was sent since the last call of this, and forget it."""
