@@ -89,12 +89,13 @@ class StripeGateway(PaymentGateway):
                 f"Account {account.slug} is in mode {account.mode}, so its Stripe key must begin "
                 f"with sk_{account.mode}_ or rk_{account.mode}_."
             )
-        self._api = stripe.StripeClient(
+        self._client = stripe.StripeClient(
             key,
             base_addresses={"api": account.base_url},
             max_network_retries=0,
             http_client=_HttpClient(transport),
-        ).v1
+        )
+        self._api = self._client.v1
 
     def list_payments(
         self, since: datetime, until: datetime, cursor: str = ""
@@ -103,7 +104,7 @@ class StripeGateway(PaymentGateway):
             self._check_mode(charge)
             return (read_charge(charge),)
 
-        return self._list(self._api.charges.list, read, since, until, cursor)
+        return self._list("/v1/charges", read, since, until, cursor)
 
     def get_payment(self, payment_id: str) -> Payment | None:
         self.transport.take_exchanges()
@@ -122,7 +123,7 @@ class StripeGateway(PaymentGateway):
         def read(refund: object) -> tuple[ReportedRefund]:
             return (read_refund(refund),)
 
-        return self._list(self._api.refunds.list, read, since, until, cursor)
+        return self._list("/v1/refunds", read, since, until, cursor)
 
     def refund(self, order: RefundOrder) -> RefundResult:
         self._begin(order)
@@ -148,11 +149,12 @@ class StripeGateway(PaymentGateway):
                 reason="refused_locally",
             )
         options: stripe.RequestOptions = {"idempotency_key": order.reference}
-        return self._move_money(
-            order,
-            lambda: self._api.payment_intents.cancel(intent, {}, options),
-            self._void_result,
-        )
+        with self.transport.one_deadline():
+            return self._move_money(
+                order,
+                lambda: self._api.payment_intents.cancel(intent, {}, options),
+                self._void_result,
+            )
 
     def find_refund(self, order: RefundOrder) -> Lookup:
         self.transport.take_exchanges()
@@ -244,7 +246,7 @@ class StripeGateway(PaymentGateway):
         return [row for row in rows if row.operation is Operation.VOID]
 
     def _refunds_of(self, payment_id: str) -> list[Any]:
-        pages = self._rows(self._api.refunds.list, {"charge": payment_id})
+        pages = self._rows("/v1/refunds", {"charge": payment_id})
         return [row for rows, _ in pages for row in rows]
 
     def _find_by_reference(self, order: RefundOrder) -> list[ReportedRefund]:
@@ -258,24 +260,26 @@ class StripeGateway(PaymentGateway):
 
     def _list(
         self,
-        call: Callable[..., Any],
+        path: str,
         read: Callable[[object], tuple[Record]],
         since: datetime,
         until: datetime,
         cursor: str,
     ) -> Iterator[Page[Record]]:
         window = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
-        for rows, following in self._rows(call, {"created": window}, cursor):
+        for rows, following in self._rows(path, {"created": window}, cursor):
             self.transport.take_exchanges()
             yield read_page(rows, read, _id_of, following)
 
     def _rows(
-        self, call: Callable[..., Any], params: Mapping[str, Any], cursor: str = ""
+        self, path: str, params: Mapping[str, Any], cursor: str = ""
     ) -> Iterator[tuple[list[Any], str]]:
         """Pages of rows, newest first, each with the cursor that resumes after it."""
         while True:
             after = {"starting_after": cursor} if cursor else {}
-            answer = self._ask(partial(call, {**params, "limit": _ROWS_PER_PAGE, **after}))
+            page = {**params, "limit": _ROWS_PER_PAGE, **after}
+            # The typed call would spend four fifths of the time on objects that nobody looks at.
+            answer = self._ask(partial(self._client.raw_request, "get", path, **page))
             rows = self._proven(partial(rows_at, answer, "data"))
             cursor = self._proven(partial(_cursor_after, answer, rows))
             yield rows, cursor
@@ -285,7 +289,8 @@ class StripeGateway(PaymentGateway):
     def _ask(self, call: Callable[[], Any]) -> dict[str, Any]:
         """Let the SDK make a call, and return what it answered as plain JSON."""
         try:
-            answer = call().last_response
+            made = call()
+            answer = made if isinstance(made, stripe.StripeResponse) else made.last_response
         except GatewayError:
             raise
         except stripe.StripeError as error:
