@@ -97,7 +97,7 @@ def prepare(data_dir: Path, *, durable: bool = True) -> Servers:
     if (home.folder / "postgres").exists() and not memory.exists():
         raise StartError(f"{memory}, which has the database's password, is gone: run make reset.")
     access = _choose_access(memory)
-    _make_cluster(home, postgres_programs, access["postgres"]["password"])
+    _make_cluster(home, postgres_programs, access["postgres"]["password"], durable=durable)
     return Servers(
         _postgres(home, postgres_programs, access["postgres"], durable=durable),
         _valkey(home, valkey_server, access["valkey"], durable=durable),
@@ -231,7 +231,7 @@ def _choose_access(memory: Path) -> dict[str, dict[str, Any]]:
     return access
 
 
-def _make_cluster(home: _Home, programs: Path, password: str) -> None:
+def _make_cluster(home: _Home, programs: Path, password: str, *, durable: bool) -> None:
     cluster = home.folder / "postgres"
     if cluster.exists():
         _check_version(home, programs, cluster)
@@ -248,6 +248,7 @@ def _make_cluster(home: _Home, programs: Path, password: str) -> None:
         # pg_trgm needs to see letters outside ASCII.
         *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
         *("--locale", "C", "--lc-ctype", _utf8_locale()),
+        *(() if durable else ("--no-sync",)),
     ]
     made = home.run(initdb)
     password_file.unlink()
@@ -348,9 +349,12 @@ def _postgres_answers(url: str) -> bool:
 
 def _valkey_answers(url: str) -> bool:
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
+    once = Retry(NoBackoff(), retries=0)
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as client:
+        with redis.Redis.from_url(url, socket_timeout=2, retry=once) as client:
             client.ping()
     except redis.RedisError:
         return False
