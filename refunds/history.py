@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
-from psycopg2.extras import Json
 
 from .models import Refund, RefundEvent
 
@@ -37,14 +37,14 @@ def record_event(
         cursor.execute(
             "INSERT INTO refunds_refundevent"
             " (refund_id, kind, from_status, to_status, actor_id, data)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
+            " VALUES (%s, %s, %s, %s, %s, %s::jsonb)",
             [
                 refund.pk,
                 kind,
                 from_status,
                 to_status,
                 actor.pk if actor else None,
-                Json(data or {}),
+                json.dumps(data or {}),
             ],
         )
 

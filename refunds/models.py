@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -26,7 +27,7 @@ MAX_SENDS = 6
 class RefundReason(models.Model):
     """Why money goes back: a list that staff extend. Only the shipped ones are translated."""
 
-    SHIPPED: ClassVar[dict[str, str]] = {
+    SHIPPED: ClassVar[dict[str, str | Promise]] = {
         "requested_by_customer": _("Requested by the customer"),
         "duplicate": _("Charged twice"),
         "billing_error": _("Billing error"),

@@ -68,15 +68,18 @@ def apply_result(refund: Refund, attempt: RefundAttempt, result: RefundResult) -
     if result.state == RefundState.FAILED:
         # A refund that the processor had accepted and then gave up keeps its accepted attempt.
         end_attempt(attempt, AttemptState.DECLINED)
-        move(refund, Status.FAILED, "refused", **_failure_fields(result))
+        move(refund, Status.FAILED, "refused", changes=_failure_fields(result))
         return
     end_attempt(attempt, AttemptState.ACCEPTED)
-    known_id = {"processor_refund_id": refund.processor_refund_id or result.refund_id}
+    known_id: dict[str, Any] = {
+        "processor_refund_id": refund.processor_refund_id or result.refund_id
+    }
     if result.state == RefundState.SUCCEEDED:
-        move(refund, Status.SUCCEEDED, "succeeded", **known_id, **_CALM)
+        move(refund, Status.SUCCEEDED, "succeeded", changes=known_id | _CALM)
     elif refund.status != Status.PENDING:
         due = timezone.now() + timedelta(seconds=LOOKUP_SCHEDULE[0])
-        move(refund, Status.PENDING, "accepted", **known_id, next_action_at=due, lookups=0)
+        waits = {"next_action_at": due, "lookups": 0}
+        move(refund, Status.PENDING, "accepted", changes=known_id | waits)
 
 
 def end_attempt(attempt: RefundAttempt, state: AttemptState) -> None:
@@ -90,7 +93,8 @@ def fail_unsent(refund: Refund, attempt: RefundAttempt, code: str, sentence: str
     """End a locked refund of which certainly nothing left. The caller saves the attempt."""
     attempt.processor_message = sentence[:1000]
     end_attempt(attempt, AttemptState.NOT_SENT)
-    move(refund, Status.FAILED, "not_sent", failure_code=code, failure_message=sentence[:1000])
+    why = {"failure_code": code, "failure_message": sentence[:1000]}
+    move(refund, Status.FAILED, "not_sent", changes=why)
 
 
 def keep_exchanges(attempt: RefundAttempt, exchanges: Iterable[Exchange]) -> None:
@@ -135,7 +139,8 @@ def _apply_not_sent(refund: Refund, attempt: RefundAttempt, answer: NotSent) -> 
     end_attempt(attempt, AttemptState.NOT_SENT)
     wait = max(answer.retry_after or 0, _BACKOFF[attempt.number - 1])
     due = timezone.now() + timedelta(seconds=min(wait, _BACKOFF[-1]))
-    move(refund, Status.QUEUED, "not_sent", next_action_at=due, data={"why": str(answer)})
+    changes = {"next_action_at": due}
+    move(refund, Status.QUEUED, "not_sent", data={"why": str(answer)}, changes=changes)
     if answer.reason == "credentials":
         _pause(refund, str(answer))
 
@@ -154,8 +159,10 @@ def _apply_unknown(refund: Refund, attempt: RefundAttempt, why: str) -> None:
         Status.UNKNOWN,
         "no_clear_answer",
         data={"why": why},
-        unknown_since=refund.unknown_since or timezone.now(),
-        next_action_at=next_lookup(refund.lookups),
+        changes={
+            "unknown_since": refund.unknown_since or timezone.now(),
+            "next_action_at": next_lookup(refund.lookups),
+        },
     )
 
 

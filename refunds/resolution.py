@@ -78,9 +78,11 @@ def expire_leases() -> int:
                 refund,
                 Status.UNKNOWN,
                 "lease_expired",
-                unknown_since=refund.unknown_since or timezone.now(),
-                next_action_at=timezone.now(),
                 data={"worker": refund.lease_owner},
+                changes={
+                    "unknown_since": refund.unknown_since or timezone.now(),
+                    "next_action_at": timezone.now(),
+                },
             )
             expired += 1
     return expired
@@ -204,12 +206,14 @@ def _resend(refund: Refund, attempt: RefundAttempt, gateway: PaymentGateway) -> 
             locked,
             Status.SENDING,
             "sent_again",
-            fence=locked.fence + 1,
-            claims=locked.claims + 1,
-            lookups=locked.lookups + 1,
-            lease_owner=lease_owner(),
-            lease_until=Now() + LEASE,
             data={"attempt": attempt.number, "sends": attempt.sends + 1},
+            changes={
+                "fence": locked.fence + 1,
+                "claims": locked.claims + 1,
+                "lookups": locked.lookups + 1,
+                "lease_owner": lease_owner(),
+                "lease_until": Now() + LEASE,
+            },
         )
         attempt.fence = locked.fence
         attempt.save(update_fields=["fence"])

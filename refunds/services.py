@@ -145,8 +145,7 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
             Status.QUEUED,
             "approved",
             actor=actor,
-            approved_by=actor,
-            next_action_at=Now(),
+            changes={"approved_by": actor, "next_action_at": Now()},
         )
         _publish_after_commit(locked)
     return locked
@@ -255,9 +254,7 @@ def _reserve(transaction: Transaction, amount: Money, expected: Money | None) ->
         if expected is not None and expected != left:
             raise RefundRefused(
                 "balance_changed",
-                _(
-                    "What can be refunded has changed to %s since you looked. Check and try again."
-                )
+                _("What can be refunded has changed to %s since you looked. Check and try again.")
                 % left,
                 left,
             )

@@ -5,6 +5,7 @@ Locks are taken in the order transaction → refund → attempt → event, every
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -36,15 +37,15 @@ def move(
     *,
     actor: User | None = None,
     data: dict[str, Any] | None = None,
-    **fields: Any,
+    changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Take a locked refund over an edge, with ``fields`` changed on the way, and say so.
+    """Take a locked refund over an edge, with ``changes`` to its fields, and say so.
 
     The database refuses an edge that does not exist. ``kind`` names the event.
     """
     before = Status(refund.status)
     refund.status = to
-    for name, value in fields.items():
+    for name, value in (changes or {}).items():
         setattr(refund, name, value)
     if to != Status.SENDING:
         refund.lease_owner = refund.lease_until = None
@@ -70,14 +71,14 @@ def _move_money(refund: Refund, before: Status, to: Status) -> None:
     refunded = ((to == Status.SUCCEEDED) - (before == Status.SUCCEEDED)) * refund.amount_minor
     if not reserved and not refunded:
         return
-    changes: dict[str, Any] = {
+    sums: dict[str, Any] = {
         "reserved_minor": F("reserved_minor") + reserved,
         "refunded_minor": F("refunded_minor") + refunded,
         "over_refunded": over_refunded_after(reserved + refunded),
     }
     if to == Status.SUCCEEDED and refund.operation == Operation.VOID:
-        changes["status"] = TransactionStatus.VOIDED
-    Transaction.objects.filter(pk=refund.transaction_id).update(**changes)
+        sums["status"] = TransactionStatus.VOIDED
+    Transaction.objects.filter(pk=refund.transaction_id).update(**sums)
 
 
 def over_refunded_after(added: int) -> Case:
