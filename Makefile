@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 DATA_DIR ?= .data
-export PYTHON DATA_DIR PORT SANDBOX_PORT
+export PYTHON DATA_DIR
 
 VENV_PYTHON = .venv/bin/python
 DEBUG_PYTHON = env DEBUG=1 $(VENV_PYTHON)
