@@ -24,10 +24,21 @@ class ApiToken(models.Model):
     """Acts as ``user`` within ``scopes``; ``accounts`` empty means every account the user sees."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="api_tokens",
+        verbose_name=_("acts as"),
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.JSONField(_("scopes"), default=list)
-    accounts = models.ManyToManyField(ProcessorAccount, blank=True, related_name="+")
+    accounts = models.ManyToManyField(
+        ProcessorAccount,
+        through="TokenAccount",
+        related_name="+",
+        blank=True,
+        verbose_name=_("only for accounts"),
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     last_used_at = models.DateTimeField(_("last used at"), null=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True)
@@ -54,3 +65,21 @@ class ApiToken(models.Model):
     def revoke(self) -> None:
         self.revoked_at = timezone.now()
         self.save(update_fields=["revoked_at"])
+
+
+class TokenAccount(models.Model):
+    """One account that a token is limited to.
+
+    The account is protected: if it could vanish, a token limited to it would see every account.
+    """
+
+    token = models.ForeignKey(ApiToken, models.CASCADE)
+    account = models.ForeignKey(ProcessorAccount, models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "account"], name="token_names_an_account_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.token} {self.account}"

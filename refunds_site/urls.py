@@ -1,8 +1,28 @@
-"""Every address of the site (docs/architecture.md lists them)."""
+"""Every address of the site but the probes, which :mod:`refunds_site.health` answers."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from access.api import AccountViewSet
+from refunds.api import RefundableTransactionViewSet, RefundViewSet
+from refunds_site.problems import UnknownAddress
+
+handler400 = "refunds_site.problems.bad_request"
+handler500 = "refunds_site.problems.server_error"
+
+router = SimpleRouter(use_regex_path=False)
+router.register("transactions", RefundableTransactionViewSet)
+router.register("refunds", RefundViewSet)
+router.register("accounts", AccountViewSet)
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:transactions_transaction_changelist")),
     path("admin/", admin.site.urls),
+    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerView.as_view(), name="docs"),
+    path("api/v1/", include(router.urls)),
+    re_path("^api/", UnknownAddress.as_view()),
 ]

@@ -1,0 +1,69 @@
+"""What a request may do, and the accounts whose objects exist for it.
+
+A person may do what Django's permissions say. A token may do what its person may, within its
+scopes, and to what belongs to its accounts; anything else is not there at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from django.db.models import Model, QuerySet
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.viewsets import GenericViewSet
+
+from gateways.models import ProcessorAccount
+
+from .models import ApiToken, Scope
+
+Row = TypeVar("Row", bound=Model)
+# What viewsets call a method that the address does not have: 405 follows.
+_NO_ACTIONS = (None, "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What one action needs: a permission of the person and, over a token, its scope."""
+
+    permission: str
+    scope: Scope
+
+
+class HasRight(BasePermission):
+    """Compares the request with ``view.rights[view.action]``; what has no right there is denied."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        user = request.user
+        if not user.is_authenticated:
+            return False
+        if view.action in _NO_ACTIONS:
+            return True
+        right: Right | None = view.rights.get(view.action)
+        if right is None or not (user.is_staff and user.has_perm(right.permission)):
+            return False
+        return not isinstance(request.auth, ApiToken) or right.scope in request.auth.scopes
+
+
+class ScopedViewSet(GenericViewSet[Row]):
+    """A viewset whose every action names its right and sees only the accounts of the request."""
+
+    permission_classes = (HasRight,)
+    rights: ClassVar[Mapping[str, Right]]
+    account_field: ClassVar[str] = "account"
+
+    def get_queryset(self) -> QuerySet[Row]:
+        return limit_to_accounts(super().get_queryset(), self.request, self.account_field)
+
+
+def limit_to_accounts(rows: QuerySet[Row], request: Request, field: str) -> QuerySet[Row]:
+    """The rows whose account, found at ``field``, the request may see."""
+    if isinstance(request.auth, ApiToken) and (accounts := request.auth.accounts.all()):
+        return rows.filter(**{f"{field}__in": [account.pk for account in accounts]})
+    return rows
+
+
+def visible_accounts(request: Request) -> QuerySet[ProcessorAccount]:
+    return limit_to_accounts(ProcessorAccount.objects.all(), request, "pk")

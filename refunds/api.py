@@ -1,0 +1,187 @@
+"""Refunds over REST, and what they add to transactions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
+
+from django.contrib.auth.models import User
+from django.db.models import Prefetch, QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+import transactions.api
+from access.models import Scope
+from access.scoping import Right, ScopedViewSet
+from transactions.models import Transaction
+
+from . import services
+from .filters import RefundableTransactionFilter, RefundFilter
+from .models import Refund, RefundAttempt
+from .serializers import (
+    NewRefundSerializer,
+    NothingSerializer,
+    RefundableTransactionSerializer,
+    RefundSerializer,
+)
+from .states import Origin
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+# What is shown of a refund, in two queries however many there are.
+_REFUNDS = Refund.objects.select_related("account", "requested_by", "approved_by").prefetch_related(
+    Prefetch("attempts", queryset=RefundAttempt.objects.defer("exchanges", "order"))
+)
+
+
+class Conflict(exceptions.APIException):
+    """The state of things does not allow it; ``members`` go into the problem document."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_code = "conflict"
+
+    def __init__(self, detail: str, code: str | None = None, **members: str) -> None:
+        super().__init__(detail, code)
+        self.members = members
+
+
+@contextmanager
+def refusals_as_http() -> Iterator[None]:
+    """Turn what :mod:`refunds.services` refuses into 400, 403 and 409."""
+    try:
+        yield
+    except services.NotAllowed as error:
+        raise exceptions.PermissionDenied(str(error)) from None
+    except services.RequestConflict as error:
+        raise Conflict(str(error), "idempotency_key_reused") from None
+    except services.WrongStatus as error:
+        raise Conflict(str(error), "wrong_status") from None
+    except services.RefundRefused as error:
+        if error.code == "invalid_amount":
+            raise exceptions.ValidationError({"amount": [str(error)]}) from None
+        raise Conflict(str(error), error.code, refundable=error.refundable.major()) from None
+
+
+class RefundableTransactionViewSet(transactions.api.TransactionViewSet):
+    filterset_class = RefundableTransactionFilter
+    detail_serializer_class = RefundableTransactionSerializer
+    rights: ClassVar[dict[str, Right]] = {
+        **transactions.api.TransactionViewSet.rights,
+        "refunds": Right("refunds.request_refund", Scope.REFUND),
+    }
+
+    def get_queryset(self) -> QuerySet[Transaction]:
+        rows = super().get_queryset()
+        if self.action == "retrieve":
+            refunds = Prefetch("refunds", queryset=_REFUNDS.order_by("-created_at", "-pk"))
+            return rows.prefetch_related(refunds)
+        return rows
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+                OpenApiParameter.HEADER,
+                required=True,
+                description="The same key with the same body returns the same refund again.",
+            )
+        ],
+        request=NewRefundSerializer,
+        responses={HTTPStatus.ACCEPTED: RefundSerializer, HTTPStatus.OK: RefundSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def refunds(self, request: Request, **_kwargs: Any) -> Response:
+        """Refund all or a part: 202 when it was queued, 200 when this request was made before."""
+        transaction = self.get_object()
+        key = _read_key(request)
+        asked = NewRefundSerializer(data=request.data, context={"currency": transaction.currency})
+        asked.is_valid(raise_exception=True)
+        with refusals_as_http():
+            refund, created = services.request_refund(
+                transaction=transaction,
+                requested_by=cast(User, request.user),
+                origin=Origin.API,
+                idempotency_key=key,
+                **asked.validated_data,
+            )
+        status = HTTPStatus.ACCEPTED if created else HTTPStatus.OK
+        return Response(_serialize(refund), status)
+
+
+class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
+    lookup_value_converter = "uuid"
+    queryset = _REFUNDS
+    filterset_class = RefundFilter
+    serializer_class = RefundSerializer
+    rights: ClassVar[dict[str, Right]] = {
+        "list": Right("refunds.view_refund", Scope.READ),
+        "retrieve": Right("refunds.view_refund", Scope.READ),
+        # Who may cancel depends on whose refund it is: the service says.
+        "cancel": Right("refunds.view_refund", Scope.REFUND),
+        "retry": Right("refunds.request_refund", Scope.REFUND),
+        "check": Right("refunds.view_refund", Scope.REFUND),
+        "approve": Right("refunds.approve_refund", Scope.APPROVE),
+        "reject": Right("refunds.approve_refund", Scope.APPROVE),
+    }
+
+    @extend_schema(request=None, responses=RefundSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, **_kwargs: Any) -> Response:
+        """Call a refund off before it has left."""
+        return self._perform(request, services.cancel_refund)
+
+    @extend_schema(request=None, responses=RefundSerializer)
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, **_kwargs: Any) -> Response:
+        """Try a failed or canceled refund again: the answer is the new refund."""
+        return self._perform(request, services.retry_refund)
+
+    @extend_schema(request=None, responses=RefundSerializer)
+    @action(detail=True, methods=["post"])
+    def check(self, request: Request, **_kwargs: Any) -> Response:
+        """Ask the processor now what became of a refund without a proven outcome."""
+        return self._perform(request, services.check_refund)
+
+    @extend_schema(request=None, responses=RefundSerializer)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, **_kwargs: Any) -> Response:
+        """Let a refund that awaits approval go out."""
+        return self._perform(request, services.approve_refund)
+
+    @extend_schema(request=None, responses=RefundSerializer)
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, **_kwargs: Any) -> Response:
+        """Refuse a refund that awaits approval."""
+        return self._perform(request, services.reject_refund)
+
+    def _perform(self, request: Request, service: Callable[..., Refund]) -> Response:
+        refund = self.get_object()
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        with refusals_as_http():
+            refund = service(refund, actor=request.user)
+        return Response(_serialize(refund))
+
+
+def _read_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if not _KEY.fullmatch(key):
+        sentence = _(
+            "Send a header Idempotency-Key of 1 to 255 printable ASCII characters: the same key "
+            "for every repetition of one refund, another for the next refund."
+        )
+        raise exceptions.ValidationError({"Idempotency-Key": [sentence]})
+    return key
+
+
+def _serialize(refund: Refund) -> dict[str, Any]:
+    """The refund as it is now, with everything that is shown of it."""
+    return RefundSerializer(_REFUNDS.get(pk=refund.pk)).data

@@ -1,0 +1,107 @@
+"""Every error of the API as a problem document (RFC 9457), also where no view was found."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import APIView, exception_handler
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+class BodyTooLarge(exceptions.APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_code = "body_too_large"
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an exception as a problem document (RFC 9457), whatever the client accepts.
+
+    An exception with a mapping ``members`` adds those to the document. None for what is our own
+    mistake: that becomes a 500 through :func:`server_error`.
+    """
+    error = _from_django(error)
+    response = exception_handler(error, context)
+    if response is None or not isinstance(error, exceptions.APIException):
+        return None
+    response.data = _describe(error) | dict(getattr(error, "members", {}))
+    response.content_type = PROBLEM_TYPE
+    if request := context.get("request"):
+        request.accepted_renderer = JSONRenderer()
+        request.accepted_media_type = PROBLEM_TYPE
+    return response
+
+
+def _from_django(error: Exception) -> Exception:
+    if isinstance(error, RequestDataTooBig):
+        return BodyTooLarge(_("The body is larger than 2 MB."))
+    if isinstance(error, (BadRequest, SuspiciousOperation, MultiPartParserError)):
+        return exceptions.ParseError(_("The request cannot be read."))
+    return error
+
+
+def _describe(error: exceptions.APIException) -> dict[str, Any]:
+    if not isinstance(error, exceptions.ValidationError):
+        code = getattr(error.detail, "code", error.default_code)
+        return problem(error.status_code, str(error.detail), code=code)
+    errors = error.detail if isinstance(error.detail, dict) else {"": error.detail}
+    general = [str(line) for name in ("", "non_field_errors") for line in errors.pop(name, [])]
+    if errors:
+        general.append(
+            ngettext("This field is not right: %s.", "These fields are not right: %s.", len(errors))
+            % ", ".join(errors)
+        )
+    document = problem(error.status_code, " ".join(general), code="invalid")
+    return document | ({"errors": errors} if errors else {})
+
+
+def problem(status: int, detail: str, *, code: str) -> dict[str, Any]:
+    """A problem document; ``code`` is what programs compare, ``detail`` the sentence for people."""
+    return {
+        "type": f"urn:refund-desk:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+    }
+
+
+class UnknownAddress(APIView):
+    """Everything under ``/api/`` that is no address: a problem document, not a page."""
+
+    permission_classes = ()
+    schema = None
+
+    def initial(self, *_args: Any, **_kwargs: Any) -> None:
+        raise exceptions.NotFound(
+            _("There is nothing at this address. Every address of the API ends with a slash.")
+        )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's own 400, such as a wrong host, before any view was found."""
+    if not request.path.startswith("/api/"):
+        return defaults.bad_request(request, exception)
+    return _refuse(HTTPStatus.BAD_REQUEST, _("The request cannot be read."), "bad_request")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if not request.path.startswith("/api/"):
+        return defaults.server_error(request)
+    sentence = _("Something went wrong on our side. It has been logged; nothing is lost.")
+    return _refuse(HTTPStatus.INTERNAL_SERVER_ERROR, sentence, "server_error")
+
+
+def _refuse(status: HTTPStatus, sentence: str, code: str) -> JsonResponse:
+    return JsonResponse(
+        problem(status, sentence, code=code), status=status, content_type=PROBLEM_TYPE
+    )

@@ -1,0 +1,125 @@
+"""Which transactions a list shows. Every filter that narrows by a column has an index behind it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework.request import Request
+
+from access.scoping import visible_accounts
+from gateways.models import Processor, ProcessorAccount
+from gateways.money import CURRENCIES, exponent_of
+
+from .models import RefundProgress, Transaction, TransactionStatus
+
+# A longer search is cut: nobody types that many words, and each one is a look into the index.
+_SEARCH_WORDS = 8
+# Amounts of every currency on one scale: thousandths of its major unit.
+_THOUSANDTHS = F("amount_minor") * Case(
+    *(
+        When(
+            currency__in=sorted(code for code in CURRENCIES if exponent_of(code) == exponent),
+            then=10 ** (3 - exponent),
+        )
+        for exponent in (0, 3)
+    ),
+    default=10,
+    output_field=BigIntegerField(),
+)
+
+
+class RegexFilter(filters.Filter):
+    """A filter whose text must match ``regex`` whole."""
+
+    field_class = forms.RegexField
+
+
+class TrueOrFalse(filters.TypedChoiceFilter):
+    """``true`` or ``false``, and nothing that might mean either."""
+
+    def __init__(self, **options: Any) -> None:
+        choices = [("true", _("yes")), ("false", _("no"))]
+        super().__init__(choices=choices, coerce="true".__eq__, empty_value=None, **options)
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class AmountBound(RegexFilter):
+    """A bound in major units, compared in each transaction's own currency."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            field_name="thousandths",
+            regex=re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?\Z", re.ASCII),
+            error_messages={"invalid": _("Enter an amount such as 12.50.")},
+            **options,
+        )
+
+    def filter(self, qs: QuerySet[Transaction], value: str) -> QuerySet[Transaction]:
+        if not value:
+            return qs
+        whole, _dot, fraction = value.partition(".")
+        bound = int(whole + fraction.ljust(3, "0"))
+        bounded: QuerySet[Transaction] = super().filter(qs.alias(thousandths=_THOUSANDTHS), bound)
+        return bounded
+
+
+def _accounts(request: Request | None) -> QuerySet[ProcessorAccount]:
+    return visible_accounts(request) if request else ProcessorAccount.objects.none()
+
+
+class AccountFilter(filters.ModelChoiceFilter):
+    """By the account's name, among those that the request may see."""
+
+    def __init__(self) -> None:
+        super().__init__(field_name="account", to_field_name="slug", queryset=_accounts)
+
+
+def search(rows: QuerySet[Transaction], text: str) -> QuerySet[Transaction]:
+    """The transactions that hold every word of the text, in any of the searched columns."""
+    for word in text.split()[:_SEARCH_WORDS]:
+        # The database lowers both sides, so that they agree in every alphabet.
+        rows = rows.filter(search_text__contains=Lower(Value(word)))
+    return rows
+
+
+class TransactionFilter(filters.FilterSet):
+    """``created_after`` includes its moment, ``created_before`` does not: windows meet."""
+
+    processor = filters.ChoiceFilter(choices=Processor.choices)
+    account = AccountFilter()
+    refund_state = filters.ChoiceFilter(choices=RefundProgress.choices)
+    status = filters.ChoiceFilter(choices=TransactionStatus.choices)
+    currency = filters.ChoiceFilter(choices=[(code, code) for code in sorted(CURRENCIES)])
+    amount_min = AmountBound(lookup_expr="gte")
+    amount_max = AmountBound(lookup_expr="lte")
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    customer = filters.CharFilter(
+        method="filter_customer", max_length=320, help_text=_("The customer's id or e-mail.")
+    )
+    search = filters.CharFilter(
+        method="filter_search",
+        min_length=2,
+        max_length=320,
+        help_text=_("Part of an id, name, e-mail, order reference, or the last four digits."),
+    )
+
+    def filter_customer(
+        self, rows: QuerySet[Transaction], _name: str, value: str
+    ) -> QuerySet[Transaction]:
+        if value.isascii() and value.isdigit():
+            return rows.filter(customer_id=value)
+        return rows.filter(customer__email=value.lower())
+
+    def filter_search(
+        self, rows: QuerySet[Transaction], _name: str, value: str
+    ) -> QuerySet[Transaction]:
+        return search(rows, value)
