@@ -1,0 +1,346 @@
+"""Authorize.net: refunds of settled payments, voids of unsettled ones, and no idempotency keys.
+
+A money call is one shot. The attempt's reference, which Authorize.net stores as refId and as
+invoice number, is how :meth:`AuthorizeNetGateway.find_refund` recognises what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+from .authorizenet_api import LIST_WINDOW, AuthorizeNetApi
+from .authorizenet_records import (
+    may_be_refund,
+    method_of,
+    read_payment,
+    read_refund,
+    read_summary,
+    reason_of,
+    transaction_id_of,
+)
+from .base import (
+    Account,
+    Capabilities,
+    Failure,
+    FailureCode,
+    Lookup,
+    Operation,
+    Page,
+    Payment,
+    PaymentGateway,
+    PaymentStatus,
+    RefundOrder,
+    RefundResult,
+    RefundState,
+    ReportedRefund,
+)
+from .errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
+from .hardened_xml import Element, text_of
+from .money import exponent_of, write_amount
+from .pages import read_page
+from .transport import Transport
+
+_AGE_LIMIT = timedelta(days=180)
+_DAY = timedelta(days=1)
+_DUPLICATE_WINDOW = "28800"  # seconds, the longest: an equal request within it is answered with 11
+
+_APPROVED, _DECLINED, _HELD = "1", "2", "4"
+_CRITERIA_NOT_MET = "54"
+_ALREADY_VOIDED, _ALREADY_CAPTURED = "310", "311"
+
+_FAILURES = {
+    code: failure
+    for failure, codes in {
+        FailureCode.DECLINED_BY_BANK: "2 3 4 128 200 201 202 203 204 205 206 207 208 209 210 "
+        "315 316 317",
+        FailureCode.INVALID_AMOUNT: "5",
+        FailureCode.CARD_NOT_VALID: "6 7 8 9 10 37",
+        FailureCode.PAYMENT_NOT_FOUND: "15 16 319 E00040",
+        FailureCode.ACCOUNT_PROBLEM: "17 18 33 35 43 56 87 123 170 171 172 173 174 "
+        "243 244 245 246 247 248 E00009 E00155",
+        FailureCode.BLOCKED_BY_RULES: "27 44 45 65 66 127 141 145 165 250 251 254",
+        FailureCode.CURRENCY_NOT_ACCEPTED: "39",
+        FailureCode.LIMIT_REACHED: "47 49",
+        FailureCode.NOT_SETTLED: "50",
+        FailureCode.EXCEEDS_REFUNDABLE: "51 55",
+        FailureCode.NOT_REFUNDABLE: "53 54 310",
+        FailureCode.NOT_VOIDABLE: "175 311",
+        FailureCode.BAD_REQUEST: "E00002 E00003 E00004 E00013 E00014 E00015",
+        FailureCode.OTHER: "E00039",
+    }.items()
+    for code in codes.split()
+}
+# Answers that leave open whether money moved: duplicates, and faults behind the gateway.
+_OPEN = {
+    code
+    for codes in (
+        "11 19 20 21 22 23 25 26 36 57 58 59 60 61 62 63 120 121 122 152 180 181 261 318",
+        "E00001 E00027",
+    )
+    for code in codes.split()
+}
+
+
+class AuthorizeNetGateway(PaymentGateway):
+    """See :class:`~gateways.base.PaymentGateway`.
+
+    A list reports everything that has not settled, whatever its age, then the batches that settled
+    within the window. A refund that was called off looks like a called-off payment in lists;
+    only :meth:`get_payment` (None) and :meth:`list_refunds` (failed) tell it apart.
+    """
+
+    processor = "authorizenet"
+    label = "Authorize.net"
+    capabilities = Capabilities(
+        idempotency_key_life=None,
+        voids_unsettled=True,
+        refund_age_limit=_AGE_LIMIT,
+        lookup_lag=timedelta(minutes=10),
+        list_window=LIST_WINDOW,
+        lists_by_modification=True,
+    )
+    credential_names = ("api_login_id", "transaction_key")
+    webhook_credential_names = ("signature_key",)
+    default_base_urls: ClassVar[Mapping[str, str]] = {
+        "live": "https://api2.authorize.net",
+        "test": "https://apitest.authorize.net",
+    }
+
+    def __init__(self, account: Account, transport: Transport) -> None:
+        super().__init__(account, transport)
+        self._api = AuthorizeNetApi(account, transport)
+        self._known_currency = account.currency
+
+    def list_payments(
+        self, since: datetime, until: datetime, cursor: str = ""
+    ) -> Iterator[Page[Payment]]:
+        """Pages of payments without e-mail and description, which only details have."""
+        currency = self._currency()
+        for listed in self._api.walk(since, until, cursor):
+            read = partial(read_summary, currency=currency, settled_at=listed.settled_at)
+            yield read_page(listed.rows, read, transaction_id_of, listed.cursor)
+
+    def get_payment(self, payment_id: str) -> Payment | None:
+        """The payment with all its details; None for an unknown id, or one of a refund."""
+        answer = self._api.transaction_details(payment_id)
+        if answer is None:
+            return None
+        try:
+            return read_payment(answer, self._currency())
+        except ValueError as error:
+            self._api.give_up(f"Payment {payment_id} cannot be read: {error}")
+
+    def list_refunds(
+        self, since: datetime, until: datetime, cursor: str = ""
+    ) -> Iterator[Page[ReportedRefund]]:
+        """Pages of refunds. Each costs a call for its details: lists do not name the payment.
+
+        A voided payment is a status of that payment, and not reported here.
+        """
+        for listed in self._api.walk(since, until, cursor):
+            yield read_page(listed.rows, self._refunds_of, transaction_id_of, listed.cursor)
+
+    def refund(self, order: RefundOrder) -> RefundResult:
+        """Refund a settled payment.
+
+        Approved is reported as succeeded, as by other processors: the money is on its way with the
+        next batch. Should it come back, the refund is found returned.
+        """
+        self._begin(order)
+        answer = self._api.create_transaction(
+            order.reference,
+            {
+                "transactionType": "refundTransaction",
+                "amount": write_amount(order.amount, decimals=2),
+                "currencyCode": order.amount.currency,
+                "payment": self._payment_source(order),
+                "refTransId": order.payment_id,
+                "order": {"invoiceNumber": order.reference},
+                "transactionSettings": {
+                    "setting": [
+                        {"settingName": "duplicateWindow", "settingValue": _DUPLICATE_WINDOW}
+                    ]
+                },
+            },
+        )
+        result = self._judge(order, answer, Operation.REFUND)
+        if result.failure is not None and result.failure.processor_code == _CRITERIA_NOT_MET:
+            result = replace(result, failure=self._explain(order, result.failure))
+        return replace(result, exchanges=self.transport.take_exchanges())
+
+    def void(self, order: RefundOrder) -> RefundResult:
+        """Void an unsettled payment; one that was voided already counts as done."""
+        self._begin(order)
+        answer = self._api.create_transaction(
+            order.reference,
+            {"transactionType": "voidTransaction", "refTransId": order.payment_id},
+        )
+        result = self._judge(order, answer, Operation.VOID)
+        return replace(result, exchanges=self.transport.take_exchanges())
+
+    def find_refund(self, order: RefundOrder) -> Lookup:
+        """Search by reference: what has not settled, then the batches since the order was sent.
+
+        A void has no record of its own: the status of the payment speaks.
+        """
+        self.transport.take_exchanges()
+        complete = True
+        if order.operation is Operation.VOID:
+            matches, complete = self._find_void(order)
+        elif order.refund_id:
+            matches = self._refunds_with_id(order.refund_id)
+        else:
+            matches = self._search(order)
+        return Lookup(tuple(matches), complete, self.transport.take_exchanges())
+
+    def check_credentials(self) -> str:
+        """Read the merchant's details and say whose they are."""
+        answer = self._api.merchant_details()
+        is_test = text_of(answer, "isTestMode") == "true"
+        return (
+            f"Authorize.net account {text_of(answer, 'merchantName')} "
+            f"(gateway id {text_of(answer, 'gatewayId')}){', in test mode' if is_test else ''}."
+        )
+
+    @classmethod
+    def smallest_step(cls, currency: str) -> int:
+        """It takes two decimals, whatever the currency."""
+        return int(10 ** max(exponent_of(currency) - 2, 0))
+
+    def _payment_source(self, order: RefundOrder) -> Mapping[str, Any]:
+        """The masked card or bank account that a refund must name.
+
+        It is read from the payment where the order does not say enough, before anything is sent.
+        """
+        if order.method_type != "bank" and order.last4:
+            return _masked_card(order.last4)
+        try:
+            answer = self._api.transaction_details(order.payment_id)
+        except OutcomeUnknown as error:
+            raise NotSent(
+                f"The payment could not be read, so no refund was sent. {error}",
+                reason="unreachable",
+                exchanges=error.exchanges,
+            ) from error
+        bank = None if answer is None else answer.find("transaction/payment/bankAccount")
+        if bank is not None:
+            names = ("routingNumber", "accountNumber", "nameOnAccount")
+            return {"bankAccount": {name: text_of(bank, name) for name in names}}
+        last4 = "" if answer is None else method_of(answer).last4
+        if not last4:
+            raise NotSent(
+                "Authorize.net does not say which card or bank account paid; "
+                "it refunds to nothing else. Nothing was sent.",
+                reason="refused_locally",
+                exchanges=self.transport.take_exchanges(),
+            )
+        return _masked_card(last4)
+
+    def _judge(self, order: RefundOrder, answer: Element, operation: Operation) -> RefundResult:
+        verdict = text_of(answer, "transactionResponse/responseCode")
+        code, message = reason_of(answer, most_telling=_OPEN)
+        is_void = operation is Operation.VOID
+        if is_void and code == _ALREADY_VOIDED:
+            return RefundResult(RefundState.SUCCEEDED, order.payment_id)
+        if verdict in {_APPROVED, _HELD} and code not in {_ALREADY_VOIDED, _ALREADY_CAPTURED}:
+            new_id = text_of(answer, "transactionResponse/transId")
+            original = text_of(answer, "transactionResponse/refTransID")
+            is_new = new_id not in {"", "0", original} and original == order.payment_id
+            if new_id != order.payment_id if is_void else not is_new:
+                self._api.give_up("Authorize.net approved, but names another transaction.")
+            state = RefundState.SUCCEEDED if verdict == _APPROVED else RefundState.PENDING
+            return RefundResult(state, new_id)
+        self._api.turn_away(code, message)
+        # A declined refund is one, whatever its code; any other code must be a known refusal.
+        failure = _FAILURES.get(code, FailureCode.OTHER if verdict == _DECLINED else None)
+        if code in _OPEN or failure is None:
+            self._api.give_up(f"Authorize.net's answer proves nothing: {code} {message}")
+        return RefundResult(RefundState.FAILED, failure=Failure(failure, code, message))
+
+    def _explain(self, order: RefundOrder, failure: Failure) -> Failure:
+        """Say which criterion was not met, by the payment as it stands now."""
+        try:
+            payment = self.get_payment(order.payment_id)
+        except GatewayError:
+            return failure  # the refusal is proven; only its reason stays general
+        if payment is None:
+            return failure
+        if payment.disputed:
+            return replace(failure, code=FailureCode.DISPUTED)
+        if payment.status in {PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED}:
+            return replace(failure, code=FailureCode.NOT_SETTLED)
+        if datetime.now(UTC) - (payment.settled_at or payment.created_at) > _AGE_LIMIT:
+            return replace(failure, code=FailureCode.TOO_OLD)
+        return failure
+
+    def _find_void(self, order: RefundOrder) -> tuple[list[ReportedRefund], bool]:
+        payment = self.get_payment(order.payment_id)
+        if payment is None or payment.status is not PaymentStatus.VOIDED:
+            return [], payment is not None
+        void = ReportedRefund(
+            external_id=order.payment_id,
+            payment_id=order.payment_id,
+            amount=order.payment_amount,
+            state=RefundState.SUCCEEDED,
+            created_at=order.first_sent_at or payment.created_at,
+            operation=Operation.VOID,
+            last4=payment.method.last4,
+        )
+        return [void], True
+
+    def _search(self, order: RefundOrder) -> list[ReportedRefund]:
+        """Every refund with the order's reference, whatever its amount and payment."""
+        now = datetime.now(UTC)
+        # A day more on both sides: clocks differ, and a settlement date may be the merchant's day.
+        since = (order.first_sent_at or now - LIST_WINDOW) - _DAY
+        ids = {
+            transaction_id_of(row)
+            for listed in self._api.walk(since, now + _DAY)
+            for row in listed.rows
+            if _is_candidate(row, order)
+        }
+        found = [refund for each in sorted(ids) for refund in self._refunds_with_id(each)]
+        return [refund for refund in found if refund.reference == order.reference]
+
+    def _refunds_with_id(self, refund_id: str) -> list[ReportedRefund]:
+        answer = self._api.transaction_details(refund_id)
+        try:
+            return [] if answer is None else read_refund(answer, self._currency())
+        except ValueError as error:
+            self._api.give_up(f"Refund {refund_id} cannot be read: {error}")
+
+    def _refunds_of(self, row: Element) -> list[ReportedRefund]:
+        if not may_be_refund(row):
+            return []
+        answer = self._api.transaction_details(transaction_id_of(row))
+        if answer is None:
+            raise ValueError("It is listed, but Authorize.net has no details of it.")
+        return read_refund(answer, self._currency())
+
+    def _currency(self) -> str:
+        """The account's one currency: transactions do not name theirs."""
+        if not self._known_currency:
+            answer = self._api.merchant_details()
+            names = [element.text or "" for element in answer.iterfind("currencies/currency")]
+            if len(names) != 1:
+                raise Misconfigured(
+                    f"Set the currency of account {self.account.slug}: Authorize.net names "
+                    f"{' '.join(names) or 'none'} and does not say which one a payment is in."
+                )
+            self._known_currency = names[0]
+        return self._known_currency
+
+
+def _masked_card(last4: str) -> Mapping[str, Any]:
+    return {"creditCard": {"cardNumber": f"XXXX{last4}", "expirationDate": "XXXX"}}
+
+
+def _is_candidate(row: Element, order: RefundOrder) -> bool:
+    invoice = text_of(row, "invoiceNumber")
+    if invoice:
+        return invoice == order.reference
+    return may_be_refund(row) and text_of(row, "accountNumber").endswith(order.last4)

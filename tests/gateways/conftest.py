@@ -1,0 +1,12 @@
+"""A scripted processor for the tests of the adapters."""
+
+import pytest
+
+from .scripted import scripted_server
+
+
+@pytest.fixture
+def processor():
+    """Answers what the test wrote down, over a real socket, and keeps the requests."""
+    with scripted_server() as server:
+        yield server
