@@ -15,6 +15,7 @@ KINDS = {
     "silence": "the connection stays open without an answer for `seconds` (60)",
     "slow": "the request is in progress for `seconds` (2), then answered",
     "500": "an error of the processor; after processing, it is what a stored answer replays",
+    "refusal": "the processor refuses with its own `code`",
     "502_html": "an HTML page of a gateway in between",
     "429": "too many requests; `seconds` becomes Retry-After",
     "401": "the credentials are not accepted",
@@ -37,6 +38,12 @@ _DTD = (
     b'<?xml version="1.0"?>\n<!DOCTYPE answer [<!ENTITY a "aaaaaaaaaa">'
     b'<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>\n<answer>&b;</answer>\n'
 )
+_INSTEAD = {
+    "502_html": Reply(502, _HTML, {"Content-Type": "text/html"}),
+    "redirect": Reply(302, b"", {"Location": "/_sandbox/elsewhere"}),
+    "empty": Reply(200, b"", {"Content-Type": "application/json"}),
+    "dtd": Reply(200, _DTD, {"Content-Type": "application/xml"}),
+}
 
 
 class FaultError(ValueError):
@@ -57,6 +64,7 @@ class Fault:
     dialect: str = ""
     call: str = ""
     match: str = ""
+    code: str = ""
     times: int = 1
     seconds: float = 0.0
     megabytes: int = 50
@@ -123,28 +131,29 @@ class Faults:
 
 def spoil(fault: Fault, dialect: Dialect, reply: Reply) -> Reply:
     """The answer that a fault puts in place of a good one; faults of the wire leave it alone."""
+    body, headers = reply.body, reply.headers
     match fault.what:
-        case "500" | "429" | "401" | "403":
-            refusal = dialect.refusal(int(fault.what))
-            wait = {"Retry-After": f"{fault.seconds:.0f}"} if fault.seconds else {}
-            return replace(refusal, headers={**refusal.headers, **wait})
-        case "502_html":
-            return Reply(502, _HTML, {"Content-Type": "text/html"})
-        case "redirect":
-            return Reply(302, b"", {"Location": "/_sandbox/elsewhere"})
-        case "empty":
-            return Reply(200, b"", {"Content-Type": reply.headers.get("Content-Type", "")})
+        case "500" | "429" | "401" | "403" | "refusal":
+            return _refused(fault, dialect)
+        case "502_html" | "redirect" | "empty" | "dtd":
+            return _INSTEAD[fault.what]
         case "malformed":
-            return replace(reply, body=reply.body[: len(reply.body) // 2])
-        case "wrong_type":
-            return replace(reply, headers={**reply.headers, "Content-Type": "text/plain"})
+            body = body[: len(body) // 2]
         case "wrong_echo":
-            return replace(reply, body=_other_echo(dialect, reply.body))
+            body = _other_echo(dialect, body)
         case "huge":
-            return replace(reply, body=b" " * (fault.megabytes * 2**20))
-        case "dtd":
-            return Reply(200, _DTD, {"Content-Type": "application/xml"})
-    return reply
+            body = b" " * (fault.megabytes * 2**20)
+        case "wrong_type":
+            headers = {**headers, "Content-Type": "text/plain"}
+    return Reply(reply.status, body, headers)
+
+
+def _refused(fault: Fault, dialect: Dialect) -> Reply:
+    if fault.what == "refusal":
+        return dialect.refusal_with(fault.code) or dialect.refusal(500)
+    refusal = dialect.refusal(int(fault.what))
+    wait = {"Retry-After": f"{fault.seconds:.0f}"} if fault.seconds else {}
+    return replace(refusal, headers={**refusal.headers, **wait})
 
 
 def _other_echo(dialect: Dialect, body: bytes) -> bytes:
@@ -157,7 +166,7 @@ def _other_echo(dialect: Dialect, body: bytes) -> bytes:
 
 
 def _checked(wish: Mapping[str, Any]) -> dict[str, Any]:
-    allowed = {"dialect", "call", "when", "what", "times", "match", "seconds", "megabytes"}
+    allowed = {"dialect", "call", "when", "what", "times", "match", "code", "seconds", "megabytes"}
     unknown = sorted(set(wish) - allowed)
     if unknown:
         raise FaultError(
@@ -172,7 +181,7 @@ def _checked(wish: Mapping[str, Any]) -> dict[str, Any]:
         raise FaultError("`when` is before (nothing is processed) or after (it is processed).")
     if what in ("wrong_echo", "wrong_type") and when == "before":
         raise FaultError(f"{what} changes a real answer, so it can only come after processing.")
-    words = {name: wish.get(name) or "" for name in ("dialect", "call", "match")}
+    words = {name: wish.get(name) or "" for name in ("dialect", "call", "match", "code")}
     for name, word in words.items():
         if not isinstance(word, str):
             raise FaultError(f"`{name}` is text.")

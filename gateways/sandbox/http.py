@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from .ledger import Ledger
     from .magic import Magic
+    from .records import SandboxAccount
 
 
 def _go_on() -> None:
@@ -97,6 +98,9 @@ class Dialect(ABC):
     def refusal_with(self, code: str) -> Reply | None:  # noqa: ARG002
         """The refusal that has this code, for the fault ``refusal``; None: it has no such."""
         return None
+
+    def account_changed(self, account: SandboxAccount) -> None:  # noqa: B027
+        """Settings or credentials of an account are new: what waited for them may go on."""
 
     def answer_was_replaced(self, request: Request, reply: Reply) -> None:  # noqa: B027
         """A fault gave ``reply`` (a 500) after the request was processed.

@@ -196,6 +196,7 @@ class Ledger:
         """Take in a new refund, never past what is refundable.
 
         Raises ExceedsRefundableError; a refund that is failed from the start counts nothing.
+        Without the cap it may name no payment at all.
         """
         with self.lock:
             payment = self.payments.get(refund.payment_id)  # a credit without a payment has none
@@ -217,7 +218,14 @@ class Ledger:
         with self.lock:
             if payment.status not in _VOIDABLE or self.refunded_minor(payment):
                 raise NotVoidableError
-            self.change(payment, tell="payment.voided", status="voided", due_at=None, due_status="")
+            self.change(
+                payment,
+                tell="payment.voided",
+                at=record.created_at,
+                status="voided",
+                due_at=None,
+                due_status="",
+            )
             self._file(record)
             self._tell("refund.created", record)
         return record

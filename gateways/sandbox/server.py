@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .authorizenet import AuthorizeNetDialect
 from .control import Control
-from .faults import Fault, Faults, spoil
+from .faults import Fault, FaultError, Faults, spoil
 from .http import Dialect, Reply, Request, json_reply
 from .ledger import Clock, Ledger, ReceivedRequest
 from .nmi import NmiDialect
@@ -119,20 +120,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes | None:
         """The request's body; None when it was refused and answered."""
+        length = self.headers.get("Content-Length") or "0"
+        status, sentence = None, ""
         if self.headers.get("Transfer-Encoding"):
-            return self._refuse(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length, not chunks.")
-        text = self.headers.get("Content-Length") or "0"
-        if not text.isascii() or not text.isdigit():
-            return self._refuse(HTTPStatus.BAD_REQUEST, "Content-Length is not a number.")
-        if int(text) > MAX_BODY:
-            return self._refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {MAX_BODY} bytes."
-            )
-        return self.rfile.read(int(text))
-
-    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
+            status, sentence = HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length, not chunks."
+        elif not length.isascii() or not length.isdigit():
+            status, sentence = HTTPStatus.BAD_REQUEST, "Content-Length is not a number."
+        elif int(length) > MAX_BODY:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            sentence = f"A body has at most {MAX_BODY} bytes."
+        if status is None:
+            return self.rfile.read(int(length))
         self.close_connection = True
         self._send(json_reply({"error": sentence}, status))
+        return None
 
     def _send(self, reply: Reply) -> None:
         self.connection.sendall(self._head(reply) + reply.body)
@@ -290,6 +291,17 @@ class SandboxServer:
             fill(self.ledger, payments)
             if self.state:
                 self.state.start()
+
+    def arm(self, wish: Mapping[str, Any]) -> Fault:
+        """Arm a fault. Raises FaultError, also when the dialect knows no such refusal."""
+        names = {dialect.name: dialect for dialect in self.dialects}
+        if wish.get("dialect") and wish["dialect"] not in (*names, "*"):
+            raise FaultError(f"`dialect` is one of {', '.join(names)}.")
+        if wish.get("what") == "refusal":
+            dialect = names.get(wish.get("dialect", ""))
+            if not dialect or not dialect.refusal_with(str(wish.get("code", ""))):
+                raise FaultError("A refusal needs a `dialect`, and a `code` that it knows.")
+        return self.faults.arm(wish)
 
     def dialect_at(self, path: str) -> Dialect | None:
         """Whose address this is."""

@@ -139,6 +139,9 @@ class StripeDialect(Dialect):
         except StripeError as error:
             return error.reply(), error.executed
 
+    def account_changed(self, account: SandboxAccount) -> None:
+        self.calls.desk.pay_waiting(account)
+
     def answer_was_replaced(self, request: Request, reply: Reply) -> None:
         self.idempotency.replace_answer(request, self._authenticated(request), reply)
 

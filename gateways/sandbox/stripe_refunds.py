@@ -219,6 +219,16 @@ class RefundDesk:
             made.failure_reason = "expired_or_canceled_card"
             made.due_at, made.due_status = now + _LATER, "failed"
 
+    def pay_waiting(self, account: SandboxAccount) -> None:
+        """Pay the refunds that waited for balance, oldest first, as far as it goes."""
+        line = self.ledger.timeline(account, "refunds", "created")
+        for row in line.at(range(len(line))):
+            waits = (
+                row.status == "pending" and row.extra.get("pending_reason") == "insufficient_funds"
+            )
+            if waits and _afford(account, row):
+                self.ledger.change(row, tell="refund.succeeded", status="succeeded")
+
     def update(self, row: LedgerRefund, params: Params) -> LedgerRefund:
         """Change the metadata: given keys are set, keys with an empty value removed."""
         parameters.check_known(params, "expand", "metadata")
