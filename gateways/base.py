@@ -242,6 +242,7 @@ class Capabilities:
     lookup_lag: timedelta  # how long a new refund may be missing from its lists
     list_window: timedelta | None = None  # longest span that one list call may ask for
     lists_by_modification: bool = False  # a list window means "changed in", not "created in"
+    lists_disputes: bool = True  # its lists say which payments are disputed; else only details do
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class PayPalGateway(PaymentGateway):
         refund_age_limit=timedelta(days=180),
         lookup_lag=timedelta(hours=3),
         list_window=LONGEST,
+        lists_disputes=False,
     )
     credential_names = ("client_id", "client_secret")
     webhook_credential_names = ("webhook_id",)

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from gateways.base import BadRecord, Payment
 from gateways.models import ProcessorAccount
+from gateways.registry import gateway_class
 
 from .text import clean, mask_card_numbers
 
@@ -121,7 +122,10 @@ _COLUMNS = {
     "currency": ("text", _TAKEN),
     "amount_minor": ("bigint", _TAKEN),
     "status": ("text", _TAKEN),
-    "disputed": ("boolean", _TAKEN),
+    "disputed": (
+        "boolean",
+        "EXCLUDED.{0} OR kept.{0} AND NOT (EXCLUDED.has_details OR %(lists_disputes)s)",
+    ),
     "settled_at": ("timestamptz", "coalesce(EXCLUDED.{0}, kept.{0})"),
     "has_details": ("boolean", "kept.{0} OR EXCLUDED.{0}"),
     "created_at": ("timestamptz", _DETAIL),
@@ -177,7 +181,9 @@ WHERE kept.name = '' AND EXCLUDED.name <> ''
 def _upsert(account: ProcessorAccount, rows: list[dict[str, Any]]) -> SyncCounts:
     if not rows:
         return SyncCounts()
+    capabilities = gateway_class(account.processor).capabilities
     values: dict[str, str | int] = {
+        "lists_disputes": capabilities.lists_disputes,
         "rows": json.dumps(rows),
         "account": account.pk,
         "processor": account.processor,
