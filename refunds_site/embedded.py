@@ -241,7 +241,7 @@ def _make_cluster(home: _Home, programs: Path, password: str, *, durable: bool) 
     unfinished.mkdir(mode=0o700)
     home.give(unfinished)
     password_file = home.give(write_private(home.folder / "password", password))
-    initdb = [
+    initdb: list[str | Path] = [
         *(programs / "initdb", "--pgdata", unfinished, "--username", USER),
         *("--pwfile", password_file, "--auth", "scram-sha-256", "--encoding", "UTF8"),
         # Sorting is the same on every machine; the C library's character types are what
