@@ -31,7 +31,7 @@ class CursorPagination(BasePagination):
         self,
         queryset: Any,
         request: Request,
-        view: Any = None,  # noqa: ARG002
+        view: Any = None,
     ) -> list[Any]:
         self.address = request.build_absolute_uri()
         self.newest_first = self._read_ordering(request) == "-created_at"
@@ -68,7 +68,7 @@ class CursorPagination(BasePagination):
             "properties": {"next": link, "previous": link, "results": schema},
         }
 
-    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:  # noqa: ARG002
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         size = {"type": "integer", "minimum": 1, "default": self.page_size}
         return [
             {"name": name, "in": "query", "required": False, "schema": schema}

@@ -22,7 +22,7 @@ class StrictJSONParser(JSONParser):
         self,
         stream: Any,
         media_type: str | None = None,
-        parser_context: Any = None,  # noqa: ARG002
+        parser_context: Any = None,
     ) -> dict[str, Any]:
         media_type = media_type or self.media_type
         _type, parameters = parse_header_parameters(media_type)

@@ -51,7 +51,7 @@ class TransactionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Trans
 
     @extend_schema(responses=NoteSerializer(many=True), filters=False)
     @action(detail=True)
-    def notes(self, request: Request, **_kwargs: Any) -> Response:  # noqa: ARG002
+    def notes(self, request: Request, **_kwargs: Any) -> Response:
         """What staff wrote on the transaction, newest first."""
         rows: Any = self.get_object().notes.select_related("author")
         page: Any = self.paginate_queryset(rows)
