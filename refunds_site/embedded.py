@@ -253,9 +253,8 @@ def _make_cluster(home: _Home, programs: Path, password: str, *, durable: bool) 
     made = home.run(initdb)
     password_file.unlink()
     if made.returncode == 0:
-        create = f"CREATE DATABASE {DATABASE}\n"
-        single = [programs / "postgres", "--single", "-D", unfinished, "postgres"]
-        made = home.run(single, create)
+        alone: list[str | Path] = [programs / "postgres", "--single", "-D", unfinished, "postgres"]
+        made = home.run(alone, f"CREATE DATABASE {DATABASE}\n")
     if made.returncode != 0:
         raise StartError(f"PostgreSQL cannot make its data folder:\n{made.stdout}")
     unfinished.rename(cluster)
