@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from .authorizenet_api import LIST_WINDOW, AuthorizeNetApi
 from .authorizenet_records import (
-    may_be_refund,
+    has_refund_status,
+    is_ambiguous,
     method_of,
     read_payment,
     read_refund,
@@ -89,8 +90,7 @@ class AuthorizeNetGateway(PaymentGateway):
     """See :class:`~gateways.base.PaymentGateway`.
 
     A list reports everything that has not settled, whatever its age, then the batches that settled
-    within the window. A refund that was called off looks like a called-off payment in lists;
-    only :meth:`get_payment` (None) and :meth:`list_refunds` (failed) tell it apart.
+    within the window.
     """
 
     processor = "authorizenet"
@@ -118,10 +118,9 @@ class AuthorizeNetGateway(PaymentGateway):
     def list_payments(
         self, since: datetime, until: datetime, cursor: str = ""
     ) -> Iterator[Page[Payment]]:
-        """Pages of payments without e-mail and description, which only details have."""
-        currency = self._currency()
+        """Pages of payments, most without e-mail and description, which only details have."""
         for listed in self._api.walk(since, until, cursor):
-            read = partial(read_summary, currency=currency, settled_at=listed.settled_at)
+            read = partial(self._payments_of, settled_at=listed.settled_at)
             yield read_page(listed.rows, read, transaction_id_of, listed.cursor)
 
     def get_payment(self, payment_id: str) -> Payment | None:
@@ -313,13 +312,22 @@ class AuthorizeNetGateway(PaymentGateway):
         except ValueError as error:
             self._api.give_up(f"Refund {refund_id} cannot be read: {error}")
 
+    def _payments_of(self, row: Element, settled_at: datetime | None) -> list[Payment]:
+        if is_ambiguous(row):
+            payment = read_payment(self._details_of(row), self._currency())
+            return [] if payment is None else [payment]
+        return read_summary(row, self._currency(), settled_at)
+
     def _refunds_of(self, row: Element) -> list[ReportedRefund]:
-        if not may_be_refund(row):
+        if not is_ambiguous(row) and not has_refund_status(row):
             return []
+        return read_refund(self._details_of(row), self._currency())
+
+    def _details_of(self, row: Element) -> Element:
         answer = self._api.transaction_details(transaction_id_of(row))
         if answer is None:
             raise ValueError("It is listed, but Authorize.net has no details of it.")
-        return read_refund(answer, self._currency())
+        return answer
 
     def _currency(self) -> str:
         """The account's one currency: transactions do not name theirs."""
@@ -343,4 +351,4 @@ def _is_candidate(row: Element, order: RefundOrder) -> bool:
     invoice = text_of(row, "invoiceNumber")
     if invoice:
         return invoice == order.reference
-    return may_be_refund(row) and text_of(row, "accountNumber").endswith(order.last4)
+    return has_refund_status(row) and text_of(row, "accountNumber").endswith(order.last4)

@@ -57,8 +57,9 @@ _REFUND_FAILURES = {
     "failedReview": FailureCode.BLOCKED_BY_RULES,
 }
 _REFUND_STATUSES = frozenset({"refundPendingSettlement", "refundSettledSuccessfully"})
-# What refunds share with payments, declined ones aside: those are many, and no money moved.
-_SHARED_STATUSES = frozenset(
+# Refunds share these with payments, and lists do not tell them apart. So they do declined, but
+# those are many, and no money moved.
+_AMBIGUOUS_STATUSES = frozenset(
     {
         "FDSAuthorizedPendingReview",
         "FDSPendingReview",
@@ -94,14 +95,19 @@ def transaction_id_of(row: Element) -> str:
     return text_of(row, "transId")
 
 
-def may_be_refund(row: Element) -> bool:
-    """Whether the row is a refund by its status, or only its details can tell."""
-    return _has_refund_status(row) or text_of(row, "transactionStatus") in _SHARED_STATUSES
+def has_refund_status(row: Element) -> bool:
+    """Whether the row is certainly a refund."""
+    return text_of(row, "transactionStatus") in _REFUND_STATUSES
+
+
+def is_ambiguous(row: Element) -> bool:
+    """Whether the row may be a payment or a refund, which only its details tell."""
+    return text_of(row, "transactionStatus") in _AMBIGUOUS_STATUSES
 
 
 def read_summary(row: Element, currency: str, settled_at: datetime | None) -> list[Payment]:
     """The payment of a row, if it is not a refund. ``settled_at`` is when its batch settled."""
-    if _has_refund_status(row):
+    if has_refund_status(row):
         return []
     status = _payment_status(row)
     payment = Payment(
@@ -186,10 +192,6 @@ def time_of(parent: Element, path: str) -> datetime:
     except ValueError:
         raise ValueError(f"{path} {text!r} is no time.") from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _has_refund_status(row: Element) -> bool:
-    return text_of(row, "transactionStatus") in _REFUND_STATUSES
 
 
 def _details_of(answer: Element) -> Element:

@@ -225,11 +225,14 @@ class Lookup:
 
     ``complete`` is True when the whole place where it could stand was read; only then does an
     empty result speak, and even then not at once (processors list new refunds with a lag).
+    ``likely`` are refunds of the same amount that bear no reference: ours or somebody else's, which
+    only a person can tell.
     """
 
     matches: tuple[ReportedRefund, ...]
     complete: bool
     exchanges: tuple[Exchange, ...] = ()
+    likely: tuple[ReportedRefund, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,22 +136,18 @@ class NmiGateway(PaymentGateway):
         return self._judge(order, self._transact(order, "void"), Operation.VOID)
 
     def find_refund(self, order: RefundOrder) -> Lookup:
-        """Search by our order id, then among the payment's actions, then by card and amount.
+        """Search by our order id; where NMI kept none, say which refunds look like ours.
 
-        What the last two find bears no reference: it is probably ours, unless it is known as
-        another refund. A void is found in the payment's own condition.
+        A void has no record of its own: the condition of the payment speaks.
         """
         self.transport.take_exchanges()
-        complete = True
+        complete, likely = True, list[ReportedRefund]()
         if order.operation is Operation.VOID:
             matches, complete = self._find_void(order)
         else:
-            matches = (
-                self._find_by_id(order)
-                or self._find_by_reference(order)
-                or self._find_by_likeness(order)
-            )
-        return Lookup(tuple(matches), complete, self.transport.take_exchanges())
+            matches = self._find_by_id(order) or self._find_by_reference(order)
+            likely = [] if matches else self._find_by_likeness(order)
+        return Lookup(tuple(matches), complete, self.transport.take_exchanges(), tuple(likely))
 
     def check_credentials(self) -> str:
         """Read the account's profile and say whose it is."""
@@ -238,7 +234,10 @@ class NmiGateway(PaymentGateway):
         ]
 
     def _find_by_likeness(self, order: RefundOrder) -> list[ReportedRefund]:
-        """Refunds of the same amount that may be ours, where NMI kept no order id of ours."""
+        """Refunds of the same card and amount since the order was sent, without a reference.
+
+        An equal refund, sent a minute earlier or made by hand, looks exactly so: this is no proof.
+        """
         if order.first_sent_at is None:
             return []
         since = order.first_sent_at - _CLOCK_DIFFERENCE

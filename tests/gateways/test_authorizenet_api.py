@@ -32,7 +32,7 @@ def script_two_batches(processor):
     processor.then(wire.unsettled(wire.row("1001", "capturedPendingSettlement")))
     processor.then(wire.batches(("9", "2026-03-03T08:00:00Z"), ("7", "2026-03-02T08:00:00Z")))
     processor.then(wire.batch(wire.row("1002")))
-    processor.then(wire.batch(wire.row("1003"), wire.row("1004", "voided")))
+    processor.then(wire.batch(wire.row("1003"), wire.row("1004", "declined")))
 
 
 def test_unsettled_come_first_then_the_batches_oldest_first(processor, gateway):
@@ -157,6 +157,22 @@ def test_refunds_are_not_listed_as_payments(processor, gateway):
     )
     processor.then(wire.batches())
     assert ids(next(gateway.list_payments(SINCE, UNTIL))) == ["1001"]
+
+
+def test_what_lists_do_not_tell_apart_is_looked_up(processor, gateway):
+    refund = {"kind": "refundTransaction", "original": "1001"}
+    processor.then(
+        wire.unsettled(
+            wire.row("1001", "voided"), wire.row("2002", "voided"), wire.row("1003", "voided")
+        )
+    )
+    processor.then(wire.details("1001", "voided"))
+    processor.then(wire.details("2002", "voided", **refund))
+    processor.then(wire.error("E00040"))
+    page = next(gateway.list_payments(SINCE, UNTIL))
+    assert ids(page) == ["1001"]
+    assert page.records[0].has_details
+    assert [bad.external_id for bad in page.rejected] == ["1003"]
 
 
 def test_a_page_that_fails_leaves_what_was_yielded(processor, gateway):

@@ -197,6 +197,7 @@ class TestAccount:
     @pytest.mark.parametrize("currencies", [(), ("CAD", "USD")])
     def test_a_currency_that_cannot_be_known_must_be_set(self, processor, currencies):
         gateway = open_gateway(processor, currency="")
+        processor.then(wire.unsettled(wire.row("1001")))
         processor.then(wire.merchant(*currencies))
         with pytest.raises(Misconfigured, match="Set the currency of account hats"):
             next(gateway.list_payments(SINCE, UNTIL))

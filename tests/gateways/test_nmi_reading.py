@@ -163,7 +163,7 @@ class TestFindRefund:
         (found,) = gateway.find_refund(SENT).matches
         assert found.state is RefundState.FAILED
 
-    def test_by_the_actions_of_the_payment(self, processor, gateway):
+    def test_likely_by_the_actions_of_the_payment(self, processor, gateway):
         actions = [
             wire.action(),
             wire.action("refund", "12.30", date="20260228100000"),
@@ -173,11 +173,13 @@ class TestFindRefund:
         ]
         script_no_reference(processor)
         processor.then(wire.found(wire.transaction("1001", "complete", *actions)))
-        (found,) = gateway.find_refund(SENT).matches
-        assert (found.external_id, found.payment_id) == ("1001-refund-4", "1001")
-        assert found.reference == ""
+        lookup = gateway.find_refund(SENT)
+        (likely,) = lookup.likely
+        assert lookup.matches == ()
+        assert (likely.external_id, likely.payment_id) == ("1001-refund-4", "1001")
+        assert likely.reference == ""
 
-    def test_by_card_and_amount(self, processor, gateway):
+    def test_likely_by_card_and_amount(self, processor, gateway):
         script_no_reference(processor)
         processor.then(wire.found(wire.transaction("1001")))
         processor.then(
@@ -192,9 +194,10 @@ class TestFindRefund:
         )
         processor.then(wire.found())
         lookup = gateway.find_refund(SENT)
-        assert [match.external_id for match in lookup.matches] == ["2002", "2003"]
-        assert {match.payment_id for match in lookup.matches} == {"1001"}
-        assert {match.reference for match in lookup.matches} == {""}
+        assert lookup.matches == ()
+        assert [refund.external_id for refund in lookup.likely] == ["2002", "2003"]
+        assert {refund.payment_id for refund in lookup.likely} == {"1001"}
+        assert {refund.reference for refund in lookup.likely} == {""}
         assert sent(processor)["cc_number"] == "1111"
         assert sent(processor)["start_date"] == f"{SENT_AT - timedelta(minutes=5):%Y%m%d%H%M%S}"
 
@@ -205,14 +208,14 @@ class TestFindRefund:
         processor.then(wire.found(wire.refund(order_id="", **bank)))
         processor.then(wire.found())
         lookup = gateway.find_refund(replace(SENT, method_type="bank"))
-        assert len(lookup.matches) == 1
+        assert len(lookup.likely) == 1
         assert "cc_number" not in sent(processor)
 
     def test_nothing_found_is_a_complete_answer(self, processor, gateway):
         script_no_reference(processor)
         processor.then(wire.found())
         lookup = gateway.find_refund(SENT)
-        assert (lookup.matches, lookup.complete) == ((), True)
+        assert (lookup.matches, lookup.likely, lookup.complete) == ((), (), True)
 
     def test_what_was_never_sent_is_searched_by_reference_only(self, processor, gateway):
         script_no_reference(processor)
