@@ -84,7 +84,7 @@ def describe(ledger: Ledger, account: SandboxAccount, root: Element) -> Answer:
     """``getTransactionDetailsRequest``: all that is known of one payment or refund."""
     trans_id = text_at(root, "transId")
     row: Movement | None = ledger.payment(account, trans_id) or ledger.refund(account, trans_id)
-    if row is None:
+    if row is None or (isinstance(row, LedgerRefund) and row.operation == "void"):
         raise Refused("E00040", "The record cannot be found.")
     reference = row.extra.get("ref_id", "")
     return Answer(f"{_details(ledger, row)}{filled_leaf('transrefId', reference)}")

@@ -7,7 +7,7 @@ list for a filtered one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -102,9 +102,7 @@ def _page(
     predicates = _predicates(ledger, account, fields, visible_until)
     start, stop = _bounds(account, fields)
     timeline = ledger.timeline(account, "all", "modified")
-    positions = timeline.span(_date(fields, "start_date"), _end(fields))
-    if fields.get("result_order") == "reverse":
-        positions = positions[::-1]
+    positions = _positions(ledger, account, fields)
     if not predicates and account.settings.refund_shape == "A":
         return timeline.at(positions[start:stop])
     rows: Iterable[Movement] = timeline.at(positions)
@@ -113,6 +111,20 @@ def _page(
         rows = {(paid := payment_of(ledger, row)).id: paid for row in rows}.values()
     found = (row for row in rows if all(matches(row) for matches in predicates))
     return islice(found, start, stop)
+
+
+def _positions(ledger: Ledger, account: SandboxAccount, fields: Mapping[str, str]) -> Sequence[int]:
+    """Where in the order of changes the wanted ids and dates stand."""
+    timeline = ledger.timeline(account, "all", "modified")
+    positions: Sequence[int] = timeline.span(_date(fields, "start_date"), _end(fields))
+    ids = _listed(fields.get("transaction_id", ""))
+    if ids:
+        rows: list[Movement | None] = [ledger.payment(account, row_id) for row_id in ids]
+        if account.settings.refund_shape == "A":
+            rows += [ledger.refund(account, row_id) for row_id in ids]
+        places = {timeline.position(row) for row in rows if row}
+        positions = sorted(place for place in places if place is not None and place in positions)
+    return positions[::-1] if fields.get("result_order") == "reverse" else positions
 
 
 def _bounds(account: SandboxAccount, fields: Mapping[str, str]) -> tuple[int, int | None]:
@@ -131,29 +143,30 @@ def _predicates(
     ledger: Ledger, account: SandboxAccount, fields: Mapping[str, str], visible_until: datetime
 ) -> list[Predicate]:
     """One test per filter that the query has, the cheapest first."""
-    makers: dict[str, Callable[[str], Predicate]] = {
-        "transaction_id": lambda value: lambda row: row.id in _listed(value),
-        "order_id": lambda value: lambda row: order_id(row) == value,
-        "condition": lambda value: lambda row: condition_of(row) in _listed(value),
-        "transaction_type": lambda value: lambda row: _type(ledger, row) in _listed(value),
-        "cc_number": lambda value: lambda row: _has_number(ledger, row, value),
-        "first_name": lambda value: lambda row: names_of(payment_of(ledger, row))[0] == value,
-        "last_name": lambda value: lambda row: names_of(payment_of(ledger, row))[1] == value,
-        "email": lambda value: lambda row: payment_of(ledger, row).payer_email == value,
-        "action_type": lambda value: (
+    makers: dict[str, Callable[[str, frozenset[str]], Predicate]] = {
+        "order_id": lambda value, _: lambda row: order_id(row) == value,
+        "condition": lambda _, words: lambda row: condition_of(row) in words,
+        "transaction_type": lambda _, words: lambda row: _type(ledger, row) in words,
+        "cc_number": lambda value, _: lambda row: _has_number(ledger, row, value),
+        "first_name": lambda value, _: lambda row: names_of(payment_of(ledger, row))[0] == value,
+        "last_name": lambda value, _: lambda row: names_of(payment_of(ledger, row))[1] == value,
+        "email": lambda value, _: lambda row: payment_of(ledger, row).payer_email == value,
+        "action_type": lambda _, words: (
             lambda row: any(
-                action.kind in _listed(value)
-                for action in actions_of(ledger, account, row, visible_until)
+                action.kind in words for action in actions_of(ledger, account, row, visible_until)
             )
         ),
-        "source": lambda value: (
+        "source": lambda _, words: (
             lambda row: any(
-                action.source in _listed(value)
-                for action in actions_of(ledger, account, row, visible_until)
+                action.source in words for action in actions_of(ledger, account, row, visible_until)
             )
         ),
     }
-    predicates = [make(fields[name]) for name, make in makers.items() if fields.get(name)]
+    predicates = [
+        make(fields[name], frozenset(_listed(fields[name])))
+        for name, make in makers.items()
+        if fields.get(name)
+    ]
     if account.settings.lookup_lag_seconds:
         predicates.insert(0, lambda row: row.created_at <= visible_until)
     return predicates

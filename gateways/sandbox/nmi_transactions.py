@@ -58,7 +58,7 @@ def carry_out(ledger: Ledger, account: SandboxAccount, fields: Mapping[str, str]
         raise Rejected("Invalid Transaction ID / Object ID specified")
     if fields["type"] == "void":
         refund = ledger.refund(account, transaction_id)
-        if refund is not None:
+        if refund is not None and refund.operation == "refund":
             return _void_refund(ledger, account, refund)
         return _void(ledger, account, _payment(ledger, account, fields, transaction_id), fields)
     return _refund(ledger, account, _payment(ledger, account, fields, transaction_id), fields)

@@ -73,6 +73,6 @@ class Timeline(Generic[Entry]):
         last = len(self._keys) if until is None else bisect_left(self._keys, (until, 0))
         return range(first, max(first, last))
 
-    def at(self, positions: range) -> list[Entry]:
-        """The records at these positions, in the range's order (a reversed range: newest first)."""
+    def at(self, positions: Iterable[int]) -> list[Entry]:
+        """The records at these positions, in their order (a reversed range: newest first)."""
         return [self._entries[place] for place in positions]

@@ -202,3 +202,27 @@ def official_answer(merchant, controller, ask):
 
 def test_is_one_of_the_four(sandbox):
     assert isinstance(sandbox.dialect_at(PATH), AuthorizeNetDialect)
+
+
+def test_takes_no_money(sandbox, merchant):
+    charge = (
+        "<transactionRequest><transactionType>{}</transactionType><amount>1.00</amount>"
+        "</transactionRequest>"
+    )
+    answer = merchant.call("createTransactionRequest", charge.format("authCaptureTransaction"))
+    assert verdict(answer) == ("3", "123", "0")
+    answer = merchant.call("createTransactionRequest", charge.format("giveMeMoney"))
+    assert code_of(answer) == ("ErrorResponse", "E00013")
+    assert sandbox.ledger.payments == {}
+
+
+def test_faults_change_the_echo_or_bring_a_refusal(sandbox, account, merchant):
+    payment = pay(sandbox, account)
+    sandbox.faults.arm({"dialect": "authorizenet", "call": "refund", "what": "wrong_echo"})
+    answer = merchant.refund(payment, "1.00")
+    assert verdict(answer)[0] == "1"
+    assert answer.findtext("transactionResponse/refTransID") != payment.id
+    assert sandbox.ledger.refunded_minor(payment) == 100
+    sandbox.arm({"dialect": "authorizenet", "call": "refund", "what": "refusal", "code": "50"})
+    assert verdict(merchant.refund(payment, "2.00", reference="R2")) == ("3", "50", "0")
+    assert sandbox.ledger.refunded_minor(payment) == 100

@@ -1,10 +1,12 @@
 """Refunds and voids at Authorize.net, the duplicate window, and who may do what when."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from gateways.sandbox.authorizenet_answers import REASONS, response_code_of
+from gateways.sandbox.ledger import LedgerRefund
 
 from .wire import AuthorizeNet, code_of, ids, pass_cutoff, pay, verdict
 
@@ -188,6 +190,24 @@ def test_the_same_request_again_is_a_duplicate_and_names_the_first(sandbox, acco
     assert refunded(sandbox, payment) == 1000
 
 
+def test_forty_at_once_are_one_refund(sandbox, account, merchant):
+    payment = pay(sandbox, account)
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: verdict(merchant.refund(payment, "60.00")), range(40)))
+    refund_id = next(iter(sandbox.ledger.refunds))
+    assert sorted(answers) == [("1", "1", refund_id), *[("3", "11", refund_id)] * 39]
+
+
+def test_forty_different_ones_at_once_do_not_exceed_the_payment(sandbox, account, merchant):
+    payment = pay(sandbox, account)
+    with ThreadPoolExecutor(40) as pool:
+        answers = pool.map(
+            lambda number: verdict(merchant.refund(payment, "60.00", reference=f"R{number}"))[1],
+            range(40),
+        )
+        assert sorted(answers) == ["1", *["55"] * 39]
+
+
 def test_neither_the_original_nor_the_ref_id_is_compared(sandbox, account, merchant):
     first = verdict(merchant.refund(pay(sandbox, account), "10.00", ref_id="A"))[2]
     again = merchant.refund(pay(sandbox, account), "10.00", ref_id="B")
@@ -315,22 +335,30 @@ def test_a_refund_that_waits_can_be_voided(sandbox, account, merchant):
     assert verdict(merchant.refund(payment, "100.00", reference="R2"))[0] == "1"
 
 
+def test_a_void_has_no_id_of_its_own(sandbox, account, merchant):
+    payment = pay(sandbox, account, status="captured")
+    record = LedgerRefund(
+        id="60000000777",
+        payment_id=payment.id,
+        dialect=account.dialect,
+        account=account.name,
+        amount_minor=payment.amount_minor,
+        currency="USD",
+        status="succeeded",
+        created_at=sandbox.clock.now(),
+        operation="void",
+        origin="dashboard",
+    )
+    sandbox.ledger.void(payment, record)
+    assert code_of(merchant.details(record.id)) == ("ErrorResponse", "E00040")
+    assert verdict(merchant.void(record.id)) == ("3", "16", "0")
+    assert ids(merchant.unsettled()) == [payment.id]
+
+
 def test_some_processors_do_not_void_refunds(sandbox, account, merchant):
     account.settings.voids_refunds = False
     refund_id = verdict(merchant.refund(pay(sandbox, account), "100.00"))[2]
     assert verdict(merchant.void(refund_id)) == ("3", "175", "0")
-
-
-def test_takes_no_money(sandbox, merchant):
-    charge = (
-        "<transactionRequest><transactionType>{}</transactionType><amount>1.00</amount>"
-        "</transactionRequest>"
-    )
-    answer = merchant.call("createTransactionRequest", charge.format("authCaptureTransaction"))
-    assert verdict(answer) == ("3", "123", "0")
-    answer = merchant.call("createTransactionRequest", charge.format("giveMeMoney"))
-    assert code_of(answer) == ("ErrorResponse", "E00013")
-    assert sandbox.ledger.payments == {}
 
 
 @pytest.mark.parametrize("reason", [2, 5, 11, 16, 19, 50, 54, 55, 128])

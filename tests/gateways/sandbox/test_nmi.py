@@ -1,6 +1,7 @@
 """Refunds and voids at NMI, which protects nobody from asking twice."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
@@ -353,3 +354,23 @@ def test_what_a_dropped_answer_hid_is_found_by_its_order_id(sandbox, account, me
     found = merchant.query(order_id="LOST", action_type="refund")
     assert found.findtext("transaction/action/amount") == "-5.00"
     assert sandbox.ledger.refunded_minor(payment) == 500
+
+
+def test_faults_change_the_echo_or_bring_a_refusal(sandbox, account, merchant):
+    payment = pay(sandbox, account)
+    sandbox.faults.arm({"dialect": "nmi", "call": "refund", "what": "wrong_echo"})
+    answer = merchant.refund(payment, "1.00", orderid="REF7")
+    assert answer["response"] == "1"
+    assert answer["orderid"] == "REF8"
+    sandbox.arm({"dialect": "nmi", "call": "refund", "what": "refusal", "code": "430"})
+    answer = merchant.refund(payment, "2.00", orderid="REF9")
+    assert answer["response_code"] == "430"
+    assert sandbox.ledger.refunded_minor(payment) == 100
+
+
+def test_forty_at_once_do_not_exceed_the_payment(sandbox, account, merchant):
+    payment = pay(sandbox, account)
+    with ThreadPoolExecutor(40) as pool:
+        answers = pool.map(lambda _: merchant.refund(payment, "60.00")["response"], range(40))
+        assert sorted(answers) == ["1", *["3"] * 39]
+    assert sandbox.ledger.refunded_minor(payment) == 6000

@@ -131,12 +131,13 @@ def test_shape_b_a_refund_is_an_action_on_the_original(sandbox, account, merchan
     account.settings.refund_shape = "B"
     payment = pay(sandbox, account, major="100.00")
     merchant.refund(payment, "1.50", orderid="REF1")
-    merchant.refund(payment, "2.50", orderid="REF2")
+    refund_id = merchant.refund(payment, "2.50", orderid="REF2")["transactionid"]
     root = merchant.query()
     assert ids(root) == [payment.id]
     assert actions(root, payment.id)[2:] == [("refund", "1.50", "1"), ("refund", "2.50", "1")]
     assert ids(merchant.query(action_type="refund")) == [payment.id]
     assert ids(merchant.query(order_id="REF1")) == []
+    assert ids(merchant.query(transaction_id=f"{refund_id},{payment.id}")) == [payment.id]
 
 
 def test_new_refunds_can_be_missing_for_a_while(sandbox, account, merchant):
@@ -193,6 +194,9 @@ def test_filters(sandbox, account, merchant):
         return set(ids(merchant.query(**fields)))
 
     assert found(transaction_id=f"{ada.id}, {bob.id}") == everything
+    assert ids(merchant.query(transaction_id=f"{bob.id},{ada.id}", result_limit="1")) == [ada.id]
+    assert found(transaction_id=ada.id, end_date="20200101000000") == set()
+    assert found(transaction_id=f"{ada.id},{bob.id}", condition="complete") == {ada.id}
     assert found(order_id="SO-1") == {ada.id}
     assert found(condition="pendingsettlement,pending") == {bob.id}
     assert found(condition="complete,pendingsettlement") == everything
