@@ -143,3 +143,11 @@ def ask(agent, reason) -> Callable[..., Refund]:
         return refund
 
     return make
+
+
+@pytest.fixture(params=["stripe", "paypal", "authorizenet", "nmi"])
+def desk(request, sandbox, ask, transactional_db):
+    """Each processor in turn; commits are real, as a worker needs them."""
+    from .desk import Desk
+
+    return Desk(sandbox, request.param, ask)

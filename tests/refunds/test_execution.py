@@ -1,0 +1,311 @@
+"""Queued refunds through the four processors, over sockets; the sandbox's ledger is the judge."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from refunds import execution
+from refunds.execution import send_refund
+from refunds.models import Refund, RefundAttempt
+from refunds.states import AttemptState, Status
+from transactions.models import Transaction
+
+from .desk import Desk
+
+only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+only_settling = pytest.mark.parametrize("desk", ["authorizenet", "nmi"], indirect=True)
+
+
+def sent(refund: Refund) -> Refund:
+    send_refund(refund.pk)
+    refund.refresh_from_db()
+    return refund
+
+
+def test_a_full_refund_succeeds(desk: Desk):
+    transaction = desk.pay()
+    refund = sent(desk.ask(transaction, 10_000))
+    assert refund.status == Status.SUCCEEDED
+    assert refund.processor_refund_id
+    assert refund.finished_at
+    assert desk.given_back(transaction) == [10_000]
+    assert desk.sums(transaction) == (0, 10_000)
+    attempt = refund.attempts.get()
+    assert (attempt.state, attempt.sends, attempt.number) == (AttemptState.ACCEPTED, 1, 1)
+    assert attempt.exchanges
+
+
+def test_partial_refunds_end_at_exactly_nothing_left(desk: Desk):
+    transaction = desk.pay(10_000)
+    for minor in (3_333, 3_333, 3_333, 1):
+        assert sent(desk.ask(transaction, minor)).status == Status.SUCCEEDED
+    assert desk.given_back(transaction) == [3_333, 3_333, 3_333, 1]
+    transaction.refresh_from_db()
+    assert (transaction.refundable_minor, transaction.refund_state) == (0, "full")
+
+
+def test_two_equal_partial_refunds_are_two_refunds(desk: Desk):
+    transaction = desk.pay()
+    for _ in range(2):
+        assert sent(desk.ask(transaction, 500)).status == Status.SUCCEEDED
+    assert desk.given_back(transaction) == [500, 500]
+
+
+def test_a_second_message_does_nothing(desk: Desk):
+    transaction = desk.pay()
+    refund = sent(desk.ask(transaction, 2_500))
+    sent(refund)
+    assert desk.given_back(transaction) == [2_500]
+    assert refund.attempts.get().sends == 1
+
+
+def test_a_refund_made_elsewhere_meanwhile_is_refused_by_the_processor(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 8_000)
+    desk.post("refunds", payment_id=transaction.external_id, amount="50.00")
+    sent(refund)
+    assert refund.status == Status.FAILED
+    assert refund.failure_code in {"exceeds_refundable", "already_refunded"}
+    assert refund.failure_message
+    assert refund.attempts.get().state == AttemptState.DECLINED
+    assert desk.given_back(transaction) == [5_000]
+    assert desk.sums(transaction) == (0, 0)
+
+
+@pytest.mark.parametrize("desk", ["stripe", "paypal", "authorizenet"], indirect=True)
+def test_a_payment_disputed_meanwhile_is_not_sent(desk: Desk):
+    """NMI does not tell of disputes in what it lists."""
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.change(transaction, dispute="open")
+    sent(refund)
+    assert (refund.status, refund.failure_code) == (Status.FAILED, "disputed")
+    assert refund.attempts.get().sends == 0
+    assert desk.given_back(transaction) == []
+    assert desk.sums(transaction) == (0, 0)
+
+
+@pytest.mark.parametrize("what", ["reset", "500", "502_html", "malformed", "empty", "truncated"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_answer_that_proves_nothing_is_unknown(desk: Desk, what, when):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.arm("refund", what, when)
+    sent(refund)
+    assert refund.status == Status.UNKNOWN
+    assert refund.unknown_since
+    assert refund.next_action_at > timezone.now()
+    assert desk.sums(transaction) == (2_500, 0)
+    assert desk.given_back(transaction) == ([2_500] if when == "after" else [])
+    attempt = refund.attempts.get()
+    assert attempt.state == AttemptState.AMBIGUOUS
+    assert attempt.exchanges
+
+
+@pytest.mark.parametrize("desk", ["stripe", "paypal"], indirect=True)
+def test_another_amount_in_the_answer_is_unknown(desk: Desk):
+    """The other two repeat no amount."""
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.arm("refund", "wrong_echo", "after")
+    assert sent(refund).status == Status.UNKNOWN
+
+
+def test_a_processor_that_cannot_be_reached_costs_nothing(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.account.base_url = f"http://127.0.0.1:9/{desk.processor}"
+    desk.account.save()
+    for number in range(1, 6):
+        Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+        sent(refund)
+        assert refund.attempts.count() == number
+        assert refund.attempts.latest("number").state == AttemptState.NOT_SENT
+        assert refund.status == (Status.QUEUED if number < 5 else Status.FAILED)
+    assert refund.failure_code == "unreachable"
+    assert desk.sums(transaction) == (0, 0)
+    assert desk.given_back(transaction) == []
+
+
+def test_rejected_credentials_pause_the_account_and_keep_the_refund(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    wrong = {name: "0" + value[1:] for name, value in _credentials(desk).items()}
+    if desk.processor == "stripe":
+        wrong["api_key"] = "sk_test_wrong"
+    desk.account.set_credentials(wrong)
+    desk.account.save()
+    sent(refund)
+    desk.account.refresh_from_db()
+    assert refund.status == Status.QUEUED
+    assert desk.account.paused_reason
+    assert refund.attention_reason
+    assert refund.attempts.get().state == AttemptState.NOT_SENT
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    sent(refund)
+    assert refund.attempts.count() == 1  # no storm while it is paused
+    desk.account.set_credentials(_credentials(desk))
+    desk.account.paused_reason = ""
+    desk.account.save()
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    assert sent(refund).status == Status.SUCCEEDED
+    assert desk.given_back(transaction) == [2_500]
+
+
+def _credentials(desk: Desk) -> dict[str, str]:
+    return desk.sandbox.ledger.accounts[desk.name].credentials
+
+
+@only_stripe
+def test_missing_credentials_fail_with_a_sentence(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    desk.account.set_credentials({})
+    desk.account.save()
+    sent(refund)
+    assert (refund.status, refund.failure_code) == (Status.FAILED, "bad_request")
+    assert "lacks api_key" in refund.failure_message
+
+
+@only_settling
+def test_a_whole_unsettled_payment_is_voided(desk: Desk):
+    transaction = desk.pay(status="captured")
+    refund = sent(desk.ask(transaction, 10_000))
+    assert (refund.status, refund.operation) == (Status.SUCCEEDED, "void")
+    transaction.refresh_from_db()
+    assert transaction.status == "voided"
+    assert (transaction.refundable_minor, transaction.refund_state) == (0, "full")
+    assert desk.pull(transaction.external_id).status == "voided"
+
+
+@only_settling
+def test_a_part_of_an_unsettled_payment_waits_for_settlement(desk: Desk):
+    transaction = desk.pay(status="captured")
+    refund = sent(desk.ask(transaction, 4_000))
+    assert refund.status == Status.QUEUED
+    assert refund.next_action_at > timezone.now()
+    assert not refund.attempts.exists()
+    assert refund.events.filter(kind="waits_for_settlement").count() == 1
+    desk.change(transaction, status="settled")
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    sent(refund)
+    assert (refund.status, refund.operation) == (Status.SUCCEEDED, "refund")
+    assert desk.given_back(transaction) == [4_000]
+
+
+@only_settling
+def test_a_void_becomes_a_refund_when_the_payment_settled_meanwhile(desk: Desk):
+    transaction = desk.pay(status="captured")
+    refund = desk.ask(transaction, 10_000)
+    assert refund.operation == "void"
+    desk.change(transaction, status="settled")
+    sent(refund)
+    assert (refund.status, refund.operation) == (Status.SUCCEEDED, "refund")
+
+
+@only_stripe
+def test_of_many_workers_one_sends(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    start = Barrier(10)
+
+    def work(_number: int) -> None:
+        try:
+            start.wait()
+            send_refund(refund.pk)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(work, range(10)))
+    assert desk.given_back(transaction) == [2_500]
+    assert refund.attempts.get().sends == 1
+
+
+@only_stripe
+def test_who_may_no_longer_refund_sends_nothing(desk: Desk, agent):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    agent.is_active = False
+    agent.save()
+    sent(refund)
+    assert refund.status == Status.CANCELED
+    assert refund.attention_reason
+    assert desk.given_back(transaction) == []
+    assert desk.sums(transaction) == (0, 0)
+
+
+@only_stripe
+def test_a_worker_that_slept_through_its_lease_does_not_send(desk: Desk):
+    from gateways.base import Operation
+    from gateways.registry import open_gateway
+
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    attempt = execution.claim(refund, Operation.REFUND)
+    assert attempt
+    long_ago = execution.time.monotonic() - 100
+    execution.deliver(attempt, open_gateway(desk.account), long_ago)
+    assert desk.given_back(transaction) == []
+    refund.refresh_from_db()
+    assert refund.status == Status.SENDING  # the sweep takes it from here
+
+
+@only_stripe
+def test_a_worker_that_lost_its_lease_does_not_send(desk: Desk):
+    from gateways.base import Operation
+    from gateways.registry import open_gateway
+    from refunds.resolution import expire_leases
+
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    attempt = execution.claim(refund, Operation.REFUND)
+    assert attempt
+    Refund.objects.filter(pk=refund.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert expire_leases() == 1
+    execution.deliver(attempt, open_gateway(desk.account), execution.time.monotonic())
+    assert desk.given_back(transaction) == []
+    refund.refresh_from_db()
+    assert refund.status == Status.UNKNOWN
+
+
+@only_stripe
+def test_an_attempt_is_a_row_before_the_first_byte_leaves(desk: Desk):
+    """The sandbox looks into our database at the moment it gets the request."""
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.arm("refund", "slow", "before", seconds=3)
+    with ThreadPoolExecutor(1) as pool:
+
+        def work() -> None:
+            try:
+                send_refund(refund.pk)
+            finally:
+                connections.close_all()
+
+        working = pool.submit(work)
+        while not any("/refunds" in each for each in _requests(desk)):
+            assert not working.done()
+        attempt = RefundAttempt.objects.get(refund=refund)
+        assert (attempt.state, attempt.sends) == (AttemptState.STARTED, 1)
+        assert attempt.first_sent_at
+        working.result()
+    assert Transaction.objects.get(pk=transaction.pk).refunded_minor == 2_500
+
+
+def _requests(desk: Desk) -> list[str]:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{desk.sandbox.url}/_sandbox/ledger", timeout=10) as answer:
+        import json
+
+        return [
+            f"{each.get('method')} {each.get('path')}"
+            for each in json.load(answer)["requests"]
+            if each.get("method") == "POST"
+        ]

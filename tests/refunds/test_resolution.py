@@ -1,0 +1,305 @@
+"""What lost its message, its worker or its answer, over sockets; the ledger is the judge."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from gateways.base import Operation, RefundResult, RefundState, ReportedRefund
+from gateways.errors import OutcomeUnknown
+from gateways.money import Money
+from refunds import execution, resolution
+from refunds.models import Refund, RefundAttempt
+from refunds.recording import record_answer
+from refunds.states import AttemptState, Status
+
+from .desk import KEYED, ONE_SHOT, Desk
+
+keyed = pytest.mark.parametrize("desk", KEYED, indirect=True)
+one_shot = pytest.mark.parametrize("desk", ONE_SHOT, indirect=True)
+only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+
+
+def due(refund: Refund) -> None:
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+
+
+def looked_up(refund: Refund) -> Refund:
+    due(refund)
+    resolution.look_up_refund(refund.pk)
+    refund.refresh_from_db()
+    return refund
+
+
+def lose_the_answer(desk: Desk, when: str, what: str = "reset") -> Refund:
+    refund = desk.ask(desk.pay(), 2_500)
+    desk.arm("refund", what, when)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    assert refund.status == Status.UNKNOWN
+    return refund
+
+
+def test_a_refund_whose_answer_was_lost_is_found(desk: Desk):
+    refund = looked_up(lose_the_answer(desk, "after"))
+    assert refund.status == Status.SUCCEEDED
+    assert refund.processor_refund_id
+    assert desk.given_back(refund.transaction) == [2_500]
+    assert desk.sums(refund.transaction) == (0, 2_500)
+    assert refund.attempts.get().state == AttemptState.ACCEPTED
+
+
+@keyed
+def test_a_lost_request_is_sent_again_under_its_key(desk: Desk):
+    refund = looked_up(lose_the_answer(desk, "before"))
+    assert refund.status == Status.SUCCEEDED
+    attempt = refund.attempts.get()
+    assert (attempt.sends, attempt.state) == (2, AttemptState.ACCEPTED)
+    assert desk.given_back(refund.transaction) == [2_500]
+
+
+@one_shot
+def test_a_lost_request_without_keys_is_held_for_a_person(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    for _ in range(3):
+        looked_up(refund)
+    assert (refund.status, refund.lookups) == (Status.UNKNOWN, 3)
+    assert refund.attempts.get().sends == 1
+    assert desk.given_back(refund.transaction) == []
+    assert desk.sums(refund.transaction) == (2_500, 0)
+
+
+def test_a_look_up_that_fails_proves_nothing(desk: Desk):
+    refund = lose_the_answer(desk, "after")
+    desk.account.base_url = f"http://127.0.0.1:9/{desk.processor}"
+    desk.account.save()
+    assert looked_up(refund).status == Status.UNKNOWN
+    assert refund.lookups == 1
+    desk.account.base_url = f"{desk.sandbox.url}/{desk.processor}"
+    desk.account.save()
+    assert looked_up(refund).status == Status.SUCCEEDED
+
+
+@keyed
+def test_a_key_is_sent_six_times_at_most(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    desk.arm("refund", "reset", "before", times=100)
+    for _ in range(10):
+        looked_up(refund)
+    assert refund.attempts.get().sends == 6
+    assert refund.status == Status.UNKNOWN
+    assert desk.given_back(refund.transaction) == []
+
+
+@keyed
+def test_a_key_near_the_end_of_its_life_is_not_sent_again(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    old = timezone.now() - timedelta(days=46)
+    from .raw import triggers_off
+
+    with triggers_off():
+        RefundAttempt.objects.filter(refund=refund).update(first_sent_at=old)
+    assert looked_up(refund).status == Status.UNKNOWN
+    assert refund.attempts.get().sends == 1
+
+
+@keyed
+def test_a_key_is_not_sent_under_other_credentials(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    desk.account.credential_fingerprint = "another"
+    desk.account.save()
+    assert looked_up(refund).status == Status.UNKNOWN
+    assert refund.attempts.get().sends == 1
+
+
+@only_stripe
+def test_a_stored_fault_is_looked_up_not_believed(desk: Desk):
+    """Stripe replays a 500 for the life of the key, though the refund exists."""
+    refund = looked_up(lose_the_answer(desk, "after", "500"))
+    assert refund.status == Status.SUCCEEDED
+    assert refund.attempts.get().sends == 1
+
+
+def test_a_send_whose_worker_is_gone_becomes_unknown_and_is_found(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    attempt = execution.claim(refund, Operation.REFUND)
+    assert attempt
+    assert resolution.expire_leases() == 0
+    past = timezone.now() - timedelta(seconds=1)
+    Refund.objects.filter(pk=refund.pk).update(lease_until=past)
+    assert resolution.expire_leases() == 1
+    refund.refresh_from_db()
+    assert refund.status == Status.UNKNOWN
+    attempt.refresh_from_db()
+    assert attempt.state == AttemptState.AMBIGUOUS
+    looked_up(refund)
+    expected = Status.SUCCEEDED if desk.processor in KEYED else Status.UNKNOWN
+    assert refund.status == expected
+
+
+@only_stripe
+def test_due_refunds_without_a_message_are_handed_out_again(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    Refund.objects.filter(pk=refund.pk).update(enqueued_at=None)
+    assert resolution.publish_due() == 1
+    assert resolution.publish_due() == 0  # one is under way
+    lost = timezone.now() - timedelta(seconds=16)
+    Refund.objects.filter(pk=refund.pk).update(enqueued_at=lost)
+    assert resolution.publish_due() == 1
+
+
+@only_stripe
+def test_open_questions_are_handed_out_when_due(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    assert resolution.look_up_due() == 0
+    due(refund)
+    assert resolution.look_up_due() == 1
+
+
+@only_stripe
+def test_a_broker_that_is_down_refuses_nobody(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    Refund.objects.filter(pk=refund.pk).update(enqueued_at=None)
+    script = (
+        "import django; django.setup()\n"
+        "from refunds.publishing import publish\n"
+        f"print('sent', publish(['{refund.pk}']))"
+    )
+    address = urlsplit(os.environ["DATABASE_URL"])
+    database = urlunsplit(address._replace(path=f"/{connection.settings_dict['NAME']}"))
+    down = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:9/0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | down | {"DJANGO_SETTINGS_MODULE": "refunds_site.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.strip().endswith("sent 0")
+    refund.refresh_from_db()
+    assert refund.enqueued_at is None
+
+
+@only_stripe
+def test_pending_refunds_are_polled_until_they_end(desk: Desk):
+    transaction = desk.pay(last4="7726")
+    refund = desk.ask(transaction, 2_500)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    assert refund.status == Status.PENDING
+    assert desk.sums(transaction) == (2_500, 0)
+    assert looked_up(refund).status == Status.PENDING
+    desk.post("clock", advance_seconds=3_600)
+    assert looked_up(refund).status == Status.SUCCEEDED
+    assert desk.sums(transaction) == (0, 2_500)
+
+
+@only_stripe
+def test_a_pending_refund_that_fails_gives_the_money_back(desk: Desk):
+    transaction = desk.pay(last4="7726")
+    refund = desk.ask(transaction, 2_500)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    desk.post("refunds", refund_id=refund.processor_refund_id, status="failed")
+    assert looked_up(refund).status == Status.FAILED
+    assert refund.failure_code
+    assert desk.sums(transaction) == (0, 0)
+
+
+def report(refund: Refund, state: RefundState, minor: int = 2_500) -> ReportedRefund:
+    return ReportedRefund(
+        external_id=refund.processor_refund_id or "re_1",
+        payment_id=refund.transaction.external_id,
+        amount=Money(minor, "USD"),
+        state=state,
+        created_at=timezone.now(),
+    )
+
+
+@only_stripe
+def test_a_refund_that_comes_back_is_returned_and_shown(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    for _ in range(2):  # repeated evidence changes nothing
+        refund = resolution.apply_reported(refund.pk, report(refund, RefundState.FAILED))
+        assert refund.status == Status.RETURNED
+    assert refund.attention_reason
+    assert desk.sums(transaction) == (0, 0)
+
+
+@only_stripe
+def test_proof_of_success_corrects_a_failure(desk: Desk):
+    transaction = desk.pay(last4="7726")
+    refund = desk.ask(transaction, 2_500)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    resolution.apply_reported(refund.pk, report(refund, RefundState.FAILED))
+    refund = resolution.apply_reported(refund.pk, report(refund, RefundState.SUCCEEDED))
+    assert refund.status == Status.SUCCEEDED
+    assert refund.attention_reason
+    assert desk.sums(transaction) == (0, 2_500)
+
+
+@only_stripe
+def test_late_evidence_never_moves_backwards(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    refund = resolution.apply_reported(refund.pk, report(refund, RefundState.PENDING))
+    assert refund.status == Status.SUCCEEDED
+
+
+@only_stripe
+def test_another_amount_at_the_processor_is_for_a_person(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    refund = resolution.apply_reported(refund.pk, report(refund, RefundState.SUCCEEDED, 2_400))
+    assert refund.status == Status.UNKNOWN
+    assert "24.00" in refund.attention_reason
+
+
+@only_stripe
+def test_a_refund_that_was_never_tried_takes_no_evidence(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    refund = resolution.apply_reported(refund.pk, report(refund, RefundState.SUCCEEDED))
+    assert refund.status == Status.QUEUED
+
+
+@only_stripe
+def test_what_stays_unproven_is_shown_to_people_once(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    assert resolution.flag_overdue() == 0
+    long_ago = timezone.now() - timedelta(minutes=16)
+    Refund.objects.filter(pk=refund.pk).update(unknown_since=long_ago)
+    assert resolution.flag_overdue() == 1
+    assert resolution.flag_overdue() == 0
+    refund.refresh_from_db()
+    assert refund.attention_reason
+
+
+@only_stripe
+def test_a_late_worker_brings_evidence_but_moves_nothing_backwards(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    attempt = execution.claim(refund, Operation.REFUND)
+    assert attempt
+    past = timezone.now() - timedelta(seconds=1)
+    Refund.objects.filter(pk=refund.pk).update(lease_until=past)
+    resolution.expire_leases()
+    late = record_answer(attempt, attempt.fence, OutcomeUnknown("The connection broke."))
+    assert late.status == Status.UNKNOWN
+    proof = RefundResult(RefundState.SUCCEEDED, "re_77", Money(2_500, "USD"))
+    assert record_answer(attempt, attempt.fence, proof).status == Status.SUCCEEDED
+    refused = RefundResult(RefundState.FAILED)
+    assert record_answer(attempt, attempt.fence, refused).status == Status.SUCCEEDED
+    assert desk.sums(transaction) == (0, 2_500)
