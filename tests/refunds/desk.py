@@ -67,9 +67,7 @@ class Desk:
         return Transaction.objects.get(account=self.account, external_id=payment_id)
 
     def change(self, transaction: Transaction, **values: Any) -> None:
-        self.post(
-            "payments", account=self.name, payment_id=transaction.external_id, **values
-        )
+        self.post("payments", account=self.name, payment_id=transaction.external_id, **values)
 
     def arm(self, call: str, what: str, when: str = "before", **more: Any) -> None:
         self.post("faults", dialect=self.processor, call=call, what=what, when=when, **more)
