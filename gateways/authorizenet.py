@@ -242,23 +242,29 @@ class AuthorizeNetGateway(PaymentGateway):
     def _judge(self, order: RefundOrder, answer: Element, operation: Operation) -> RefundResult:
         verdict = text_of(answer, "transactionResponse/responseCode")
         code, message = reason_of(answer, most_telling=_OPEN)
-        is_void = operation is Operation.VOID
-        if is_void and code == _ALREADY_VOIDED:
+        if operation is Operation.VOID and code == _ALREADY_VOIDED:
             return RefundResult(RefundState.SUCCEEDED, order.payment_id)
         if verdict in {_APPROVED, _HELD} and code not in {_ALREADY_VOIDED, _ALREADY_CAPTURED}:
-            new_id = text_of(answer, "transactionResponse/transId")
-            original = text_of(answer, "transactionResponse/refTransID")
-            is_new = new_id not in {"", "0", original} and original == order.payment_id
-            if new_id != order.payment_id if is_void else not is_new:
-                self._api.give_up("Authorize.net approved, but names another transaction.")
             state = RefundState.SUCCEEDED if verdict == _APPROVED else RefundState.PENDING
-            return RefundResult(state, new_id)
+            return RefundResult(state, self._accepted_id(order, answer, operation))
         self._api.turn_away(code, message)
         # A declined refund is one, whatever its code; any other code must be a known refusal.
         failure = _FAILURES.get(code, FailureCode.OTHER if verdict == _DECLINED else None)
         if code in _OPEN or failure is None:
             self._api.give_up(f"Authorize.net's answer proves nothing: {code} {message}")
         return RefundResult(RefundState.FAILED, failure=Failure(failure, code, message))
+
+    def _accepted_id(self, order: RefundOrder, answer: Element, operation: Operation) -> str:
+        """The id of what was accepted. Gives up where that is not clearly what was asked for."""
+        new_id = text_of(answer, "transactionResponse/transId")
+        original = text_of(answer, "transactionResponse/refTransID")
+        if operation is Operation.VOID:
+            is_ours = new_id == order.payment_id and original in {"", order.payment_id}
+        else:
+            is_ours = new_id not in {"", "0", original} and original == order.payment_id
+        if not is_ours:
+            self._api.give_up("Authorize.net approved, but names another transaction.")
+        return new_id
 
     def _explain(self, order: RefundOrder, failure: Failure) -> Failure:
         """Say which criterion was not met, by the payment as it stands now."""

@@ -295,8 +295,11 @@ class TestVoid:
             FailureCode.NOT_VOIDABLE,
         )
 
-    def test_an_answer_about_another_transaction_is_unknown(self, processor, gateway):
-        processor.then(approved(trans_id="1009"))
+    @pytest.mark.parametrize(
+        "answer", [approved(trans_id="1009"), approved(trans_id="1001", original="1009")]
+    )
+    def test_an_answer_about_another_transaction_is_unknown(self, processor, gateway, answer):
+        processor.then(answer)
         with pytest.raises(OutcomeUnknown):
             gateway.void(VOID)
 
