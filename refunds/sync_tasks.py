@@ -1,0 +1,68 @@
+"""Celery's doors to the sync. A run that is lost or cut off is continued by beat's next one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import close_old_connections
+from django.utils import timezone
+
+from gateways.models import ProcessorAccount
+from transactions.streams import SyncBusy, SyncFailed
+
+from .sync import sync_account as run_sync
+
+log = structlog.get_logger(__name__)
+
+# Minutes of reading, beyond the limits for money calls, and taken from the queue at once: with
+# late acknowledgement the broker would hand a long run out a second time.
+_LONG: dict[str, Any] = {
+    "soft_time_limit": 3300,
+    "time_limit": 3600,
+    "acks_late": False,
+    "reject_on_worker_lost": False,
+}
+
+
+@shared_task(name="refunds.tasks.sync_account", **_LONG)
+def sync_account(account_id: int) -> None:
+    """Pull one account, also a paused one: somebody asked for it."""
+    _sync(ProcessorAccount.objects.get(pk=account_id), days=None)
+
+
+@shared_task(name="refunds.tasks.sync_all_accounts", **_LONG)
+def sync_all_accounts(days: int | None = None) -> None:
+    """Pull all active accounts one after another; with ``days``, that far back again.
+
+    Lists by creation never show what changed later, so a schedule may want a longer look at night.
+    """
+    for account in ProcessorAccount.objects.filter(is_active=True, paused_reason=""):
+        try:
+            _sync(account, days)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:
+            log.exception("sync_broke", account=account.slug)  # the others still get their turn
+
+
+def _sync(account: ProcessorAccount, days: int | None) -> None:
+    close_old_connections()  # one that broke under the account before
+    since = timezone.now() - timedelta(days=days) if days else None
+    try:
+        report = run_sync(account, since=since)
+    except SyncBusy:
+        log.info("sync_busy", account=account.slug)
+    except SyncFailed as error:
+        log.warning("sync_failed", account=account.slug, why=str(error))
+    else:
+        log.info(
+            "synced",
+            account=account.slug,
+            payments=report.payments.as_json(),
+            details=report.details.as_json(),
+            refunds=report.refunds.as_json(),
+        )
