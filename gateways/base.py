@@ -152,8 +152,8 @@ class ReportedRefund:
     """One refund as its processor reports it, ours or somebody else's.
 
     ``payment_id`` is the ``external_id`` of the payment, empty when the processor does not name it
-    (``last4`` then helps to find it). ``reference`` is our attempt's reference when the processor
-    gives it back, else empty. ``amount`` is positive.
+    (``last4`` and ``payer`` then help to find it). ``reference`` is our attempt's reference when
+    the processor gives it back, else empty. ``amount`` is positive.
     """
 
     external_id: str
@@ -164,6 +164,7 @@ class ReportedRefund:
     operation: Operation = Operation.REFUND
     reference: str = ""
     last4: str = ""
+    payer: Payer = Payer()
     failure: Failure | None = None
 
 

@@ -86,7 +86,7 @@ def read_payments(transaction: Element, default_currency: str) -> list[Payment]:
         created_at=_time(actions[0]),
         settled_at=_time(settled[0]) if settled and status is PaymentStatus.SETTLED else None,
         disputed=bool(_effective(transaction, *_DISPUTES)),
-        payer=Payer(_name_of(transaction), text_of(transaction, "email")),
+        payer=_payer_of(transaction),
         method=_method_of(transaction),
         order_reference=text_of(transaction, "order_id"),
         description=text_of(transaction, "order_description"),
@@ -122,6 +122,7 @@ def _refund(
         created_at=_time(action),
         reference="" if payment_id else text_of(transaction, "order_id"),
         last4=last4_of(transaction),
+        payer=_payer_of(transaction),
         failure=_failure(transaction, action) if state is RefundState.FAILED else None,
     )
 
@@ -197,6 +198,10 @@ def _time(action: Element) -> datetime:
         return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         raise ValueError(f"{text!r} is no time.") from None
+
+
+def _payer_of(transaction: Element) -> Payer:
+    return Payer(_name_of(transaction), text_of(transaction, "email"))
 
 
 def _name_of(transaction: Element) -> str:

@@ -144,7 +144,7 @@ class _Page:
         return Transaction.objects.get(account=self.account, external_id=payment.external_id).pk
 
     def _payment_of_unlinked(self, reported: ReportedRefund) -> int | None:
-        """Some processors do not name the payment: then exactly one must fit by its card."""
+        """Some processors do not name the payment: then exactly one must fit by card and payer."""
         same_card = Transaction.objects.filter(
             account=self.account, last4=reported.last4, currency=reported.amount.currency
         ).exclude(last4="")
@@ -155,6 +155,10 @@ class _Page:
             created_at__lte=reported.created_at + _CLOCK_SKEW,
             amount_minor__gte=F("refunded_minor") + F("reserved_minor") + reported.amount.minor,
         )
+        if email := clean(reported.payer.email, 320):
+            fitting = fitting.filter(customer_email__iexact=email)
+        elif name := clean(reported.payer.name, 300):
+            fitting = fitting.filter(customer_name=name)
         same_order = fitting.filter(order_reference=reported.reference).exclude(order_reference="")
         for candidates in (same_order, fitting):
             keys = list(candidates.values_list("pk", flat=True)[:2])
@@ -164,8 +168,8 @@ class _Page:
                 break
         raise ValueError(
             _(
-                "Refund %(refund)s of %(amount)s names no payment, and its card (%(last4)s) does "
-                "not single one out. Look it up at the processor."
+                "Refund %(refund)s of %(amount)s names no payment, and its card (%(last4)s) and "
+                "payer do not single one out. Look it up at the processor."
             )
             % {
                 "refund": reported.external_id,
