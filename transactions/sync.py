@@ -85,6 +85,8 @@ def fetch_details(
             raise SyncFailed(sentence) from error
         finally:
             counts.add(store_payments(account, batch))
+    if due:
+        on_page(counts, 1.0)
     return counts
 
 

@@ -1,0 +1,132 @@
+"""manage.py sync_transactions: pulls payments and refunds made elsewhere from the processors."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import IO, Any, cast
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from gateways.models import ProcessorAccount
+from refunds.sync import PARTS, OnProgress, SyncReport, sync_account
+from transactions.streams import SyncFailed
+from transactions.upsert import SyncCounts
+
+_REASONS_SHOWN = 20
+
+
+class Command(BaseCommand):
+    help = "Pulls payments and refunds made elsewhere from the processors. Safe to repeat."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--account", metavar="SLUG", help="only this account")
+        parser.add_argument(
+            "--since",
+            metavar="ISO8601",
+            help="read again from this time on, such as 2026-07-01 or 2026-07-01T12:00:00Z",
+        )
+
+    def handle(self, *_args: Any, account: str | None, since: str | None, **_options: Any) -> None:
+        start = _read_since(since) if since else None
+        accounts = _choose(account)
+        self.stdout.ending = ""  # the console ends its lines itself
+        console = Console(file=cast(IO[str], self.stdout), highlight=False)
+        reports: dict[str, SyncReport] = {}
+        failed: dict[str, str] = {}
+        for each in accounts:
+            try:
+                with _shown(console, each.slug) as on_progress:
+                    reports[each.slug] = sync_account(each, since=start, on_progress=on_progress)
+            except SyncFailed as error:
+                failed[each.slug] = str(error)
+            except KeyboardInterrupt:
+                raise CommandError("Stopped. The next run goes on from there.") from None
+        if reports:
+            console.print(_table(reports))
+        for line in _reasons(reports):
+            console.print(line, markup=False, soft_wrap=True)
+        for slug, sentence in failed.items():
+            self.stderr.write(f"{slug}: {sentence}")
+        if failed:
+            raise SystemExit(1)
+
+
+def _read_since(text: str) -> datetime:
+    try:
+        since = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"--since {text!r} is not a time such as 2026-07-01 or 2026-07-01T12:00:00Z."
+        ) from None
+    if since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    if not datetime(2000, 1, 1, tzinfo=UTC) <= since <= timezone.now():
+        raise CommandError(f"--since {text} lies in the future or before the year 2000.")
+    return since
+
+
+def _choose(slug: str | None) -> list[ProcessorAccount]:
+    if slug is None:
+        accounts = list(ProcessorAccount.objects.filter(is_active=True))
+        if not accounts:
+            raise CommandError("No account is active. Add one with: manage.py account add")
+        return accounts
+    try:
+        return [ProcessorAccount.objects.get(slug=slug)]
+    except ProcessorAccount.DoesNotExist:
+        known = ", ".join(ProcessorAccount.objects.values_list("slug", flat=True)) or "none"
+        raise CommandError(f"There is no account {slug!r}. Known: {known}.") from None
+
+
+@contextmanager
+def _shown(console: Console, slug: str) -> Iterator[OnProgress]:
+    """A bar for each part on a terminal; elsewhere one line says whose turn it is."""
+    if not console.is_terminal:
+        console.print(f"{slug} …")
+        yield lambda _part, _counts, _share: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TextColumn("{task.fields[read]}"), console=console) as progress:
+        bars = {
+            part: progress.add_task(f"{slug} {part}", total=1.0, read="", visible=False)
+            for part in PARTS
+        }
+
+        def show(part: str, counts: SyncCounts, share: float) -> None:
+            read = f"{counts.read:,} read"
+            progress.update(bars[part], completed=share, read=read, visible=True)
+
+        yield show
+
+
+def _table(reports: dict[str, SyncReport]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("account", no_wrap=True)
+    table.add_column("what")
+    for name in ("new", "changed", "unchanged", "refused"):
+        table.add_column(name, justify="right")
+    for slug, report in reports.items():
+        for part in PARTS:
+            counts: SyncCounts = getattr(report, part)
+            numbers = (f"{number:,}" for number in counts.as_json().values())
+            table.add_row(slug, part, *numbers)
+    return table
+
+
+def _reasons(reports: dict[str, SyncReport]) -> Iterator[str]:
+    """Why records were refused, the first of each part."""
+    for slug, report in reports.items():
+        for part in PARTS:
+            counts: SyncCounts = getattr(report, part)
+            for record in counts.rejected[:_REASONS_SHOWN]:
+                yield f"{slug}: {part} {record.external_id}: {record.reason}"
+            if (more := counts.refused - _REASONS_SHOWN) > 0:
+                yield f"{slug}: {part}: {more:,} more were refused."
