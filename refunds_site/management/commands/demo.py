@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
+from access.roles import Role
 from refunds_site import embedded, processes
 from refunds_site.supervisor import StartError, StopRequested, Supervisor, only_one
-
-MAY = {
-    "viewer": "look at transactions and refunds",
-    "agent": "ask for refunds and write notes",
-    "approver": "approve and reject what others asked for",
-    "manager": "all of that, and decide what the processors left open",
-    "admin": "everything, processor accounts and people included",
-}
 
 
 class Command(BaseCommand):
@@ -96,6 +90,7 @@ class Demo:
     def start(self, supervisor: Supervisor) -> None:
         """Bring everything up; the page can be used while the transactions still come in."""
         self.published.unlink(missing_ok=True)  # of a run that could not clean up
+        self.say("Starting PostgreSQL and Valkey.")
         servers = embedded.prepare(self.data_dir)
         self.addresses = {
             "url": f"http://127.0.0.1:{self.port}",
@@ -110,7 +105,6 @@ class Demo:
             "REDIS_URL": servers.redis_url,
             "PYTHONUNBUFFERED": "1",
         }
-        self.say("Starting PostgreSQL and Valkey.")
         supervisor.start(servers.postgres, servers.valkey)
         self.say("Starting the sandbox of the four processors.")
         supervisor.launch(
@@ -157,7 +151,7 @@ class Demo:
     def print_block(self) -> None:
         """The address, who may sign in and do what, and how to stop."""
         rows = [
-            f"  {login['username']:<12}{login['password']:<20}{MAY[role]}"
+            f"  {login['username']:<12}{login['password']:<20}{Role(role).label}"
             for role, login in self.logins.items()
         ]
         lines = [
@@ -174,9 +168,10 @@ class Demo:
         self.say("\n".join(lines))
 
     def say(self, sentence: str) -> None:
-        """Tell the person at the terminal something."""
-        self.out.write(sentence)
-        self.out.flush()
+        """Tell the person at the terminal something, if somebody still listens there."""
+        with suppress(OSError):
+            self.out.write(sentence)
+            self.out.flush()
 
 
 def _lock(data_dir: Path) -> Path:
