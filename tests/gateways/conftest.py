@@ -4,6 +4,8 @@ import pytest
 
 from .scripted import scripted_server
 
+pytest.register_assert_rewrite("tests.gateways.contract")
+
 
 @pytest.fixture
 def processor():

@@ -22,6 +22,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class ScriptedServer:
@@ -52,9 +53,9 @@ def scripted_server() -> Iterator[ScriptedServer]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = scripted.answer(Received(self.path, headers, body))
+            answer = scripted.answer(Received(self.path, headers, body, self.command))
             if answer.body is None:
                 self.close_connection = True
                 return
@@ -64,6 +65,8 @@ def scripted_server() -> Iterator[ScriptedServer]:
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
+
+        do_GET = do_POST
 
         def log_message(self, *args: Any) -> None:
             """Keep quiet."""
