@@ -14,6 +14,7 @@ from gateways.transport import Transport
 
 from . import authorizenet_wire as wire
 from .authorizenet_wire import CREDENTIALS, REFUND, VOID, open_gateway, sent
+from .contract import GatewayContract
 
 
 @pytest.fixture
@@ -307,3 +308,12 @@ class TestVoid:
         with pytest.raises(NotSent):
             gateway.void(replace(VOID, amount=Money(1, "USD")))
         assert processor.received == []
+
+
+class TestContract(GatewayContract):
+    gateway_class = AuthorizeNetGateway
+    account = "authorizenet-us"
+    unknown_payment_id = "999999999"
+    wrong_credentials = {"transaction_key": "anotherKey123456"}
+    exact_amounts = (("authorizenet-us", Money(1999, "USD")),)
+    turned_away = {"401": "", "403": "", "429": ""}  # its verdicts come with status 200 only

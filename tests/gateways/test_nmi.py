@@ -7,8 +7,10 @@ import pytest
 from gateways.base import FailureCode, RefundState
 from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
+from gateways.nmi import NmiGateway
 
 from . import nmi_wire as wire
+from .contract import GatewayContract
 from .nmi_wire import KEY, REFUND, VOID, open_gateway, sent
 
 
@@ -240,3 +242,13 @@ class TestVoid:
         with pytest.raises(NotSent):
             gateway.void(replace(VOID, amount=Money(1, "USD")))
         assert processor.received == []
+
+
+class TestContract(GatewayContract):
+    gateway_class = NmiGateway
+    account = "nmi-main"
+    unknown_payment_id = "999999999"
+    wrong_credentials = {"security_key": "another-key"}
+    exact_amounts = (("nmi-main", Money(1999, "USD")), ("nmi-main", Money(1, "GBP")))
+    many = 510
+    turned_away = {"401": "", "403": "", "429": "rate_limited"}
