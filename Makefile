@@ -54,7 +54,7 @@ bench: install-dev
 	$(DEBUG_PYTHON) -m bench
 
 screenshots: install-dev
-	@SCREENSHOTS=docs/screenshots sh .ci/test -m browser
+	CHROMIUM="$$(sh .ci/chromium)" SCREENSHOTS=docs/images $(VENV_PYTHON) -m pytest -m browser
 
 install:
 	@sh .ci/install requirements.txt
