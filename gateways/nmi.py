@@ -32,7 +32,7 @@ from .hardened_xml import Element, parse_xml, text_of
 from .money import exponent_of, write_amount
 from .nmi_records import is_voided, last4_of, read_payments, read_refunds, transaction_id_of
 from .pages import read_page
-from .transport import Response, retry_after
+from .transport import Response
 
 Record = TypeVar("Record")
 
@@ -333,16 +333,13 @@ class NmiGateway(PaymentGateway):
             reuse_connection=is_read,
             max_bytes=_LIST_BYTES if is_read else None,
         )
-        if response.status == 429:
-            wait = retry_after(response.headers)
-            self._turn_away("NMI takes no more requests for now.", "rate_limited", wait)
+        # 429 included: that it came before anything was done is documented for other processors only.
         if response.status != 200:
             self._give_up(f"NMI answered with HTTP status {response.status}.")
         return response
 
-    def _turn_away(self, message: str, reason: str, retry_after: int | None = None) -> NoReturn:
-        exchanges = self.transport.take_exchanges()
-        raise NotSent(message, reason=reason, retry_after=retry_after, exchanges=exchanges)
+    def _turn_away(self, message: str, reason: str) -> NoReturn:
+        raise NotSent(message, reason=reason, exchanges=self.transport.take_exchanges())
 
     def _give_up(self, message: str) -> NoReturn:
         raise OutcomeUnknown(message, exchanges=self.transport.take_exchanges())

@@ -212,7 +212,7 @@ def _follow(refund: Refund, reported: ReportedRefund) -> Outcome:
         if step is None:
             return "unchanged"
         to, kind = step
-        move(locked, to, kind, **_failure_fields(reported))
+        move(locked, to, kind, changes=_failure_fields(reported))
         if to == Status.RETURNED:
             flag(locked, _("The refund had succeeded, and the money came back."))
     return "changed"

@@ -154,11 +154,10 @@ class TestRefund:
             gateway.refund(REFUND)
         assert caught.value.reason == "rate_limited"
 
-    def test_too_many_requests_by_status(self, processor, gateway):
+    def test_too_many_requests_by_status_prove_nothing(self, processor, gateway):
         processor.then(b"", 429, retry_after="7")
-        with pytest.raises(NotSent) as caught:
+        with pytest.raises(OutcomeUnknown):
             gateway.refund(REFUND)
-        assert (caught.value.reason, caught.value.retry_after) == ("rate_limited", 7)
 
     @pytest.mark.parametrize(
         "answer",
@@ -251,4 +250,4 @@ class TestContract(GatewayContract):
     wrong_credentials = {"security_key": "another-key"}
     exact_amounts = (("nmi-main", Money(1999, "USD")), ("nmi-main", Money(1, "GBP")))
     many = 510
-    turned_away = {"401": "", "403": "", "429": "rate_limited"}
+    turned_away = {"401": "", "403": "", "429": ""}
