@@ -1,0 +1,255 @@
+"""Refunds on the staff site: asked for in a dialog, told on pages, changed by services only."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
+
+from transactions.admin import AccountFilter, Row, TransactionAdmin
+from transactions.badges import Badge
+from transactions.changelist import (
+    FlagFilter,
+    FromDateFilter,
+    KeysetChangeList,
+    ListFilter,
+    ToDateFilter,
+)
+from transactions.filters import search
+from transactions.models import Transaction
+from transactions.readonly import ReadOnlyAdmin, signed_in
+
+from . import pulling, story
+from .badges import refund_badge
+from .models import Refund, RefundReason
+from .services import NotAllowed, RefundRefused, WrongStatus
+from .states import Origin, Status
+from .views import changed, refund_dialog
+
+admin.site.unregister(Transaction)
+
+
+class RefundFailedFilter(FlagFilter):
+    title = gettext_lazy("Refund failed")
+    parameter_name = "refund_failed"
+
+    def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        failed = Refund.objects.filter(transaction=OuterRef("pk"), status=Status.FAILED)
+        return queryset.filter(Exists(failed))
+
+
+class NeedsAttentionFilter(FlagFilter):
+    title = gettext_lazy("Needs attention")
+    parameter_name = "needs_attention"
+
+    def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        flagged = Refund.objects.filter(transaction=OuterRef("pk"), attention_since__isnull=False)
+        return queryset.filter(Exists(flagged))
+
+
+@admin.register(Transaction)
+class RefundableTransactionAdmin(TransactionAdmin):
+    """The transactions, with what went back of them and the dialog that asks for more."""
+
+    list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
+        *TransactionAdmin.list_filter,
+        RefundFailedFilter,
+        NeedsAttentionFilter,
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        refund = self.admin_site.admin_view(self.refund_view)
+        pull = self.admin_site.admin_view(self.pull_view)
+        return [
+            path("pull/", pull, name="transactions_transaction_pull"),
+            path("<path:object_id>/refund/", refund, name="transactions_transaction_refund"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"pulling": pulling.describe(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def build_rows(self, request: HttpRequest, transactions: list[Transaction]) -> list[Row]:
+        rows = super().build_rows(request, transactions)
+        refunds = Refund.objects.filter(transaction__in=transactions).order_by("created_at", "pk")
+        by_transaction: dict[int, list[Refund]] = {row.transaction.pk: [] for row in rows}
+        for refund in refunds:
+            by_transaction[refund.transaction_id].append(refund)
+        for row in rows:
+            _add_refunds(row, by_transaction[row.transaction.pk], signed_in(request))
+        return rows
+
+    def describe(self, request: HttpRequest, transaction: Transaction) -> dict[str, Any]:
+        refunds = story.load(transaction.refunds.order_by("-created_at", "-pk"))
+        told = story.tell(refunds, signed_in(request))
+        return super().describe(request, transaction) | {
+            "told": told,
+            "timeline": story.timeline(told),
+        }
+
+    def refund_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        user = signed_in(request)
+        if not story.may_request(user):
+            raise PermissionDenied
+        return refund_dialog(request, self.get_visible(request, object_id), user, self.render)
+
+    def pull_view(self, request: HttpRequest) -> HttpResponse:
+        needed = "sync_transaction" if request.method == "POST" else "view_transaction"
+        if not request.user.has_perm(f"transactions.{needed}"):
+            raise PermissionDenied
+        return pulling.answer(request)
+
+
+def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
+    """What the line of a transaction says of its refunds, oldest first, and offers to do."""
+    if story.may_request(user):
+        row.refund_url = reverse("admin:transactions_transaction_refund", args=[row.transaction.pk])
+    row.poll_after = story.poll_after(refunds)
+    for refund in refunds:
+        if refund.attention_reason:
+            row.marks.append(Badge(_("Needs attention"), "warn", refund.attention_reason))
+        if story.may_cancel(refund, user):
+            row.undo_url = reverse("admin:refunds_refund_cancel", args=[refund.pk])
+    if refunds and refunds[-1].status == Status.FAILED:
+        row.marks.append(Badge(_("Refund failed"), "bad", refunds[-1].failure_message))
+
+
+class RefundStatusFilter(ListFilter):
+    title = gettext_lazy("Status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Status.choices)
+
+
+class OriginFilter(ListFilter):
+    title = gettext_lazy("Started by")
+    parameter_name = "origin"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Origin.choices)
+
+
+class AttentionFilter(FlagFilter):
+    title = gettext_lazy("Needs attention")
+    parameter_name = "needs_attention"
+
+    def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(attention_since__isnull=False)
+
+
+class RefundChangeList(KeysetChangeList):
+    """The table: each refund with its badge."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.rows = [(refund, refund_badge(refund)) for refund in self.result_list]
+
+
+@admin.register(Refund)
+class RefundAdmin(ReadOnlyAdmin):
+    """Every refund of every account, whoever started it."""
+
+    list_select_related = ("transaction", "account", "reason", "requested_by")
+    list_filter = (
+        RefundStatusFilter, OriginFilter, AccountFilter, AttentionFilter,
+        FromDateFilter, ToDateFilter,
+    )  # fmt: skip
+    search_help_text = gettext_lazy("Payment id, name, e-mail, order or last four digits")
+    results_template = "refunds/_results.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.act_view))
+        actions = [
+            path(f"<uuid:refund_id>/{name}/", view, {"action": name}, name=f"refunds_refund_{name}")
+            for name in story.BUTTONS
+        ]
+        return [*actions, *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return RefundChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Refund], search_term: str
+    ) -> tuple[QuerySet[Refund], bool]:
+        queryset = queryset.defer("transaction__search_text")
+        if not search_term.strip():
+            return queryset, False
+        paid = search(Transaction.objects.all(), search_term)
+        return queryset.filter(transaction__in=paid), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": _("Refunds")} | (extra_context or {}))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        self.refuse_writing(request)
+        refund = self.get_visible(request, object_id)
+        [told] = story.tell([refund], signed_in(request))
+        context = {
+            "told": [told],
+            "refund": refund,
+            "transaction": refund.transaction,
+            "related_ids": refund.transaction.related_ids.split(),
+            "timeline": story.timeline([told]),
+            "poll_after": story.poll_after([refund]),
+        }
+        if request.GET.get("fragment") == "story":
+            return render(request, "refunds/_story.html", context)
+        return self.render(request, "admin/refunds/refund/change_form.html", refund, **context)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Refund | None:
+        try:
+            number = UUID(object_id)
+        except ValueError:
+            return None
+        related = ("transaction", "account")
+        return story.load(Refund.objects.filter(pk=number)).select_related(*related).first()
+
+    def act_view(self, request: HttpRequest, refund_id: UUID, action: str) -> HttpResponse:
+        """Do what a button says. The service checks the right and the status."""
+        refund = get_object_or_404(Refund.objects.select_related("transaction"), pk=refund_id)
+        button = story.BUTTONS[action]
+        try:
+            button.service(refund, actor=signed_in(request))
+        except NotAllowed as refusal:
+            raise PermissionDenied(str(refusal)) from refusal
+        except (WrongStatus, RefundRefused) as refusal:
+            return changed(request, refund.transaction, str(refusal), messages.ERROR)
+        return changed(request, refund.transaction, str(button.done))
+
+
+@admin.register(RefundReason)
+class RefundReasonAdmin(ModelAdmin):
+    """The reasons that the dialog offers; used ones are hidden, not deleted."""
+
+    list_display = ("__str__", "code", "position", "is_active")
+    list_editable = ("position", "is_active")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: RefundReason | None = None
+    ) -> tuple[str, ...]:
+        return ("code",) if obj else ()

@@ -1,0 +1,136 @@
+"""The refund dialog and its answers: fragments for htmx, whole pages without it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+
+from gateways.money import Money
+from transactions.models import Transaction
+
+from . import decision, services
+from .forms import RefundForm, read_amount
+from .models import RefundReason
+
+# The element of the dialog that shows what a typed amount would come to.
+PREVIEW = "refund-preview"
+Page = Callable[..., HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a refund of the typed amount would come to; ``problem`` instead where it cannot be."""
+
+    left: Money | None = None
+    sentence: str = ""
+    problem: str = ""
+
+
+def refund_dialog(
+    request: HttpRequest, transaction: Transaction, user: User, page: Page
+) -> HttpResponse:
+    """Show the dialog, or ask for the refund that was filled in.
+
+    ``page`` renders a whole page, for a browser without htmx.
+    """
+    if request.headers.get("HX-Target") == PREVIEW:
+        preview = preview_of(transaction, request.GET.get("amount", ""))
+        return render(request, "refunds/_preview.html", {"preview": preview})
+    first_reason = RefundReason.objects.filter(is_active=True).first()
+    form = RefundForm(
+        transaction,
+        request.POST if request.method == "POST" else None,
+        initial={"reason": first_reason},
+    )
+    if form.is_bound and form.is_valid() and _request(form, user):
+        amount = form.cleaned_data["amount"]
+        return changed(request, transaction, _("The refund of %s is on its way.") % amount)
+    typed = form["amount"].value() if form.is_bound else transaction.refundable.major()
+    context = {
+        "transaction": transaction,
+        "form": form,
+        "typed": typed,
+        "token": _token(request),
+        "why_not": decision.why_not(transaction),
+        "preview": preview_of(transaction, typed or ""),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "refunds/_dialog.html", context | {"in_dialog": True})
+    return page(request, "refunds/dialog_page.html", transaction, **context)
+
+
+def preview_of(transaction: Transaction, text: str) -> Preview:
+    """What is left after a refund of the typed amount, and how it will be done."""
+    if why_not := decision.why_not(transaction):
+        return Preview(problem=why_not)
+    try:
+        amount = read_amount(text, transaction)
+    except ValidationError as error:
+        return Preview(problem=" ".join(error.messages))
+    left = transaction.refundable
+    if amount.minor > left.minor:
+        return Preview(problem=_("That is more than the %s that can still be refunded.") % left)
+    if blocked := decision.check_step(transaction, amount):
+        return Preview(problem=blocked.sentence)
+    return Preview(
+        left=Money(left.minor - amount.minor, left.currency),
+        sentence=decision.plan(transaction, amount).sentence,
+    )
+
+
+def changed(
+    request: HttpRequest, transaction: Transaction, sentence: str, level: int = messages.SUCCESS
+) -> HttpResponse:
+    """Say what happened to a transaction, and have it shown anew."""
+    if not request.headers.get("HX-Request"):
+        messages.add_message(request, level, sentence)
+        return redirect("admin:transactions_transaction_change", transaction.pk)
+    event = {"transaction": transaction.pk, "say": sentence, "failed": level == messages.ERROR}
+    return HttpResponse(
+        status=HTTPStatus.NO_CONTENT,
+        headers={"HX-Trigger": json.dumps({"transaction-changed": event})},
+    )
+
+
+def _request(form: RefundForm, user: User) -> bool:
+    """Ask for the refund of a valid form; False when it was refused and the form says why."""
+    values = form.cleaned_data
+    try:
+        services.request_refund(
+            transaction=form.transaction,
+            amount=values["amount"],
+            reason=values["reason"],
+            note=values["note"],
+            requested_by=user,
+            idempotency_key=str(values["token"]),
+            expected_refundable=values["expected_refundable"],
+        )
+    except services.RefundRefused as refusal:
+        form.refuse(refusal.code, str(refusal))
+        form.transaction.refresh_from_db()
+        return False
+    except services.RequestConflict:
+        form.refuse(
+            "conflict",
+            _("A refund was already requested from this form. Close it and look at the payment."),
+        )
+        return False
+    return True
+
+
+def _token(request: HttpRequest) -> str:
+    """The key of this dialog: made when it opens, kept while its form comes back with errors."""
+    try:
+        return str(uuid.UUID(request.POST.get("token", "")))
+    except ValueError:
+        return str(uuid.uuid4())

@@ -1,0 +1,108 @@
+"""How the staff site looks and what its sidebar leads to (the settings of django-unfold)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+# The filters that items of the sidebar stand for; others keep the item marked.
+_FILTERS = ("processor", "refund_failed", "needs_attention", "status")
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar of a person: groups of links to what they may see."""
+
+    def item(title: str, icon: str, model: str, right: str, **query: str) -> dict[str, Any]:
+        address = reverse(f"admin:{model}_changelist")
+        chosen = {name: request.GET[name] for name in _FILTERS if request.GET.get(name)}
+        return {
+            "title": title,
+            "icon": icon,
+            "link": f"{address}?{urlencode(query)}" if query else address,
+            "active": request.path == address and chosen == query,
+            "permission": lambda request: request.user.has_perm(right),
+        }
+
+    def payments(title: str, icon: str = "circle", **query: str) -> dict[str, Any]:
+        right = "transactions.view_transaction"
+        return item(title, icon, "transactions_transaction", right, **query)
+
+    def refunds(title: str, icon: str, **query: str) -> dict[str, Any]:
+        return item(title, icon, "refunds_refund", "refunds.view_refund", **query)
+
+    return [
+        {
+            "title": _("Transactions"),
+            "items": [
+                payments(_("All"), "receipt_long"),
+                payments("Stripe", processor="stripe"),
+                payments("PayPal", processor="paypal"),
+                payments("Authorize.net", processor="authorizenet"),
+                payments("NMI", processor="nmi"),
+            ],
+        },
+        {
+            "title": _("Refunds"),
+            "items": [
+                refunds(_("All refunds"), "undo"),
+                refunds(_("Needs attention"), "priority_high", needs_attention="true"),
+                refunds(_("Failed"), "error", status="failed"),
+            ],
+        },
+        {
+            "title": _("Settings"),
+            "items": [
+                item(
+                    _("Refund reasons"), "label", "refunds_refundreason",
+                    "refunds.change_refundreason",
+                ),
+                item(
+                    _("Processor accounts"), "account_balance", "gateways_processoraccount",
+                    "gateways.view_processoraccount",
+                ),
+                item(_("People"), "group", "auth_user", "auth.view_user"),
+                item(_("Groups"), "badge", "auth_group", "auth.view_group"),
+                item(_("API tokens"), "key", "access_apitoken", "access.view_apitoken"),
+            ],
+        },
+    ]  # fmt: skip
+
+
+def _file(name: str) -> Callable[[HttpRequest], str]:
+    return lambda _request: static(f"desk/{name}")
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Refund Desk",
+    "SITE_HEADER": "Refund Desk",
+    "SITE_URL": None,
+    "SITE_ICON": _file("icon.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("icon.svg")}],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "7px",
+    "STYLES": [_file("desk.css")],
+    "SCRIPTS": [_file("desk.js")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.2% .014 175)",
+            "100": "oklch(94.2% .03 175)",
+            "200": "oklch(89.4% .055 175)",
+            "300": "oklch(82.6% .085 175)",
+            "400": "oklch(75.5% .105 175)",
+            "500": "oklch(66% .105 176)",
+            "600": "oklch(50.5% .088 178)",
+            "700": "oklch(43.5% .075 179)",
+            "800": "oklch(37% .062 180)",
+            "900": "oklch(31.5% .05 181)",
+            "950": "oklch(22% .036 182)",
+        },
+    },
+    "SIDEBAR": {"show_search": False, "navigation": navigation},
+}

@@ -1,0 +1,121 @@
+// What the pages need beyond htmx and the browser's own dialog and popover: opening and closing
+// the dialog, placing row menus, saying what changed, copying ids. Everything works without it.
+"use strict";
+(() => {
+  const find = (id) => document.getElementById(id);
+  const words = () => find("words")?.dataset ?? {};
+  let toastTimer;
+
+  function say(sentence, failed = false) {
+    if (!sentence) return;
+    find("announcer").textContent = sentence;
+    const toast = find("toast");
+    toast.textContent = sentence;
+    toast.classList.toggle("toast-bad", failed);
+    toast.hidden = false;
+    clearTimeout(toastTimer);
+    toastTimer = setTimeout(() => { toast.hidden = true; }, failed ? 10000 : 4000);
+  }
+
+  // --- dialog -------------------------------------------------------------------------------
+  document.addEventListener("htmx:afterSwap", ({ detail }) => {
+    const dialog = find("dialog");
+    if (detail.target.id !== "dialog-body" || !dialog) return;
+    if (!dialog.open) dialog.showModal();
+    const first = dialog.querySelector("[aria-invalid=true], [autofocus]");
+    if (first) { first.focus(); first.select?.(); }
+  });
+  document.addEventListener("click", ({ target }) => {
+    const dialog = find("dialog");
+    if (target.closest("[data-close]") || target === dialog) dialog?.close();
+  });
+  document.addEventListener("transaction-changed", ({ detail }) => {
+    if (!detail.failed) find("dialog")?.close();
+    say(detail.say, detail.failed);
+    for (const shown of document.querySelectorAll(`[data-transaction="${detail.transaction}"]`)) {
+      htmx.trigger(shown, "refresh");
+    }
+  });
+
+  // --- row menus ----------------------------------------------------------------------------
+  function place(menu) {
+    const opener = document.querySelector(`[popovertarget="${menu.id}"]`);
+    const button = opener.getBoundingClientRect();
+    const below = button.bottom + 4;
+    const fits = below + menu.offsetHeight < window.innerHeight;
+    menu.style.top = `${fits ? below : button.top - menu.offsetHeight - 4}px`;
+    menu.style.right = `${document.documentElement.clientWidth - button.right}px`;
+  }
+  document.addEventListener("toggle", ({ target, newState }) => {
+    if (!target.matches?.(".menu")) return;
+    if (newState === "open") {
+      place(target);
+      target.querySelector("[role=menuitem]")?.focus();
+    }
+  }, true);
+  document.addEventListener("click", ({ target }) => {
+    target.closest(".menu a")?.closest(".menu").hidePopover();
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.target.closest?.(".menu");
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!menu || !step) return;
+    event.preventDefault();
+    const items = [...menu.querySelectorAll("[role=menuitem]")];
+    const next = (items.indexOf(document.activeElement) + step + items.length) % items.length;
+    items[next].focus();
+  });
+  document.addEventListener("scroll", () => {
+    for (const menu of document.querySelectorAll(".menu:popover-open")) menu.hidePopover();
+  }, { passive: true, capture: true });
+
+  // --- swaps --------------------------------------------------------------------------------
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    if (!detail.elt.matches(".filters")) return;
+    for (const [name, value] of [...detail.formData.entries()]) {
+      if (value === "") detail.formData.delete(name);
+    }
+  });
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    // Somebody has the menu of this row open: ask again a little later.
+    const { elt } = event.detail;
+    if (!elt.matches("[data-transaction]") || !elt.querySelector(".menu:popover-open")) return;
+    event.preventDefault();
+    setTimeout(() => htmx.trigger(elt, "refresh"), 1500);
+  });
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    // A session that ended answers with the login page: go there instead of showing it in a hole.
+    if (new URL(detail.xhr.responseURL).pathname.endsWith("/login/")) {
+      detail.shouldSwap = false;
+      location.reload();
+      return;
+    }
+    const { target } = detail;
+    target.openDetails = [...target.querySelectorAll("details[open][id]")].map(({ id }) => id);
+    target.openPopover = target.querySelector(":popover-open")?.id;
+    target.said = target.dataset?.say;
+  });
+  // After htmx has put all attributes in their place: a style set earlier would be undone.
+  document.addEventListener("htmx:afterSettle", ({ detail }) => {
+    for (const id of detail.target.openDetails ?? []) find(id)?.setAttribute("open", "");
+    if (detail.target.openPopover) find(detail.target.openPopover)?.showPopover();
+    const now = detail.target.id && find(detail.target.id)?.dataset.say;
+    if (now && now !== detail.target.said) find("announcer").textContent = now;
+  });
+  document.addEventListener("htmx:responseError", ({ detail }) => {
+    say(detail.xhr.status === 403 ? words().forbidden : words().broken, true);
+  });
+  document.addEventListener("htmx:sendError", () => say(words().unreachable, true));
+
+  document.addEventListener("pulled", () => {
+    htmx.ajax("GET", location.href, { target: "#results", swap: "outerHTML" });
+  });
+
+  // --- copying ------------------------------------------------------------------------------
+  document.addEventListener("click", async ({ target }) => {
+    const button = target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(button.dataset.copy);
+    say(words().copied);
+  });
+})();

@@ -1,0 +1,95 @@
+"""The admin of tables that nobody edits: lists and pages to look at, changed by services only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from .changelist import KeysetChangeList
+
+if TYPE_CHECKING:  # the class takes its parameter only from the stubs
+    _ModelAdmin = admin.ModelAdmin[Any]
+else:
+    _ModelAdmin = admin.ModelAdmin
+
+# The element that htmx swaps when a list is searched, filtered or paged.
+RESULTS = "results"
+
+
+def signed_in(request: HttpRequest) -> User:
+    """The person behind a request that came through the staff site's own check."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
+class ReadOnlyAdmin(_ModelAdmin):
+    """No adding, changing, deleting or bulk action, whoever asks, superusers included."""
+
+    actions = None
+    list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    results_template: ClassVar[str]
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        self.refuse_writing(request)
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and request.headers.get("HX-Target") == RESULTS:
+            response.template_name = self.results_template
+        return response
+
+    def refuse_writing(self, request: HttpRequest) -> None:
+        if request.method not in {"GET", "HEAD"}:
+            raise PermissionDenied
+
+    def get_visible(self, request: HttpRequest, object_id: str) -> Any:
+        """The object of a page. Raises Http404, or PermissionDenied without the right to view."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self.get_object(request, unquote(object_id))
+        if found is None:
+            raise Http404(_("There is no such %s.") % self.opts.verbose_name)
+        return found
+
+    def render(
+        self, request: HttpRequest, template: str, shown: Model, **context: Any
+    ) -> TemplateResponse:
+        """A page about ``shown`` in the layout of the staff site."""
+        request.current_app = self.admin_site.name
+        return TemplateResponse(
+            request,
+            template,
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "original": shown,
+                "title": str(shown),
+                **context,
+            },
+        )

@@ -1,0 +1,82 @@
+"""What the pages of the staff site share: amounts, badges, and how somebody paid."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils import formats, timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from gateways.money import Money
+from transactions.badges import Badge
+from transactions.models import Transaction
+
+register = template.Library()
+
+_BRANDS = {
+    "ach": "ACH",
+    "amex": "Amex",
+    "american_express": "Amex",
+    "americanexpress": "Amex",
+    "diners": "Diners Club",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+}
+_WALLETS = {
+    "apple_pay": "Apple Pay",
+    "google_pay": "Google Pay",
+    "paypal": "PayPal",
+    "samsung_pay": "Samsung Pay",
+}
+
+
+@register.filter
+def amount(money: Money) -> SafeString:
+    """The amount with a gap per three digits that is only drawn: what is copied can be typed."""
+    whole, point, fraction = money.major().partition(".")
+    head = len(whole) % 3 or 3
+    groups = [whole[:head], *(whole[at : at + 3] for at in range(head, len(whole), 3))]
+    return format_html(
+        '<span class="amount">{}{}{} <span class="currency">{}</span></span>',
+        format_html_join("", '<span class="digits">{}</span>', ((group,) for group in groups)),
+        point,
+        fraction,
+        money.currency,
+    )
+
+
+@register.simple_tag
+def badge(shown: Badge) -> SafeString:
+    return format_html(
+        '<span class="badge badge-{}" title="{}">{}</span>', shown.tone, shown.title, shown.label
+    )
+
+
+@register.filter
+def day(at: datetime) -> str:
+    """The day, with its year unless that is this one."""
+    at = timezone.localtime(at)
+    this_year = at.year == timezone.localdate().year
+    return formats.date_format(at, "j M" if this_year else "j M Y")
+
+
+@register.filter
+def instrument(transaction: Transaction) -> str:
+    """The card or account that paid: ``Visa •••• 4242``."""
+    kind = transaction.brand.lower().replace(" ", "_")
+    name = _BRANDS.get(kind, transaction.brand.replace("_", " ").title())
+    if not name:
+        names = {"card": _("Card"), "bank": _("Bank account"), "wallet": _("Wallet")}
+        name = wallet(transaction) or names.get(transaction.method_type, _("Other"))
+    return f"{name} •••• {transaction.last4}" if transaction.last4 else name
+
+
+@register.filter
+def wallet(transaction: Transaction) -> str:
+    """The wallet that the card was in, such as Apple Pay; empty without one."""
+    name = transaction.wallet
+    return _WALLETS.get(name, name.replace("_", " ").title())
