@@ -70,7 +70,7 @@ def store_payments(account: ProcessorAccount, payments: Iterable[Payment]) -> Sy
     rows: dict[str, dict[str, Any]] = {}
     for payment in payments:
         try:
-            row = _row_of(payment)
+            row = row_of(payment)
         except ValueError as error:
             counts.reject(BadRecord(clean(payment.external_id, 100), str(error)))
             continue
@@ -87,7 +87,11 @@ def store_payments(account: ProcessorAccount, payments: Iterable[Payment]) -> Sy
     return counts
 
 
-def _row_of(payment: Payment) -> dict[str, Any]:
+def row_of(payment: Payment) -> dict[str, Any]:
+    """The payment as it goes into the columns of its row; times in ISO 8601.
+
+    Raises ValueError, with a sentence, for an id that is none.
+    """
     if not _ID.fullmatch(payment.external_id):
         raise ValueError(_("Its id is not 1 to 100 printable characters without spaces."))
     related = (each for each in payment.related_ids if _ID.fullmatch(each))
