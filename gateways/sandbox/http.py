@@ -7,7 +7,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -91,13 +90,13 @@ class Dialect(ABC):
     def handle(self, request: Request) -> Reply:
         """Answer as the processor would. Never raises for a client's mistake."""
 
+    @abstractmethod
     def refusal(self, status: int) -> Reply:
         """How this processor words a 401, 403, 429 or 500 that a fault asks for."""
-        return json_reply({"error": HTTPStatus(status).phrase}, status)
 
-    def refusal_with(self, code: str) -> Reply | None:  # noqa: ARG002
+    @abstractmethod
+    def refusal_with(self, code: str) -> Reply | None:
         """The refusal that has this code, for the fault ``refusal``; None: it has no such."""
-        return None
 
     def account_changed(self, account: SandboxAccount) -> None:  # noqa: B027
         """Settings or credentials of an account are new: what waited for them may go on."""

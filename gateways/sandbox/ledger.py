@@ -93,7 +93,7 @@ class Ledger:
         self.clear(seed)
 
     def clear(self, seed: int) -> None:
-        """Forget everything but the clock and those who listen."""
+        """Forget every row; the clock and those who listen stay."""
         self.seed = seed
         self.random = random.Random(seed)
         self.accounts: dict[str, SandboxAccount] = {}
@@ -229,6 +229,18 @@ class Ledger:
             self._file(record)
             self._tell("refund.created", record)
         return record
+
+    def pay_out(self, account: SandboxAccount, currency: str, amount_minor: int) -> bool:
+        """Take a refund's amount from the account's balance; False when that is too low."""
+        with self.lock:
+            funds = account.settings.balance
+            if funds is None:
+                return True
+            if funds.get(currency, 0) < amount_minor:
+                return False
+            funds[currency] -= amount_minor
+            self.journal(account)
+        return True
 
     def change(
         self, row: Movement, *, tell: str = "", at: datetime | None = None, **values: Any

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -103,16 +104,16 @@ class PayPalDialect(Dialect):
     def refusal(self, status: int) -> Reply:
         if status == 401:
             return self._dressed(_invalid_token().reply())
-        return self._dressed(PayPalError(status=status).reply(self._debug_id()))
+        return self._dressed(PayPalError(status=status).reply(_debug_id()))
 
     def refusal_with(self, code: str) -> Reply | None:
-        return self._dressed(PayPalError(code).reply(self._debug_id()))
+        return self._dressed(PayPalError(code).reply(_debug_id())) if code else None
 
     def handle(self, request: Request) -> Reply:
         try:
             return self._dressed(self._answered(request))
         except PayPalError as error:
-            return self._dressed(error.reply(self._debug_id()))
+            return self._dressed(error.reply(_debug_id()))
         except OAuthError as error:
             return self._dressed(error.reply())
 
@@ -353,11 +354,12 @@ class PayPalDialect(Dialect):
         )
         return json_reply({"verification_status": "SUCCESS" if held else "FAILURE"})
 
-    def _debug_id(self) -> str:
-        return f"sandbox{self.ledger.next_serial():08x}"
-
     def _dressed(self, reply: Reply) -> Reply:
-        return replace(reply, headers={**reply.headers, "PayPal-Debug-Id": self._debug_id()})
+        return replace(reply, headers={**reply.headers, "PayPal-Debug-Id": _debug_id()})
+
+
+def _debug_id() -> str:
+    return secrets.token_hex(7)
 
 
 def _invalid_token() -> OAuthError:

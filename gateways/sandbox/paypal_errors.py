@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .http import Reply, json_reply
+from .paypal_issues import DESCRIPTIONS
 
 _NAMES = {
     400: (
@@ -53,14 +54,6 @@ _STATUS = {
     "SERVICE_UNAVAILABLE": 503,
     "RATE_LIMIT_REACHED": 429,
 }
-_SENTENCES = {
-    "CAPTURE_FULLY_REFUNDED": "The capture has already been fully refunded.",
-    "DUPLICATE_INVOICE_ID": "A refund with this invoice id exists already.",
-    "PENDING_CAPTURE": "The capture is pending and cannot be refunded yet.",
-    "REFUND_AMOUNT_EXCEEDED": "The refund is more than what is left of the capture.",
-    "REFUND_TIME_LIMIT_EXCEEDED": "The time in which this capture can be refunded is over.",
-    "TRANSACTION_DISPUTED": "A dispute is open: only a full refund is possible.",
-}
 
 
 class PayPalError(Exception):
@@ -81,7 +74,7 @@ class PayPalError(Exception):
         super().__init__(issue or message)
         self.body: dict[str, Any] = {"name": name or known, "message": message, **more}
         if issue:
-            said = description or _SENTENCES.get(issue, f"The request was refused: {issue}.")
+            said = description or DESCRIPTIONS.get(issue, f"The request was refused: {issue}.")
             place = {"field": field, "location": "body"} if field else {}
             self.body["details"] = [{"issue": issue, "description": said, **place}]
 

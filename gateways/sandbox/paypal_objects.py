@@ -33,6 +33,7 @@ _BRANDS = {
     "jcb": "JCB",
     "unionpay": "CHINA_UNION_PAY",
 }
+_NOT_ALIKE = str.maketrans("01", "GH")
 _DISPUTE_STAGE = {"inquiry": "INQUIRY", "open": "CHARGEBACK", "chargeback": "ARBITRATION"}
 
 
@@ -67,13 +68,18 @@ def names(payment: LedgerPayment) -> Json:
 
 
 def payer_id(payment: LedgerPayment) -> str:
-    """The same for the same e-mail address: 13 letters and digits."""
-    return sha256((payment.payer_email or payment.id).encode()).hexdigest()[:13].upper()
+    """The payer's account, the same for the same e-mail address."""
+    return _account_id(payment.payer_email or payment.id)
 
 
 def merchant_id(account: SandboxAccount) -> str:
-    """The account's own id: 13 letters and digits."""
-    return sha256(account.name.encode()).hexdigest()[:13].upper()
+    """The merchant's own account."""
+    return _account_id(account.name)
+
+
+def _account_id(text: str) -> str:
+    """13 letters and digits; PayPal leaves out those that look alike."""
+    return sha256(text.encode()).hexdigest()[:13].upper().translate(_NOT_ALIKE)
 
 
 def link(base: str, path: str, rel: str, method: str = "GET") -> Json:

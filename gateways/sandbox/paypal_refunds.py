@@ -71,7 +71,8 @@ class RefundDesk:
         magic = ending(amount, payment.currency)
         if magic in _MAGIC_REFUSALS:
             raise PayPalError(_MAGIC_REFUSALS[magic])
-        self._pay_from_balance(account, payment.currency, amount)
+        if not self.ledger.pay_out(account, payment.currency, amount):
+            raise PayPalError("REFUND_FAILED_INSUFFICIENT_FUNDS")
         now = self.ledger.clock.now()
         later = _MAGIC_LATER.get(magic, "")
         made = LedgerRefund(
@@ -101,22 +102,10 @@ class RefundDesk:
         if limit and self.ledger.clock.now() - payment.created_at > timedelta(days=limit):
             raise PayPalError("REFUND_TIME_LIMIT_EXCEEDED")
 
-    def _pay_from_balance(self, account: SandboxAccount, currency: str, amount: int) -> None:
-        funds = account.settings.balance
-        if funds is None:
-            return
-        if funds.get(currency, 0) < amount:
-            raise PayPalError("REFUND_FAILED_INSUFFICIENT_FUNDS")
-        funds[currency] -= amount
-
     def void(self, payment: LedgerPayment) -> LedgerPayment:
         """Call an authorization off. Raises PayPalError."""
         if payment.status == "voided":
             raise PayPalError("PREVIOUSLY_VOIDED")
-        if payment.status in ("captured", "settled"):
-            raise PayPalError("PREVIOUSLY_CAPTURED")
-        if payment.status != "authorized":
-            raise PayPalError("CANNOT_BE_VOIDED")
         self.ledger.void(
             payment,
             LedgerRefund(

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +24,7 @@ from .nmi import NmiDialect
 from .paypal import PayPalDialect
 from .scrub import scrubbed
 from .seed import fill
-from .state import StateFile
+from .state import StateFile, StateFileError
 from .stripe import StripeDialect
 from .webhooks import Notifier
 
@@ -130,7 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             sentence = f"A body has at most {MAX_BODY} bytes."
         if status is None:
-            return self.rfile.read(int(length))
+            body = self.rfile.read(int(length))
+            if len(body) == int(length):
+                return body
+            raise ConnectionError  # the client went away in the middle: it asked for nothing
         self.close_connection = True
         self._send(json_reply({"error": sentence}, status))
         return None
@@ -139,10 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.sendall(self._head(reply) + reply.body)
 
     def _head(self, reply: Reply) -> bytes:
-        try:
-            phrase = HTTPStatus(reply.status).phrase
-        except ValueError:
-            phrase = ""
+        phrase = HTTPStatus(reply.status).phrase
         lines = [f"HTTP/1.1 {reply.status} {phrase}", f"Date: {self.date_time_string()}"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items() if value]
         if reply.status != HTTPStatus.NO_CONTENT:
@@ -240,20 +241,28 @@ class SandboxServer:
         self.ledger = Ledger(seed=seed)
         self.faults = Faults()
         self.stopping = Event()
-        self.state = StateFile(state, self.ledger) if state else None
-        if not (self.state and self.state.load()):
-            fill(self.ledger, payments)
-        if self.state:
-            self.state.start()
-        self.dialects: list[Dialect] = [dialect(self.ledger) for dialect in DIALECTS]
-        self._sockets = _Sockets((host, port), self)
+        self._sockets = _Sockets((host, port), self)  # first: who has the port has the state
         self.url = f"http://{self._sockets.address}"
+        self.state = StateFile(state, self.ledger) if state else None
+        try:
+            self._fill()
+        except StateFileError:
+            self._sockets.server_close()
+            raise
+        self.dialects: list[Dialect] = [dialect(self.ledger) for dialect in DIALECTS]
         self.notifier = Notifier(self.ledger, self.url)
         self.control = Control(self)
         self._threads = [
             Thread(target=self._sockets.serve_forever, args=(0.05,), name="sandbox", daemon=True),
             Thread(target=self._keep_time, name="sandbox-clock", daemon=True),
         ]
+
+    def _fill(self) -> None:
+        """Continue from the state file, or begin with the demo set."""
+        if not (self.state and self.state.load()):
+            fill(self.ledger, self.payments)
+        if self.state:
+            self.state.start()
 
     @property
     def clock(self) -> Clock:
@@ -284,9 +293,11 @@ class SandboxServer:
         self.stop()
 
     def reset(self, *, seed: int, payments: int) -> None:
-        """Begin anew with a fresh demo set; faults and stored answers are gone, too."""
+        """Begin anew, now, with a fresh demo set; faults, stored answers and the rest are gone."""
         self.faults.clear()
+        self.notifier.forget()
         with self.ledger.lock:
+            self.ledger.clock.offset = timedelta()
             self.ledger.clear(seed)
             fill(self.ledger, payments)
             if self.state:

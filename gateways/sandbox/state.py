@@ -73,7 +73,7 @@ class StateFile:
                 self.ledger.clock.offset = timedelta(seconds=data)
                 return
             row = from_json(_KINDS[name], data)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"{self.path}, line {number}, is not a state of the sandbox: {error}"
             raise StateFileError(message) from error
         rows[name][_identity(row)] = row

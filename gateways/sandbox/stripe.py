@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -70,13 +71,13 @@ class StripeDialect(Dialect):
         message = words.get(status, "Something went wrong on our side." if status >= 500 else "")
         code = "rate_limit" if status == 429 else ""
         refused = StripeError(message or "Too many requests.", status=status, kind=kind, code=code)
-        return _dressed(refused.reply(), self._request_id())
+        return _dressed(refused.reply(), _request_id())
 
     def refusal_with(self, code: str) -> Reply | None:
-        return _dressed(refusal(code).reply(), self._request_id())
+        return _dressed(refusal(code).reply(), _request_id()) if code else None
 
     def handle(self, request: Request) -> Reply:
-        request_id = self._request_id()
+        request_id = _request_id()
         try:
             return _dressed(self._answered(request, request_id), request_id)
         except StripeError as error:
@@ -129,9 +130,6 @@ class StripeDialect(Dialect):
             raise invalid(f"Invalid Stripe API version: {version}", "")
         return account
 
-    def _request_id(self) -> str:
-        return f"req_sandbox{self.ledger.next_serial():08d}"
-
     def _run(self, call: Call, answer: Callable[[Call], Any]) -> tuple[Reply, bool]:
         try:
             with self.ledger.lock:
@@ -144,6 +142,10 @@ class StripeDialect(Dialect):
 
     def answer_was_replaced(self, request: Request, reply: Reply) -> None:
         self.idempotency.replace_answer(request, self._authenticated(request), reply)
+
+
+def _request_id() -> str:
+    return f"req_{secrets.token_hex(7)}"
 
 
 def _dressed(reply: Reply, request_id: str) -> Reply:

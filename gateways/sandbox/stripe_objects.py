@@ -321,7 +321,7 @@ def dispute(payment: LedgerPayment) -> Json:
         "created": seconds(since),
         "currency": payment.currency.lower(),
         "enhanced_eligibility_types": [],
-        "evidence": {},
+        "evidence": {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": seconds(since + timedelta(days=14)),
             "enhanced_eligibility": {},

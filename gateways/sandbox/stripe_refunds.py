@@ -205,7 +205,7 @@ class RefundDesk:
             made.status = "pending"
             made.extra["pending_reason"] = "charge_pending"
             made.due_at, made.due_status = payment.due_at or now + _LATER, "succeeded"
-        elif not _afford(account, made):
+        elif not self.ledger.pay_out(account, made.currency, made.amount_minor):
             if payment.method_type == "card":
                 made.status = "pending"
                 made.extra["pending_reason"] = "insufficient_funds"
@@ -226,7 +226,7 @@ class RefundDesk:
             waits = (
                 row.status == "pending" and row.extra.get("pending_reason") == "insufficient_funds"
             )
-            if waits and _afford(account, row):
+            if waits and self.ledger.pay_out(account, row.currency, row.amount_minor):
                 self.ledger.change(row, tell="refund.succeeded", status="succeeded")
 
     def update(self, row: LedgerRefund, params: Params) -> LedgerRefund:
@@ -283,14 +283,3 @@ class RefundDesk:
         )
         self.ledger.void(payment, void)
         return payment
-
-
-def _afford(account: SandboxAccount, made: LedgerRefund) -> bool:
-    """Take the amount from the account's balance; False when that is too low."""
-    funds = account.settings.balance
-    if funds is None:
-        return True
-    if funds.get(made.currency, 0) < made.amount_minor:
-        return False
-    funds[made.currency] -= made.amount_minor
-    return True

@@ -58,6 +58,12 @@ class Notifier:
             self._changed.notify()
         self._thread.join(_TIMEOUT + 1)
 
+    def forget(self) -> None:
+        """Drop what waits, and the log of what was delivered."""
+        with self._changed:
+            self._queue.clear()
+            self.log.clear()
+
     def order(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Do what was posted to /_sandbox/webhooks. Raises ControlError."""
         only(
