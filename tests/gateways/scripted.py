@@ -66,7 +66,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815 the name that http.server looks for
 
         def log_message(self, *args: Any) -> None:
             """Keep quiet."""

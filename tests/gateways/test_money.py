@@ -71,10 +71,20 @@ class TestExponents:
 
 
 class TestParseAmount:
-    @given(amounts, currencies)
+    @given(st.integers(min_value=1, max_value=9_999_999_999), currencies)
     def test_reads_what_money_writes(self, minor, currency):
         money = Money(minor, currency)
         assert parse_amount(money.major(), currency) == money
+
+    @given(st.integers(min_value=10_000_000_000, max_value=MAX_MINOR), currencies)
+    def test_reads_ten_digits_before_the_point_at_most(self, minor, currency):
+        money = Money(minor, currency)
+        if exponent_of(currency):
+            assert parse_amount(money.major(), currency) == money
+        else:
+            with pytest.raises(InvalidAmount) as caught:
+                parse_amount(money.major(), currency)
+            assert caught.value.code == "too_large"
 
     @pytest.mark.parametrize(
         ("text", "currency", "minor"),
