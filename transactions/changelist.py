@@ -117,7 +117,10 @@ class ListFilter(admin.SimpleListFilter):
             return queryset
         if self.kind == "choice" and value not in {str(key) for key, _label in self.lookup_choices}:
             raise IncorrectLookupParameters
-        return self.narrow(queryset, value)
+        try:
+            return self.narrow(queryset, value)
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(**{str(self.parameter_name): value})
