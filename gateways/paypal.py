@@ -60,12 +60,7 @@ from .transport import Response, Transport, retry_after
 
 _LIST_BYTES = 8_000_000
 _DAY = timedelta(days=1)
-_REASONS_OF_LOGIN = {
-    400: "credentials",
-    401: "credentials",
-    403: "credentials",
-    429: "rate_limited",
-}
+_REASONS_OF_LOGIN = {**dict.fromkeys((400, 401, 403), "credentials"), 429: "rate_limited"}
 
 _tokens = TokenCache()  # one for the process: asking for a token with every call gets one blocked
 
@@ -108,7 +103,7 @@ class PayPalGateway(PaymentGateway):
     def get_payment(self, payment_id: str) -> Payment | None:
         self.transport.take_exchanges()
         try:
-            capture = self._get(f"/v2/payments/captures/{quote(payment_id, safe='')}")
+            capture = self._get(_capture_path(payment_id))
         except _Refusal as refusal:
             if refusal.status == 404:
                 return None
@@ -131,23 +126,20 @@ class PayPalGateway(PaymentGateway):
             "custom_id": order.reference,
         }
         headers = {"PayPal-Request-Id": order.reference, "Prefer": "return=representation"}
-        path = f"/v2/payments/captures/{quote(order.payment_id, safe='')}/refund"
+        url = self._url(f"{_capture_path(order.payment_id)}/refund")
         with self.transport.one_deadline(), unproven_when_resent(order):
             try:
-                answer = self._api.request(self._url(path), "POST", body, headers)
+                answer = self._api.request(url, "POST", body, headers)
             except _Refusal as refusal:
                 code = failure_code(refusal.status, refusal.issue)
                 if code is None or order.first_sent_at is not None:
                     raise
                 failure = Failure(code, refusal.issue, refusal.text)
-                return RefundResult(
-                    RefundState.FAILED,
-                    failure=failure,
-                    exchanges=self.transport.take_exchanges(),
-                )
+                evidence = self.transport.take_exchanges()
+                return RefundResult(RefundState.FAILED, failure=failure, exchanges=evidence)
             return self._proven(lambda: self._refund_result(order, answer))
 
-    def void(self, order: RefundOrder) -> RefundResult:  # noqa: ARG002 there is nothing to ask
+    def void(self, order: RefundOrder) -> RefundResult:
         raise NotSent(
             "A PayPal payment that was captured cannot be cancelled, only refunded. "
             "Nothing was sent.",
@@ -204,14 +196,14 @@ class PayPalGateway(PaymentGateway):
         try:
             answer = self._get(f"/v1/customer/disputes?{query}")
         except NotSent as error:
-            if error.reason == "credentials":
-                return False  # disputes are a right of its own; the capture's status tells some
-            raise
+            if error.reason != "credentials":
+                raise
+            return False  # disputes are a right of its own; the capture's status tells some
         items = self._proven(lambda: rows_at(answer, "items"))
         return any(value_at(item, "status") != "RESOLVED" for item in items)
 
     def _find_by_reference(self, order: RefundOrder) -> tuple[list[ReportedRefund], bool]:
-        capture = self._get(f"/v2/payments/captures/{quote(order.payment_id, safe='')}")
+        capture = self._get(_capture_path(order.payment_id))
         paypal_order = self._order_of(capture)
         if paypal_order is not None:
             rows = self._proven(lambda: refunds_of_order(paypal_order))
@@ -265,7 +257,7 @@ class PayPalGateway(PaymentGateway):
         return self._api.request(self._url(path), "GET")
 
 
-class _Api(paypalrestsdk.Api):  # type: ignore[misc]
+class _Api(paypalrestsdk.Api):
     """The SDK's client, with our transport and with logins that end.
 
     Its own has no timeout, asks for ever after a 401, and sends request ids to the login, too.
@@ -402,3 +394,7 @@ class _Refusal(OutcomeUnknown):
                 exchanges=self.exchanges,
             )
         return self
+
+
+def _capture_path(payment_id: str) -> str:
+    return f"/v2/payments/captures/{quote(payment_id, safe='')}"

@@ -15,7 +15,7 @@ _SECOND = timedelta(seconds=1)
 _ROWS_PER_PAGE = 500
 
 
-class TooManyRows(Exception):  # noqa: N818: it is answered by asking for less
+class TooManyRows(Exception):
     """The window holds more rows than PayPal gives out for one."""
 
 
