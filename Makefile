@@ -9,7 +9,7 @@ VENV_PYTHON = .venv/bin/python
 DEBUG_PYTHON = env DEBUG=1 $(VENV_PYTHON)
 # What `check --deploy` looks at: settings as they would be in production.
 PRODUCTION_PYTHON = env -u DEBUG SECRET_KEY=only-to-look-at-the-settings-0123456789-abcdefghijk \
-	CREDENTIALS_KEYS=only-to-look ALLOWED_HOSTS=refunds.example.com \
+	CREDENTIALS_KEYS=only-to-look-at-the-settings ALLOWED_HOSTS=refunds.example.com \
 	DATABASE_URL=postgres://refunds@127.0.0.1/refunds REDIS_URL=redis://127.0.0.1/0 $(VENV_PYTHON)
 
 .PHONY: help demo test lint fmt lock bench screenshots reset install install-dev
