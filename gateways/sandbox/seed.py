@@ -48,6 +48,10 @@ _PRICES = (9_00, 12_50, 19_99, 24_90, 35_00, 49_95, 75_00, 99_00, 129_99, 249_00
 # A price in dollars becomes one in these by a factor of about this.
 _FACTORS = {"RON": 4, "PLN": 4, "JPY": 150}
 
+# What magic amounts end in, and parts that people like to try: what is left must not be magic.
+_MAGIC = range(400, 470)
+_PARTS = (0, 1, 1_00, 2_00, 2_50, 3_00, 5_00)
+
 # What can be the matter with a payment, and how often by the thousand.
 _CASES = {
     "": 833,
@@ -178,8 +182,8 @@ class _Maker:
         else:
             minor = dollars * _FACTORS.get(currency, 1) * 10 ** (exponent_of(currency) - 2)
         step = 10 if exponent_of(currency) == 3 else 1
-        while 400 <= ending(minor, currency) < 470:  # what magic amounts end in
-            minor += 70 * step
+        while any(ending(minor - part * step, currency) in _MAGIC for part in _PARTS):
+            minor += 7 * step
         return minor
 
     def _choose_method(self, account: SandboxAccount, payment: LedgerPayment, wish: str) -> None:
