@@ -84,18 +84,27 @@ def check_base_url(base_url: str, *, processor: str, mode: str) -> None:
                 f"{base_url} is not the {mode} address of {adapter.label}. Leave the address empty."
             )
         return
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query:
-        raise Misconfigured(f"{base_url} is not an address such as https://host/path.")
+    scheme, host = _split_address(base_url)
     if mode == Mode.TEST and host in settings.PROVIDER_TEST_HOSTS:
         return
-    if processor == Processor.NMI and parts.scheme == "https" and _is_public_name(host):
+    if processor == Processor.NMI and scheme == "https" and _is_public_name(host):
         return
     raise Misconfigured(
         f"{base_url} may not be used: only accounts in mode test may name another address, and "
         f"only on a host that the setting PROVIDER_TEST_HOSTS lists."
     )
+
+
+def _split_address(base_url: str) -> tuple[str, str]:
+    """Scheme and host of an address that has nothing but these, a port and a path."""
+    try:
+        parts = urlsplit(base_url)
+        bare = not (parts.username or parts.query or parts.fragment) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        parts, bare = urlsplit(""), False
+    if not bare or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Misconfigured(f"{base_url} is not an address such as https://host/path.")
+    return parts.scheme, parts.hostname
 
 
 def _is_public_name(host: str) -> bool:

@@ -67,8 +67,8 @@ class RefundSerializer(serializers.ModelSerializer[Refund]):
     provider_refund_id = serializers.CharField(source="processor_refund_id", allow_null=True)
     failure = serializers.SerializerMethodField()
     attempts = AttemptSerializer(many=True)
-    requested_by = serializers.CharField(source="requested_by.username", default=None)
-    approved_by = serializers.CharField(source="approved_by.username", default=None)
+    requested_by = serializers.CharField(source="requested_by.username", allow_null=True)
+    approved_by = serializers.CharField(source="approved_by.username", allow_null=True)
 
     class Meta:
         model = Refund

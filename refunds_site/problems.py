@@ -5,8 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -43,6 +48,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 
 def _from_django(error: Exception) -> Exception:
+    if isinstance(error, Http404):
+        return exceptions.NotFound(*error.args)
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied(*error.args)
     if isinstance(error, RequestDataTooBig):
         return BodyTooLarge(_("The body is larger than 2 MB."))
     if isinstance(error, (BadRequest, SuspiciousOperation, MultiPartParserError)):
@@ -105,3 +114,30 @@ def _refuse(status: HTTPStatus, sentence: str, code: str) -> JsonResponse:
     return JsonResponse(
         problem(status, sentence, code=code), status=status, content_type=PROBLEM_TYPE
     )
+
+
+def describe_problems(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """Say in the schema that every call may answer with a problem document (drf-spectacular)."""
+    text = {"type": "string"}
+    result["components"]["schemas"]["Problem"] = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": text | {"format": "uri"},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "errors": {
+                "type": "object",
+                "additionalProperties": {"type": "array", "items": text},
+                "description": "Sentences for each field that is not right.",
+            },
+            "refundable": text | {"description": "What can be refunded now, where that matters."},
+        },
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    problem = {"description": "A problem.", "content": {PROBLEM_TYPE: {"schema": schema}}}
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            operation["responses"]["default"] = problem
+    return result

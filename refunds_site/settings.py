@@ -240,6 +240,15 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "AttemptStateEnum": "refunds.states.AttemptState",
+        "RefundStatusEnum": "refunds.states.Status",
+        "TransactionStatusEnum": "transactions.models.TransactionStatus",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "refunds_site.problems.describe_problems",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # no call to the outside
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

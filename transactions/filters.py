@@ -37,11 +37,12 @@ _THOUSANDTHS = F("amount_minor") * Case(
 
 
 class RegexFilter(filters.Filter):
-    """A filter whose text must match ``regex`` whole."""
+    """A filter whose text must match ``regex``; write it with its ends."""
 
     field_class = forms.RegexField
 
 
+@extend_schema_field(OpenApiTypes.BOOL)
 class TrueOrFalse(filters.TypedChoiceFilter):
     """``true`` or ``false``, and nothing that might mean either."""
 
@@ -57,7 +58,7 @@ class AmountBound(RegexFilter):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             field_name="thousandths",
-            regex=re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?\Z", re.ASCII),
+            regex=re.compile(r"\A[0-9]{1,10}(\.[0-9]{1,3})?\Z", re.ASCII),
             error_messages={"invalid": _("Enter an amount such as 12.50.")},
             **options,
         )

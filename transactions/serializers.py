@@ -13,7 +13,7 @@ from gateways.money import InvalidAmount, Money, parse_amount
 
 from .amounts import explain
 from .forms import refuse_card_number
-from .models import Note, Transaction
+from .models import Note, RefundProgress, Transaction
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -51,7 +51,9 @@ class FreeTextField(TextField):
         return text
 
 
-@extend_schema_field({"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,3})?$"})
+@extend_schema_field(
+    {"type": "string", "pattern": r"^[0-9]+(\.[0-9]{1,3})?$", "examples": ["12.50"]}
+)
 class AmountField(serializers.Field[Money, Any, str, Any]):
     """An amount above zero as text in major units, of the currency in ``context["currency"]``."""
 
@@ -71,7 +73,7 @@ class CustomerSerializer(serializers.Serializer[Transaction]):
     id = serializers.IntegerField(source="customer_id", allow_null=True)
     name = serializers.CharField(source="customer_name")
     email = serializers.CharField(source="customer_email")
-    locale = serializers.CharField(source="customer.locale", default="")
+    locale = serializers.CharField(source="customer.locale", default="", read_only=True)
 
 
 class PaymentMethodSerializer(serializers.Serializer[Transaction]):
@@ -101,6 +103,7 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
     refunded = AmountField()
     reserved = AmountField()
     refundable = AmountField()
+    refund_state = serializers.ChoiceField(choices=RefundProgress.choices)
     customer = CustomerSerializer(source="*")
     payment_method = PaymentMethodSerializer(source="*")
 
