@@ -7,6 +7,11 @@ from .records import AccountSettings, SandboxAccount
 
 def built_in_accounts() -> list[SandboxAccount]:
     """Fresh copies: an account's settings and credentials can be changed while it runs."""
+    return [*_with_keys(), *_without_keys()]
+
+
+def _with_keys() -> list[SandboxAccount]:
+    """The processors that know idempotency keys."""
     return [
         SandboxAccount(
             "stripe-main",
@@ -32,6 +37,12 @@ def built_in_accounts() -> list[SandboxAccount]:
             ("USD", "EUR", "GBP", "PLN", "JPY"),
             AccountSettings(refund_age_days=180),
         ),
+    ]
+
+
+def _without_keys() -> list[SandboxAccount]:
+    """The processors that settle at night and know no keys."""
+    return [
         SandboxAccount(
             "authorizenet-us",
             "authorizenet",

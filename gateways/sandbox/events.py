@@ -245,6 +245,19 @@ def _nmi(ledger: Ledger, event_type: str, row: Movement, _base: str) -> tuple[st
     )
 
 
+def _nmi_action(ledger: Ledger, event_type: str, row: Movement) -> Json:
+    good = event_type.endswith("success")
+    return {
+        "amount": Money(row.amount_minor, row.currency).major(),
+        "action_type": event_type.split(".")[1],
+        "date": ledger.clock.now().strftime("%Y%m%d%H%M%S"),
+        "success": "1" if good else "0",
+        "source": "api",
+        "response_text": "SUCCESS" if good else "DECLINE",
+        "response_code": "100" if good else "200",
+    }
+
+
 _NMI_CONDITIONS = {
     "authorized": "pending",
     "captured": "pendingsettlement",

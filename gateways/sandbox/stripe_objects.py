@@ -85,17 +85,10 @@ def charge(ledger: Ledger, payment: LedgerPayment, expand: Collection[str] = ())
         "amount_captured": amount if took else 0,
         "amount_refunded": back,
         "balance_transaction": transaction,
-        "billing_details": {
-            "address": None,
-            "email": payment.payer_email,
-            "name": payment.payer_name,
-            "phone": None,
-            "tax_id": None,
-        },
+        **_payer(payment),
         "captured": took,
         "created": seconds(payment.created_at),
         "currency": payment.currency.lower(),
-        "customer": customer_id(payment),
         "description": payment.description or None,
         "disputed": bool(payment.dispute),
         "failure_code": "card_declined" if failed else None,
@@ -108,7 +101,6 @@ def charge(ledger: Ledger, payment: LedgerPayment, expand: Collection[str] = ())
         "payment_intent": f"pi_{tail(payment.id)}",
         "payment_method": f"pm_{tail(payment.id)}",
         "payment_method_details": _method(payment),
-        "receipt_email": payment.payer_email,
         "receipt_number": None,
         "refunded": back >= amount,
         "review": None,
@@ -149,6 +141,20 @@ def _expand_charge(
 
 def _refunded(ledger: Ledger, payment: LedgerPayment) -> int:
     return to_stripe(ledger.refunded_minor(payment), payment.currency)
+
+
+def _payer(payment: LedgerPayment) -> Json:
+    return {
+        "billing_details": {
+            "address": None,
+            "email": payment.payer_email,
+            "name": payment.payer_name,
+            "phone": None,
+            "tax_id": None,
+        },
+        "customer": customer_id(payment),
+        "receipt_email": payment.payer_email,
+    }
 
 
 def _outcome(*, failed: bool) -> Json:
