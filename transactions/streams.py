@@ -31,8 +31,9 @@ OnPage = Callable[[SyncCounts, float], None]
 
 # Every run reads the last hours again: processors list new records late, and in no strict order.
 OVERLAP = timedelta(hours=3)
-# How far back the first run of an account goes: beyond every processor's limit for refunds.
-FIRST_RUN = timedelta(days=400)
+# How far back the first run of an account goes: beyond every processor's limit for refunds, so that
+# staff find what is too old, and read why.
+FIRST_RUN = timedelta(days=500)
 # A long run is read in windows, so that "read until" moves on.
 _WINDOW = timedelta(days=90)
 # The clock of a simulated processor may have been moved ahead of ours.

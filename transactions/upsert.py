@@ -1,8 +1,8 @@
 """Payments into the table: one statement per page, which counts what was new and what changed.
 
-Sums of refunds are never touched. A list that leaves details out (``has_details`` False) never
-blanks what is known already. An amount that falls below what went back sets ``over_refunded``:
-what a processor reports is recorded and flagged, not refused.
+Sums of refunds are never touched. A report that leaves something out, as lists do (``has_details``
+False), never blanks what is known already. An amount that falls below what went back sets
+``over_refunded``: what a processor reports is recorded and flagged, not refused.
 """
 
 from __future__ import annotations
@@ -116,12 +116,15 @@ def row_of(payment: Payment) -> dict[str, Any]:
     }
 
 
-# Column → its type in the rows that are handed over, and what an update makes of it: the new value,
-# or the known one where only the old row has the details.
+# Column → its type in the rows that are handed over, and what an update makes of it. Where only one
+# of the two rows has details its word counts; what it leaves empty is taken from the other.
 _TAKEN = "EXCLUDED.{0}"
 _DETAIL = (
-    "CASE WHEN kept.has_details AND NOT EXCLUDED.has_details THEN kept.{0} ELSE EXCLUDED.{0} END"
+    "CASE WHEN kept.has_details AND NOT EXCLUDED.has_details"
+    " THEN coalesce(nullif(kept.{0}, {1}), EXCLUDED.{0})"
+    " ELSE coalesce(nullif(EXCLUDED.{0}, {1}), kept.{0}) END"
 )
+_TEXT = _DETAIL.format("{0}", "''")
 _COLUMNS = {
     "currency": ("text", _TAKEN),
     "amount_minor": ("bigint", _TAKEN),
@@ -132,21 +135,21 @@ _COLUMNS = {
     ),
     "settled_at": ("timestamptz", "coalesce(EXCLUDED.{0}, kept.{0})"),
     "has_details": ("boolean", "kept.{0} OR EXCLUDED.{0}"),
-    "created_at": ("timestamptz", _DETAIL),
-    "related_ids": ("text", _DETAIL),
-    "method_type": ("text", _DETAIL),
-    "brand": ("text", _DETAIL),
-    "last4": ("text", _DETAIL),
-    "wallet": ("text", _DETAIL),
-    "customer_name": ("text", _DETAIL),
-    "customer_email": ("text", _DETAIL),
-    "order_reference": ("text", _DETAIL),
-    "description": ("text", _DETAIL),
+    "created_at": ("timestamptz", _DETAIL.format("{0}", "NULL")),
+    "related_ids": ("text", _TEXT),
+    "method_type": ("text", _DETAIL.format("{0}", "'other'")),
+    "brand": ("text", _TEXT),
+    "last4": ("text", _TEXT),
+    "wallet": ("text", _TEXT),
+    "customer_name": ("text", _TEXT),
+    "customer_email": ("text", _TEXT),
+    "order_reference": ("text", _TEXT),
+    "description": ("text", _TEXT),
 }
 _NAMES = ", ".join(_COLUMNS)
 _TYPES = ", ".join(f"{name} {kind}" for name, (kind, _rule) in _COLUMNS.items())
 _RULES = {name: rule.format(name) for name, (_kind, rule) in _COLUMNS.items()} | {
-    "customer_id": _DETAIL.format("customer_id"),
+    "customer_id": _DETAIL.format("customer_id", "NULL"),
     "over_refunded": "kept.over_refunded OR EXCLUDED.amount_minor"
     " < kept.refunded_minor + kept.reserved_minor",
 }
