@@ -153,7 +153,9 @@ class ReportedRefund:
 
     ``payment_id`` is the ``external_id`` of the payment, empty when the processor does not name it
     (``last4`` and ``payer`` then help to find it). ``reference`` is our attempt's reference when
-    the processor gives it back, else empty. ``amount`` is positive.
+    the processor gives it back, else empty. ``amount`` is positive. Where the processor lists
+    refunds without ids (``has_own_id`` False), ``external_id`` is made of the payment's id and the
+    place in its history.
     """
 
     external_id: str
@@ -166,6 +168,7 @@ class ReportedRefund:
     last4: str = ""
     payer: Payer = Payer()
     failure: Failure | None = None
+    has_own_id: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def _refund(
         last4=last4_of(transaction),
         payer=_payer_of(transaction),
         failure=_failure(transaction, action) if state is RefundState.FAILED else None,
+        has_own_id=not payment_id or bool(text_of(action, "transaction_id")),
     )
 
 

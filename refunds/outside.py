@@ -44,6 +44,8 @@ _NEXT = {
     (Status.SUCCEEDED, RefundState.FAILED): (Status.RETURNED, "returned"),
     (Status.FAILED, RefundState.SUCCEEDED): (Status.SUCCEEDED, "succeeded"),
 }
+# A refund of ours in one of these was made at its processor.
+_MADE = [Status.PENDING, Status.SUCCEEDED, Status.RETURNED]
 # Clocks of processors and ours differ by no more than this.
 _CLOCK_SKEW = timedelta(minutes=5)
 Outcome = Literal["new", "changed", "unchanged"]
@@ -91,6 +93,7 @@ class _Page:
     ) -> None:
         self.account = account
         self.gateway = gateway
+        self.reported = reported
         refunds = Refund.objects.filter(
             account=account, processor_refund_id__in=[each.external_id for each in reported]
         )
@@ -116,9 +119,34 @@ class _Page:
                 return "unchanged"
             warning = _("Attempt %s counted as not made, and the processor reports it as made.")
             warning %= attempt.reference
+        if not reported.has_own_id and self._counts_as_ours(reported):
+            return "unchanged"
         _check(reported)
         payment_id = self._payment_of(reported)
         return "unchanged" if payment_id is None else _create(payment_id, reported, warning)
+
+    def _counts_as_ours(self, reported: ReportedRefund) -> bool:
+        """Whether a refund without an id is one of ours, told by how many there are of its amount.
+
+        A page holds the whole history of a payment, so the rows that are known by the ids given to
+        them are somebody else's, and of the rest as many are ours as we made.
+        """
+        ends = [Status.FAILED] if reported.state == RefundState.FAILED else _MADE
+        ours = Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
+            account=self.account,
+            transaction__external_id=reported.payment_id,
+            amount_minor=reported.amount.minor,
+            status__in=ends,
+            attempts__isnull=False,
+        )
+        alike = [
+            each
+            for each in self.reported
+            if (each.payment_id, each.amount, each.state)
+            == (reported.payment_id, reported.amount, reported.state)
+            and each.external_id not in self.refunds
+        ]
+        return alike.index(reported) < ours.distinct().count()
 
     def _payment_of(self, reported: ReportedRefund) -> int | None:
         """Key of the transaction; None while the report may be of a refund that is under way."""

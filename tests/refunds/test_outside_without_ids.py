@@ -1,0 +1,44 @@
+"""NMI accounts that list refunds as actions of the payment, without ids (fact: unverified which)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from gateways.registry import open_gateway
+from refunds.execution import send_refund
+from refunds.models import Refund
+from refunds.outside import record_reported_refunds
+
+from .desk import Desk
+
+only_nmi = pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+
+
+def pull(desk: Desk) -> list[int]:
+    """One sync of refunds; the amounts of all rows that came from outside."""
+    gateway = open_gateway(desk.account)
+    now = timezone.now()
+    for page in gateway.list_refunds(now - timedelta(days=2), now + timedelta(minutes=1)):
+        counts = record_reported_refunds(desk.account, gateway, page.records)
+        assert not counts.rejected
+    outside = Refund.objects.filter(origin="external").order_by("created_at")
+    return list(outside.values_list("amount_minor", flat=True))
+
+
+@only_nmi
+def test_refunds_without_ids_are_recorded_once_and_ours_not_at_all(desk: Desk):
+    desk.post("accounts", account=desk.name, refund_shape="B")
+    transaction = desk.pay()
+    desk.post("refunds", payment_id=transaction.external_id, amount="5.00")
+    assert pull(desk) == [500]
+    for minor in (500, 700, 700):
+        transaction.refresh_from_db()
+        send_refund(desk.ask(transaction, minor).pk)
+    desk.post("refunds", payment_id=transaction.external_id, amount="7.00")
+    assert pull(desk) == [500, 700]
+    assert pull(desk) == [500, 700]
+    assert desk.sums(transaction) == (0, 500 + 500 + 700 + 700 + 700)
+    assert sum(desk.given_back(transaction)) == 3_100
