@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from kombu.exceptions import OperationalError
 from gateways.models import ProcessorAccount
 from transactions.models import Stream, SyncState
 
+_EPOCH = re.compile("[0-9]{1,10}")
 _POLL_AFTER = 1500  # milliseconds
 # After that a run that was asked for and has not begun is no longer waited for.
 _PATIENCE = timedelta(minutes=2)
@@ -114,7 +116,7 @@ def answer(request: HttpRequest) -> HttpResponse:
         pulling = describe(request, asked, problem)
     else:
         text = request.GET.get("asked", "")
-        pulling = describe(request, int(text) if text.isascii() and text.isdigit() else 0)
+        pulling = describe(request, int(text) if _EPOCH.fullmatch(text) else 0)
     response = render(request, "refunds/_pulling.html", {"pulling": pulling})
     if not pulling.poll_after:
         response["HX-Trigger"] = "pulled"

@@ -155,6 +155,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "lease_expired": (_L("The worker was lost: the outcome is unknown until proven"), "warn"),
     "check_asked": (_L("Asked to check now"), "busy"),
     "needs_attention": (_L("Put before a person"), "warn"),
+    "recorded_outside": (_L("Found at the processor: made outside Refund Desk"), "quiet"),
     "returned": (_L("The money came back"), "bad"),
 }
 

@@ -1,0 +1,65 @@
+"""Bringing a refund into a state, over the edges that exist."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction as database
+from django.utils import timezone
+
+from refunds.models import Refund, RefundAttempt
+from refunds.states import Status
+from refunds.transitions import lock_refund, move
+
+_ON_THE_WAY = {
+    Status.SENDING: [],
+    Status.UNKNOWN: [Status.SENDING],
+    Status.PENDING: [Status.SENDING],
+    Status.SUCCEEDED: [Status.SENDING],
+    Status.FAILED: [Status.SENDING],
+    Status.RETURNED: [Status.SENDING, Status.SUCCEEDED],
+    Status.CANCELED: [],
+}
+
+
+def bring(refund: Refund, to: Status, kind: str = "moved", **fields: Any) -> Refund:
+    """Take a queued refund to a status, with ``fields`` set at the last step."""
+    for status in _ON_THE_WAY[to]:
+        _step(refund, status, "claimed" if status == Status.SENDING else "succeeded")
+    _step(refund, to, kind, **fields)
+    return Refund.objects.get(pk=refund.pk)
+
+
+def _step(refund: Refund, to: Status, kind: str, **fields: Any) -> None:
+    now = timezone.now()
+    needed: dict[Status, dict[str, Any]] = {
+        Status.SENDING: {"lease_owner": "worker", "lease_until": now + timedelta(minutes=1)},
+        Status.UNKNOWN: {"unknown_since": now},
+        Status.SUCCEEDED: {"processor_refund_id": f"re_{refund.pk.hex[:8]}"},
+    }
+    with database.atomic():
+        move(lock_refund(refund.pk), to, kind, changes=needed.get(to, {}) | fields)
+
+
+def add_attempt(refund: Refund, state: str, number: int = 1, **fields: Any) -> RefundAttempt:
+    now = timezone.now()
+    values = {
+        "credential_fingerprint": "",
+        "operation": refund.operation,
+        "reference": f"{refund.pk.hex[:18].upper()}{number}",
+        "order": {},
+        "order_hash": b"0" * 32,
+        "sends": 1,
+        "fence": 1,
+        "started_at": now,
+        "ended_at": None if state == "started" else now,
+    }
+    return RefundAttempt.objects.create(
+        refund=refund,
+        account_id=refund.account_id,
+        mode=refund.mode,
+        number=number,
+        state=state,
+        **(values | fields),
+    )

@@ -1,0 +1,454 @@
+"""The refund dialog, the row that updates itself, a payment's story, and the refunds table."""
+
+import json
+import uuid
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from refunds.models import Refund
+from refunds.states import Origin, Status
+from tests.pages import client_of, visible
+from tests.rest import make_account, make_person, make_refund, make_transaction
+from transactions.models import Transaction
+
+from .states import add_attempt, bring
+from .test_forms import REFUSED
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/transactions/transaction/"
+REFUNDS = "/admin/refunds/refund/"
+HTMX = {"HX-Request": "true"}
+
+
+def dialog_of(transaction):
+    return f"{LIST}{transaction.pk}/refund/"
+
+
+def page_of(transaction):
+    return f"{LIST}{transaction.pk}/change/"
+
+
+def filled(transaction, **changes):
+    """The fields that a browser sends from an opened dialog."""
+    return {
+        "amount": "12.50",
+        "reason": "goodwill",
+        "note": "Sorry.",
+        "token": str(uuid.uuid4()),
+        "expected_refundable": transaction.refundable.major(),
+    } | changes
+
+
+@pytest.fixture
+def person():
+    return make_person("agent", first_name="Ana", last_name="Lup")
+
+
+@pytest.fixture
+def browser(person):
+    return client_of(person)
+
+
+@pytest.fixture
+def transaction():
+    return make_transaction(customer_name="Ana Popescu")
+
+
+class TestDialog:
+    def test_it_offers_what_is_left(self, browser, transaction):
+        make_refund(transaction, 4000)
+        response = browser.get(dialog_of(transaction), headers=HTMX)
+        html = response.content.decode()
+        assert 'name="amount" value="60.00"' in html
+        assert 'name="expected_refundable" value="60.00"' in html
+        assert 'inputmode="decimal"' in html
+        text = visible(response)
+        assert "Ana Popescu" in text
+        assert "Left after this refund: 0.00 USD" in text
+        assert "It is refunded now through Stripe." in text
+
+    def test_each_opened_dialog_has_a_key_of_its_own(self, browser, transaction):
+        tokens = {browser.get(dialog_of(transaction)).context["token"] for _ in range(2)}
+        assert len(tokens) == 2
+
+    def test_without_htmx_it_is_a_page(self, browser, transaction):
+        response = browser.get(dialog_of(transaction))
+        html = response.content.decode()
+        assert "<html" in html
+        assert f'<form method="post" action="{dialog_of(transaction)}"' in html
+        assert "hx-post" not in html.split("<form method")[1].split(">")[0]
+
+    @pytest.mark.parametrize(
+        ("fields", "sentence"),
+        [
+            ({"disputed": True}, "disputed this payment"),
+            ({"status": "authorized"}, "only authorized"),
+            ({"status": "voided"}, "cancelled before it settled"),
+            ({"status": "failed"}, "This payment failed"),
+        ],
+    )
+    def test_it_says_why_nothing_can_be_refunded(self, browser, fields, sentence):
+        transaction = make_transaction(**fields)
+        response = browser.get(dialog_of(transaction), headers=HTMX)
+        assert sentence in visible(response)
+        assert "<form" not in response.content.decode()
+        refused = browser.post(dialog_of(transaction), filled(make_transaction()), headers=HTMX)
+        assert refused.status_code == 200
+        assert sentence in visible(refused)
+        assert not Refund.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("processor", "amount", "sentence"),
+        [
+            ("authorizenet", "100.00", "cancelled whole"),
+            ("authorizenet", "1.00", "refunds a part only after settlement"),
+            ("stripe", "1.00", "refunded now through Stripe"),
+            ("stripe", "100.01", "more than the 100.00 USD"),
+            ("stripe", "abc", "with digits and a dot only"),
+            ("stripe", "", "Enter an amount."),
+        ],
+    )
+    def test_what_is_typed_is_told_in_advance(self, browser, processor, amount, sentence):
+        transaction = make_transaction(make_account(processor=processor), status="captured")
+        response = browser.get(
+            dialog_of(transaction),
+            {"amount": amount},
+            headers=HTMX | {"HX-Target": "refund-preview"},
+        )
+        assert sentence in visible(response)
+        assert "<form" not in response.content.decode()
+
+    def test_a_step_that_the_processor_does_not_take_is_told(self, browser):
+        account = make_account(processor="paypal")
+        transaction = make_transaction(account, currency="HUF", amount_minor=500_000)
+        response = browser.get(
+            dialog_of(transaction),
+            {"amount": "10.50"},
+            headers=HTMX | {"HX-Target": "refund-preview"},
+        )
+        assert "only in steps of" in visible(response)
+
+
+class TestRequest:
+    def test_success_closes_the_dialog_and_names_what_changed(self, browser, person, transaction):
+        response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
+        assert response.status_code == 204
+        event = json.loads(response["HX-Trigger"])["transaction-changed"]
+        assert event["transaction"] == transaction.pk
+        assert event["say"] == "The refund of 12.50 USD is on its way."
+        refund = Refund.objects.get()
+        assert (refund.amount_minor, refund.note, refund.reason_id) == (1250, "Sorry.", "goodwill")
+        assert (refund.requested_by, refund.origin) == (person, Origin.STAFF)
+        row = visible(browser.get(f"{page_of(transaction)}?fragment=row"))
+        assert "Refund in progress" in row
+        assert "87.50 USD" in row
+
+    def test_without_htmx_it_leads_to_the_page(self, browser, transaction):
+        response = browser.post(dialog_of(transaction), filled(transaction), follow=True)
+        assert response.redirect_chain == [(page_of(transaction), 302)]
+        assert "The refund of 12.50 USD is on its way." in visible(response)
+
+    def test_a_double_click_is_one_refund(self, browser, transaction):
+        values = filled(transaction, amount="100.00")
+        answers = [browser.post(dialog_of(transaction), values, headers=HTMX) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [204] * 3
+        assert Refund.objects.count() == 1
+
+    def test_the_same_dialog_for_another_amount_is_refused(self, browser, transaction):
+        values = filled(transaction)
+        browser.post(dialog_of(transaction), values)
+        response = browser.post(dialog_of(transaction), values | {"amount": "13.00"}, headers=HTMX)
+        assert "already requested from this form" in visible(response)
+        assert Refund.objects.count() == 1
+
+    @pytest.mark.parametrize("amount", REFUSED)
+    def test_a_bad_amount_stays_where_it_was_typed(self, browser, transaction, amount):
+        values = filled(transaction, amount=amount)
+        response = browser.post(dialog_of(transaction), values, headers=HTMX)
+        assert response.status_code == 200
+        assert response.context["typed"] == amount
+        assert response.context["form"].errors["amount"]
+        assert values["token"] in response.content.decode()
+        assert 'aria-invalid="true"' in response.content.decode()
+        assert not Refund.objects.exists()
+
+    def test_more_than_is_left_is_refused(self, browser, transaction):
+        values = filled(transaction, amount="100.01")
+        response = browser.post(dialog_of(transaction), values, headers=HTMX)
+        [error] = response.context["form"].errors["amount"]
+        assert "100.00 USD" in error
+        assert not Refund.objects.exists()
+
+    def test_a_balance_that_changed_is_shown_anew(self, browser, transaction):
+        values = filled(transaction)
+        make_refund(transaction, 5000)
+        response = browser.post(dialog_of(transaction), values, headers=HTMX)
+        assert "has changed to 50.00 USD" in visible(response)
+        assert 'name="expected_refundable" value="50.00"' in response.content.decode()
+        assert Refund.objects.count() == 1
+        again = browser.post(
+            dialog_of(transaction), values | {"expected_refundable": "50.00"}, headers=HTMX
+        )
+        assert again.status_code == 204
+
+    def test_a_paused_account_says_so(self, browser):
+        transaction = make_transaction(make_account(paused_reason="The key was revoked."))
+        response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
+        assert "The key was revoked." in visible(response)
+
+    def test_everything_is_checked_at_once_and_nothing_is_lost(self, browser, transaction):
+        values = filled(transaction, amount="1,5", reason="", note="4242424242424242")
+        response = browser.post(dialog_of(transaction), values, headers=HTMX)
+        assert set(response.context["form"].errors) == {"amount", "reason", "note"}
+        assert "4242424242424242" in response.content.decode()
+
+    def test_who_may_not_has_no_button_and_is_refused(self, transaction):
+        for role in ("viewer", "approver"):
+            client = client_of(make_person(role))
+            for address in (LIST, page_of(transaction)):
+                assert dialog_of(transaction) not in client.get(address).content.decode()
+            assert client.get(dialog_of(transaction)).status_code == 403
+            answer = client.post(dialog_of(transaction), filled(transaction))
+            assert answer.status_code == 403
+        assert not Refund.objects.exists()
+
+    def test_a_foreign_site_cannot_post(self, person, transaction):
+        client = client_of(person, enforce_csrf_checks=True)
+        assert client.post(dialog_of(transaction), filled(transaction)).status_code == 403
+
+    def test_who_is_not_signed_in_refunds_nothing(self, client, transaction):
+        answer = client.post(dialog_of(transaction), filled(transaction))
+        assert answer["Location"].startswith("/admin/login/")
+        assert not Refund.objects.exists()
+
+
+class TestRow:
+    def row(self, browser, transaction):
+        return browser.get(f"{page_of(transaction)}?fragment=row")
+
+    def test_it_asks_again_while_a_refund_moves(self, browser, transaction, person):
+        refund = make_refund(transaction, 1000, person)
+        html = self.row(browser, transaction).content.decode()
+        assert "load delay:1500ms" in html
+        assert f"{REFUNDS}{refund.pk}/cancel/" in html
+        bring(refund, Status.SUCCEEDED)
+        response = self.row(browser, transaction)
+        assert "load delay" not in response.content.decode()
+        assert "Partly refunded" in visible(response)
+        assert "90.00 USD" in visible(response)
+
+    def test_a_failed_refund_is_marked_until_another_one_works(self, browser, transaction):
+        bring(make_refund(transaction, 1000), Status.FAILED, failure_message="Too old.")
+        assert "Refund failed" in visible(self.row(browser, transaction))
+        bring(make_refund(transaction, 1000), Status.SUCCEEDED)
+        assert "Refund failed" not in visible(self.row(browser, transaction))
+
+    def test_what_needs_a_person_is_marked(self, browser, transaction):
+        from refunds.transitions import flag
+
+        refund = bring(make_refund(transaction, 1000), Status.UNKNOWN)
+        flag(refund, "Nobody knows.")
+        html = self.row(browser, transaction).content.decode()
+        assert "Needs attention" in html
+        assert "Nobody knows." in html
+
+    def test_filters_for_what_happened(self, browser):
+        failed, flagged, quiet = (make_transaction() for _ in range(3))
+        bring(make_refund(failed, 1000), Status.FAILED)
+        from refunds.transitions import flag
+
+        flag(bring(make_refund(flagged, 1000), Status.UNKNOWN), "Nobody knows.")
+        assert self.found(browser, "refund_failed=true") == [failed.pk]
+        assert self.found(browser, "needs_attention=true") == [flagged.pk]
+        assert self.found(browser, "refund_state=in_progress") == [flagged.pk]
+        assert quiet.pk in self.found(browser, "refund_state=none")
+
+    @staticmethod
+    def found(browser, query):
+        rows = browser.get(f"{LIST}?{query}").context["cl"].rows
+        return [row.transaction.pk for row in rows]
+
+
+class TestStory:
+    def test_a_refused_refund_is_explained(self, browser, transaction):
+        refund = make_refund(transaction, 1000)
+        add_attempt(
+            refund,
+            "declined",
+            processor_code="charge_expired",
+            processor_message="Too old <b>",
+            exchanges=[
+                {
+                    "at": "2026-03-01T12:00:00+00:00",
+                    "method": "POST",
+                    "url": "https://api.example.com/refunds",
+                    "request": "amount=1000",
+                    "status": 400,
+                    "response": '{"error": "<script>"}',
+                    "request_id": "req_1",
+                    "error": "",
+                    "milliseconds": 12,
+                }
+            ],
+        )
+        bring(
+            refund,
+            Status.FAILED,
+            "refused",
+            failure_code="too_old",
+            failure_processor_code="charge_expired",
+            failure_message="Too old <b>",
+        )
+        response = browser.get(page_of(transaction))
+        text = visible(response)
+        for expected in (
+            "older than the processor's limit", "Pay the customer back another way",
+            "Stripe said:", "charge_expired", "Attempt 1", "Refused", "sent once",
+            "POST https://api.example.com/refunds", "HTTP 400", "12 ms", "req_1", "amount=1000",
+            "Try again", "Refused by the processor",
+        ):  # fmt: skip
+            assert expected in text, expected
+        assert "<script>" not in response.content.decode().split('id="story"')[1].split("<aside")[0]
+
+    def test_every_status_has_its_page(self, browser, person):
+        for status in Status:
+            if status == Status.AWAITING_APPROVAL:
+                continue
+            refund = make_refund(make_transaction(), 1000, person)
+            if status != Status.QUEUED:
+                bring(refund, status)
+            for address in (page_of(refund.transaction), f"{REFUNDS}{refund.pk}/change/"):
+                response = browser.get(address)
+                assert response.status_code == 200
+                assert str(status.label) in visible(response)
+
+    def test_what_it_costs_does_not_depend_on_the_refunds(self, browser, transaction, person):
+        def queries():
+            browser.get(page_of(transaction))
+            with CaptureQueriesContext(connection) as captured:
+                browser.get(page_of(transaction))
+            return len(captured)
+
+        add_attempt(make_refund(transaction, 100, person), "accepted")
+        one = queries()
+        for _ in range(6):
+            add_attempt(make_refund(transaction, 100, person), "accepted")
+        assert queries() == one <= 12
+
+    def test_a_part_of_a_refunds_page(self, browser, transaction):
+        refund = make_refund(transaction, 1000)
+        html = browser.get(f"{REFUNDS}{refund.pk}/change/?fragment=story").content.decode().strip()
+        assert html.startswith('<section id="story"')
+
+    @pytest.mark.parametrize("number", ["abc", "0", str(uuid.UUID(int=7)), "%00"])
+    def test_a_refund_that_is_none_is_not_found(self, browser, number):
+        assert browser.get(f"{REFUNDS}{number}/change/").status_code == 404
+
+
+class TestButtons:
+    def press(self, browser, refund, name, **headers):
+        return browser.post(f"{REFUNDS}{refund.pk}/{name}/", headers=headers)
+
+    def test_undo(self, browser, transaction, person):
+        refund = make_refund(transaction, 1000, person)
+        response = self.press(browser, refund, "cancel", **HTMX)
+        assert response.status_code == 204
+        event = json.loads(response["HX-Trigger"])["transaction-changed"]
+        assert event == {
+            "transaction": transaction.pk,
+            "say": "Canceled; nothing was refunded.",
+            "failed": False,
+        }
+        assert Transaction.objects.get(pk=transaction.pk).refundable_minor == 10_000
+
+    def test_without_htmx_it_leads_to_the_page(self, browser, transaction, person):
+        refund = make_refund(transaction, 1000, person)
+        response = self.press(browser, refund, "cancel")
+        assert response["Location"] == page_of(transaction)
+
+    def test_what_the_status_does_not_allow_is_said(self, browser, transaction, person):
+        refund = bring(make_refund(transaction, 1000, person), Status.SUCCEEDED)
+        response = self.press(browser, refund, "cancel", **HTMX)
+        event = json.loads(response["HX-Trigger"])["transaction-changed"]
+        assert event["failed"]
+        assert "can no longer be canceled" in event["say"]
+
+    def test_try_again_makes_one_new_refund(self, browser, transaction, person):
+        refund = bring(make_refund(transaction, 1000, person), Status.FAILED)
+        for _ in range(2):
+            assert self.press(browser, refund, "retry", **HTMX).status_code == 204
+        assert Refund.objects.filter(retry_of=refund).count() == 1
+
+    def test_check_now(self, browser, transaction, person):
+        refund = bring(make_refund(transaction, 1000, person), Status.PENDING)
+        response = self.press(browser, refund, "check", **HTMX)
+        assert "The processor is being asked." in response["HX-Trigger"]
+
+    @pytest.mark.parametrize("name", ["cancel", "retry", "approve", "reject"])
+    def test_who_may_not_is_refused(self, transaction, name):
+        refund = make_refund(transaction, 1000)
+        viewer = client_of(make_person("viewer"))
+        assert self.press(viewer, refund, name).status_code == 403
+        assert Refund.objects.get(pk=refund.pk).status == Status.QUEUED
+
+    def test_only_by_post_and_only_what_exists(self, browser, transaction):
+        refund = make_refund(transaction, 1000)
+        assert browser.get(f"{REFUNDS}{refund.pk}/cancel/").status_code == 405
+        assert browser.post(f"{REFUNDS}{uuid.uuid4()}/cancel/").status_code == 404
+
+
+class TestRefundsTable:
+    def found(self, browser, query=""):
+        rows = browser.get(f"{REFUNDS}{query}").context["cl"].rows
+        return {refund.pk for refund, _badge in rows}
+
+    def test_it_lists_them_with_who_and_why(self, browser, person):
+        transaction = make_transaction(
+            make_account("nmi-us", "nmi"), customer_name="Jan Kowalski", external_id="77"
+        )
+        make_refund(transaction, 1000, person)
+        text = visible(browser.get(REFUNDS))
+        for expected in ("Jan Kowalski", "77", "NMI", "nmi-us", "10.00 USD", "Queued", "Ana Lup"):
+            assert expected in text
+
+    def test_its_filters_and_its_search(self, browser):
+        one = make_refund(make_transaction(make_account("stripe-one"), customer_name="Żółć"), 1000)
+        two = bring(make_refund(make_transaction(make_account("stripe-two")), 1000), Status.FAILED)
+        assert self.found(browser, "?status=failed") == {two.pk}
+        assert self.found(browser, "?account=stripe-one") == {one.pk}
+        assert self.found(browser, "?origin=staff") == {one.pk, two.pk}
+        assert self.found(browser, "?origin=external") == set()
+        assert self.found(browser, "?needs_attention=true") == set()
+        assert self.found(browser, "?q=żół") == {one.pk}
+        assert self.found(browser, "?created_before=2001-01-01") == set()
+
+    def test_it_pages_by_key(self, browser, person):
+        transaction = make_transaction()
+        every = [make_refund(transaction, 100, person).pk for _ in range(60)]
+        first = browser.get(REFUNDS)
+        second = browser.get(REFUNDS + first.context["cl"].older_url)
+        shown = [
+            refund.pk for page in (first, second) for refund, _badge in page.context["cl"].rows
+        ]
+        assert shown == every[::-1]
+
+    def test_it_says_what_to_do_when_it_is_empty(self, browser):
+        assert "No refunds yet" in visible(browser.get(REFUNDS))
+        assert "Nothing matches" in visible(browser.get(f"{REFUNDS}?status=failed"))
+
+
+class TestReasons:
+    def test_staff_add_their_own(self):
+        manager = client_of(make_person("manager"))
+        address = "/admin/refunds/refundreason/add/"
+        values = {"code": "storm", "label": "Storm", "position": "50", "is_active": "on"}
+        assert manager.post(address, values).status_code == 302
+        transaction = make_transaction()
+        dialog = manager.get(dialog_of(transaction), headers=HTMX)
+        assert "Storm" in dialog.content.decode()
+
+    def test_an_agent_does_not(self, browser):
+        assert browser.get("/admin/refunds/refundreason/add/").status_code == 403
