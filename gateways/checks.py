@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 
 
 @register(Tags.security, deploy=True)
-def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
+def check_settings(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.PROVIDER_TEST_HOSTS:
         found.append(

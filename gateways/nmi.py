@@ -333,7 +333,7 @@ class NmiGateway(PaymentGateway):
             reuse_connection=is_read,
             max_bytes=_LIST_BYTES if is_read else None,
         )
-        # 429 included: that it came before anything was done is documented for other processors only.
+        # 429 included: only other processors document that it comes before anything is done.
         if response.status != 200:
             self._give_up(f"NMI answered with HTTP status {response.status}.")
         return response

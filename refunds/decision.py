@@ -84,9 +84,7 @@ def plan(transaction: Transaction, amount: Money) -> Plan:
         return Plan(
             Operation.VOID,
             waits=False,
-            sentence=_(
-                "The payment has not settled, so it is cancelled whole and never charged."
-            ),
+            sentence=_("The payment has not settled, so it is cancelled whole and never charged."),
         )
     return Plan(
         Operation.REFUND,

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from refunds_site import embedded, logs
-from refunds_site.unfold import UNFOLD as UNFOLD
+from refunds_site.unfold import UNFOLD  # noqa: F401  a setting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()

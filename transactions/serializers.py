@@ -15,6 +15,8 @@ from .amounts import explain
 from .forms import refuse_card_number
 from .models import Note, RefundProgress, Transaction
 
+_NOTE_LENGTH = 5000
+
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know: a slip in a name must not pass for a missing value."""
@@ -40,10 +42,12 @@ class FreeTextField(TextField):
     """What people write: at most 5,000 characters, without card numbers."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=5000, **options)
+        super().__init__(max_length=_NOTE_LENGTH, **options)
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
+        if len(text) > _NOTE_LENGTH:
+            self.fail("max_length", max_length=_NOTE_LENGTH)  # before anybody reads all of it
         try:
             refuse_card_number(text)
         except InvalidText as error:

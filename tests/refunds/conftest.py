@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
-
 from typing import TYPE_CHECKING
 
 import pytest
