@@ -1,0 +1,156 @@
+"""What became of a refund, and what can be done with it over REST."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from gateways.base import FailureCode
+from refunds.models import Refund, RefundAttempt
+from refunds.states import AttemptState, Status
+from tests.refunds.raw import triggers_off
+from tests.rest import assert_problem, client_of, make_refund, make_transaction
+from transactions.models import Transaction
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def payment():
+    return make_transaction()
+
+
+@pytest.fixture
+def client():
+    return client_of("agent")
+
+
+def force(refund, **fields):
+    """Put a refund into a state that only workers and policies bring about."""
+    with triggers_off():
+        Refund.objects.filter(pk=refund.pk).update(**fields)
+
+
+def test_a_failure_is_explained_and_attempts_are_told(client, payment):
+    refund = make_refund(payment, 1250)
+    now = timezone.now()
+    RefundAttempt.objects.create(
+        refund=refund,
+        account=refund.account,
+        mode=refund.mode,
+        credential_fingerprint="f" * 16,
+        number=1,
+        operation="refund",
+        reference="REF00000000000000001",
+        order={"secret": "inside"},
+        order_hash=b"x" * 32,
+        state=AttemptState.DECLINED,
+        sends=1,
+        fence=1,
+        started_at=now,
+        ended_at=now + timedelta(seconds=1),
+        processor_code="charge_disputed",
+        processor_message="Charge ch_1 has been charged back",
+        exchanges=[{"request": "evidence"}],
+    )
+    since = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    force(
+        refund,
+        failure_code=FailureCode.DISPUTED.value,
+        failure_processor_code="charge_disputed",
+        failure_message="Charge ch_1 has been charged back",
+        attention_reason="Somebody has to look at it.",
+        attention_since=now,
+    )
+    document = client.get(f"/api/v1/refunds/{refund.pk}/").json()
+    failure = document["failure"]
+    assert failure["code"] == "disputed"
+    assert failure["provider_code"] == "charge_disputed"
+    assert failure["provider_message"] == "Charge ch_1 has been charged back"
+    assert failure["explanation"]
+    assert failure["next_step"]
+    assert document["attention"] == {"reason": "Somebody has to look at it.", "since": since}
+    [attempt] = document["attempts"]
+    assert attempt == {
+        "number": 1,
+        "operation": "refund",
+        "state": "declined",
+        "sends": 1,
+        "started_at": since,
+        "ended_at": (now + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "provider_code": "charge_disputed",
+        "provider_message": "Charge ch_1 has been charged back",
+    }
+    assert "evidence" not in str(document)
+
+
+def test_a_refund_from_outside_has_nobody_who_asked(client, payment):
+    refund = make_refund(payment, 100)
+    force(refund, origin="external", requested_by=None, reason=None)
+    document = client.get(f"/api/v1/refunds/{refund.pk}/").json()
+    assert document["requested_by"] is None
+    assert document["reason"] is None
+
+
+def test_cancel_gives_the_money_back_to_the_balance(client, payment):
+    refund = make_refund(payment, 1250, client.person)
+    document = client.post(f"/api/v1/refunds/{refund.pk}/cancel/").json()
+    assert document["status"] == "canceled"
+    assert document["finished_at"]
+    assert Transaction.objects.get().reserved_minor == 0
+    again = client.post(f"/api/v1/refunds/{refund.pk}/cancel/")
+    assert_problem(again, 409, "wrong_status")
+
+
+def test_an_agent_cancels_only_their_own(client, payment):
+    refund = make_refund(payment, 1250)
+    assert_problem(client.post(f"/api/v1/refunds/{refund.pk}/cancel/"), 403)
+    assert Refund.objects.get().status == Status.QUEUED
+
+
+def test_retry_makes_one_new_refund_however_often_it_is_called(client, payment):
+    refund = make_refund(payment, 1250, client.person)
+    client.post(f"/api/v1/refunds/{refund.pk}/cancel/")
+    first = client.post(f"/api/v1/refunds/{refund.pk}/retry/").json()
+    second = client.post(f"/api/v1/refunds/{refund.pk}/retry/").json()
+    assert first["id"] == second["id"] != str(refund.pk)
+    assert first["status"] == "queued"
+    assert Refund.objects.count() == 2
+
+
+def test_retry_of_more_than_is_left_is_a_conflict(client, payment):
+    refund = make_refund(payment, 6000, client.person)
+    client.post(f"/api/v1/refunds/{refund.pk}/cancel/")
+    make_refund(payment, 6000)
+    response = client.post(f"/api/v1/refunds/{refund.pk}/retry/")
+    assert assert_problem(response, 409, "exceeds_refundable")["refundable"] == "40.00"
+
+
+def awaiting(payment, person):
+    """A refund that awaits approval, asked for by the person."""
+    refund = make_refund(payment, 1250, person)
+    force(refund, status=Status.AWAITING_APPROVAL, needs_approval=True, next_action_at=None)
+    return refund
+
+
+def test_another_person_approves(client, payment):
+    refund = awaiting(payment, client.person)
+    approver = client_of("approver")
+    document = approver.post(f"/api/v1/refunds/{refund.pk}/approve/").json()
+    assert document["status"] == "queued"
+    assert document["approved_by"] == approver.person.username
+    assert_problem(approver.post(f"/api/v1/refunds/{refund.pk}/approve/"), 409, "wrong_status")
+
+
+def test_nobody_approves_their_own(payment):
+    manager = client_of("manager")
+    refund = awaiting(payment, manager.person)
+    assert_problem(manager.post(f"/api/v1/refunds/{refund.pk}/approve/"), 403)
+    assert Refund.objects.get().status == Status.AWAITING_APPROVAL
+
+
+def test_reject_calls_it_off(client, payment):
+    refund = awaiting(payment, client.person)
+    document = client_of("approver").post(f"/api/v1/refunds/{refund.pk}/reject/").json()
+    assert document["status"] == "canceled"
+    assert Transaction.objects.get().reserved_minor == 0
