@@ -121,12 +121,16 @@ class Transport:
 
     @contextmanager
     def one_deadline(self) -> Iterator[None]:
-        """Let all calls inside share one ``total_seconds``, for a worker that holds a lease."""
-        self._shared_deadline = Deadline(self._total_seconds)
+        """Let all calls inside share one ``total_seconds``, for a worker that holds a lease.
+
+        Inside another one this changes nothing: the outer deadline stands.
+        """
+        outer = self._shared_deadline
+        self._shared_deadline = outer or Deadline(self._total_seconds)
         try:
             yield
         finally:
-            self._shared_deadline = None
+            self._shared_deadline = outer
 
     def take_exchanges(self) -> tuple[Exchange, ...]:
         """Return what was sent since the last call of this, and forget it."""
