@@ -25,7 +25,8 @@ from transactions.upsert import KEPT_REJECTED, SyncCounts, store_payments
 
 from .scripted import PAID_AT, ScriptedGateway, page, payment
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+with_commits = pytest.mark.django_db(transaction=True)
 
 LONG_AGO = timezone.now() - timedelta(days=500)
 
@@ -40,7 +41,7 @@ def account():
 
 
 @pytest.fixture(params=ACCOUNTS)
-def desk(request, sandbox):
+def desk(request, sandbox, transactional_db):
     return Desk(sandbox, request.param, ask=None)
 
 
@@ -179,6 +180,7 @@ def test_a_run_that_breaks_off_goes_on_after_the_last_stored_page(desk):
     assert (state.cursor, state.error) == ("", "")
 
 
+@with_commits
 def test_details_once_read_are_not_lost_to_the_next_list(sandbox):
     for processor in ("authorizenet", "paypal"):
         desk = Desk(sandbox, processor, ask=None)
@@ -254,6 +256,7 @@ def test_an_explicit_start_reads_again_but_leaves_no_gap(account):
     assert gateway.asked[0][0] == PAID_AT - timedelta(days=5)
 
 
+@with_commits
 def test_a_killed_run_repeats_no_page_and_loses_none(account):
     pages = [page(payment(f"ch_{number}")) for number in range(4)]
     with pytest.raises(Killed):
@@ -274,6 +277,7 @@ def test_a_killed_run_repeats_no_page_and_loses_none(account):
     assert len(stored(account)) == 4
 
 
+@with_commits
 def test_a_page_and_its_cursor_are_committed_together(account):
     gateway = ScriptedGateway(page(payment("ch_1")), page(payment("ch_2")))
 
@@ -288,6 +292,7 @@ def test_a_page_and_its_cursor_are_committed_together(account):
         )
 
 
+@with_commits
 def test_two_runs_of_one_account_do_not_meet(account):
     entered, done = Event(), Event()
 
@@ -317,6 +322,7 @@ def test_progress_goes_from_nothing_to_all(account):
     assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
+@with_commits
 def test_no_processor_is_called_inside_a_database_transaction(account):
     inside: list[bool] = []
 
