@@ -465,6 +465,14 @@ class TestOneDeadline:
         assert time.monotonic() - begun < SHORT + LATE
         assert server.connections == 2
 
+    def test_stands_where_another_is_asked_for_inside(self, server, hasty):
+        server.plays = [server.silence]
+        with hasty.one_deadline():
+            with hasty.one_deadline(), pytest.raises(OutcomeUnknown):
+                hasty.send("POST", server.url)
+            with pytest.raises(NotSent, match="no end after"):
+                hasty.send("POST", server.url)
+
     def test_ends_with_its_block(self, server, hasty):
         server.plays = [server.silence, server.answer(OK)]
         with hasty.one_deadline(), pytest.raises(OutcomeUnknown):
