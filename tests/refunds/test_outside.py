@@ -1,0 +1,459 @@
+"""Refunds that were made elsewhere: each becomes exactly one row, whatever order things come in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from gateways.base import (
+    Failure,
+    FailureCode,
+    Operation,
+    Payer,
+    PaymentMethod,
+    PaymentStatus,
+    RefundState,
+)
+from gateways.errors import NotSent, OutcomeUnknown
+from gateways.money import Money
+from gateways.registry import open_gateway
+from refunds import execution
+from refunds.execution import send_refund
+from refunds.models import Refund, RefundAttempt, RefundEvent
+from refunds.outside import record_reported_refunds
+from refunds.states import AttemptState, Status
+from refunds.sync import RefundReader, sync_account
+from tests.transactions.scripted import PAID_AT, ScriptedGateway, payment, reported
+from transactions.models import SyncState, Transaction
+from transactions.upsert import SyncCounts, store_payments
+
+from .desk import Desk
+
+pytestmark = pytest.mark.django_db
+
+PENDING, SUCCEEDED, FAILED = RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED
+REFUSAL = Failure(FailureCode.DECLINED_BY_BANK, "declined", "The card was closed.")
+
+
+def sums(transaction: Transaction) -> tuple[int, int, bool]:
+    row = Transaction.objects.get(pk=transaction.pk)
+    return row.reserved_minor, row.refunded_minor, row.over_refunded
+
+
+def record(account, *reports, gateway=None) -> SyncCounts:
+    return record_reported_refunds(account, gateway or ScriptedGateway(), reports)
+
+
+def counted(counts: SyncCounts) -> tuple[int, int, int, int]:
+    return counts.new, counts.changed, counts.unchanged, counts.refused
+
+
+@pytest.fixture
+def paid(make_account):
+    """A transaction of 10.00 USD, and nothing at any processor."""
+    account = make_account("stripe")
+    store_payments(account, [payment("ch_1", method=PaymentMethod("card", "visa", "4242"))])
+    return Transaction.objects.get()
+
+
+# --- recorded once -----------------------------------------------------------------------------
+
+
+def test_a_refund_made_elsewhere_becomes_one_row(paid):
+    report = reported("re_1", "ch_1", reference="by hand")
+    assert counted(record(paid.account, report)) == (1, 0, 0, 0)
+    refund = Refund.objects.get()
+    assert (refund.origin, refund.status, refund.operation) == ("external", "succeeded", "refund")
+    assert (refund.transaction, refund.account, refund.mode) == (paid, paid.account, "test")
+    assert (refund.amount, refund.processor_refund_id) == (Money(500, "USD"), "re_1")
+    assert (refund.requested_by, refund.reason, refund.attention_reason) == (None, None, None)
+    assert refund.created_at == refund.finished_at == report.created_at
+    assert sums(paid) == (0, 500, False)
+    event = RefundEvent.objects.get()
+    assert (event.kind, event.from_status, event.to_status) == ("recorded_outside", "", "succeeded")
+    assert (event.data["refund"], event.data["reference"]) == ("re_1", "by hand")
+
+
+def test_reading_it_again_changes_nothing(paid):
+    report = reported("re_1", "ch_1")
+    record(paid.account, report, report)
+    assert counted(record(paid.account, report)) == (0, 0, 1, 0)
+    assert Refund.objects.count() == 1
+    assert RefundEvent.objects.count() == 1
+    assert sums(paid) == (0, 500, False)
+
+
+def test_several_refunds_of_a_payment_add_up(paid):
+    counts = record(paid.account, *(reported(f"re_{n}", "ch_1", 250) for n in range(4)))
+    assert counts.new == 4
+    assert sums(paid) == (0, 1_000, False)
+    paid.refresh_from_db()
+    assert (paid.refundable_minor, paid.refund_state) == (0, "full")
+
+
+def test_a_void_made_elsewhere_is_recorded_as_one(paid):
+    record(paid.account, reported("re_1", "ch_1", 1_000, operation=Operation.VOID))
+    assert Refund.objects.get().operation == "void"
+    assert sums(paid) == (0, 1_000, False)
+
+
+def test_more_than_was_paid_is_recorded_and_shown_to_a_person(paid):
+    record(paid.account, reported("re_1", "ch_1", 900), reported("re_2", "ch_1", 200))
+    assert sums(paid) == (0, 1_100, True)
+    assert Refund.objects.get(processor_refund_id="re_1").attention_reason is None
+    over = Refund.objects.get(processor_refund_id="re_2")
+    assert over.attention_reason == "With this refund more went back than was paid."
+    paid.refresh_from_db()
+    assert paid.refundable_minor == 0
+
+
+def test_an_amount_that_shrinks_below_what_went_back_is_flagged_not_refused(paid):
+    record(paid.account, reported("re_1", "ch_1", 900))
+    assert store_payments(paid.account, [payment("ch_1", 800)]).changed == 1
+    assert sums(paid) == (0, 900, True)
+
+
+def test_sync_of_the_payment_leaves_the_sums_alone(paid):
+    record(paid.account, reported("re_1", "ch_1"), reported("re_2", "ch_1", 100, state=PENDING))
+    store_payments(paid.account, [payment("ch_1", description="A lamp")])
+    assert sums(paid) == (100, 500, False)
+
+
+# --- later states ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "expected"),
+    [
+        ([PENDING], "pending", (500, 0)),
+        ([FAILED], "failed", (0, 0)),
+        ([PENDING, SUCCEEDED], "succeeded", (0, 500)),
+        ([PENDING, FAILED], "failed", (0, 0)),
+        ([SUCCEEDED, FAILED], "returned", (0, 0)),
+        ([PENDING, SUCCEEDED, FAILED], "returned", (0, 0)),
+        ([FAILED, SUCCEEDED], "succeeded", (0, 500)),
+        ([SUCCEEDED, PENDING], "succeeded", (0, 500)),
+        ([FAILED, PENDING], "failed", (0, 0)),
+        ([SUCCEEDED, FAILED, SUCCEEDED], "returned", (0, 0)),
+        ([PENDING, PENDING], "pending", (500, 0)),
+    ],
+)
+def test_states_move_over_legal_edges_and_the_sums_follow(paid, states, status, expected):
+    for state in states:
+        failure = REFUSAL if state is FAILED else None
+        record(paid.account, reported("re_1", "ch_1", state=state, failure=failure))
+    refund = Refund.objects.get()
+    assert refund.status == status
+    assert sums(paid)[:2] == expected
+    assert bool(refund.finished_at) == (status != "pending")
+    if status in {"failed", "returned"}:
+        assert refund.failure_code == FailureCode.DECLINED_BY_BANK
+        assert refund.failure_message == "The card was closed."
+    assert bool(refund.attention_reason) == (status == "returned")
+
+
+# --- which payment -----------------------------------------------------------------------------
+
+
+def test_a_payment_that_is_not_known_yet_is_read_first(paid):
+    gateway = ScriptedGateway(details={"ch_2": payment("ch_2")})
+    assert record(paid.account, reported("re_2", "ch_2"), gateway=gateway).new == 1
+    assert Refund.objects.get().transaction.external_id == "ch_2"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (None, "Refund re_2 is of payment ch_2, which is not known."),
+        (OutcomeUnknown("Half an answer."), "Half an answer."),
+        (payment("ch_2", -5), "The database refuses it: transaction is not over refunded."),
+    ],
+)
+def test_a_payment_that_cannot_be_read_keeps_only_its_refund_out(paid, answer, sentence):
+    gateway = ScriptedGateway(details={"ch_2": answer})
+    counts = record(
+        paid.account, reported("re_2", "ch_2"), reported("re_1", "ch_1"), gateway=gateway
+    )
+    assert counted(counts) == (1, 0, 0, 1)
+    assert counts.rejected[0].external_id == "re_2"
+    assert counts.rejected[0].reason == sentence
+
+
+def test_nothing_is_skipped_when_the_processor_lets_nobody_in(paid):
+    gateway = ScriptedGateway(details={"ch_2": NotSent("No.", reason="credentials")})
+    with pytest.raises(NotSent):
+        record(paid.account, reported("re_2", "ch_2"), gateway=gateway)
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (reported("re_1", "ch_1", amount=Money(500, "EUR")), "is in EUR, and its payment in USD"),
+        (reported("re_1", "ch_1", 0), "0.00 USD, which is not an amount"),
+        (reported("re_1", "ch_1", -5), "-0.05 USD, which is not an amount"),
+        (reported("re_1", "ch_1", 10**12), "which is not an amount"),
+        (reported("", "ch_1"), "1 to 100 printable"),
+        (reported("re 1", "ch_1"), "1 to 100 printable"),
+        (reported("x" * 101, "ch_1"), "1 to 100 printable"),
+    ],
+)
+def test_what_cannot_be_a_refund_of_the_payment_is_refused_with_a_reason(paid, report, words):
+    counts = record(paid.account, report)
+    assert counted(counts) == (0, 0, 0, 1)
+    assert words in counts.rejected[0].reason
+    assert not Refund.objects.exists()
+    assert sums(paid) == (0, 0, False)
+
+
+def unlinked(**values):
+    return reported("9001", "", **({"last4": "4242"} | values))
+
+
+def test_a_refund_without_a_payment_is_matched_when_exactly_one_fits(paid):
+    assert record(paid.account, unlinked()).new == 1
+    assert Refund.objects.get().transaction == paid
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"method": PaymentMethod("card", "visa", "1111")},
+        {"amount": Money(100, "USD")},
+        {"amount": Money(1_000, "EUR")},
+        {"status": PaymentStatus.FAILED},
+        {"created_at": PAID_AT + timedelta(days=1)},
+    ],
+)
+def test_payments_that_cannot_be_meant_do_not_get_in_the_way(paid, other):
+    values = {"method": PaymentMethod("card", "visa", "4242")} | other
+    store_payments(paid.account, [payment("ch_2", **values)])
+    assert record(paid.account, unlinked()).new == 1
+    assert Refund.objects.get().transaction == paid
+
+
+def test_a_refund_that_fits_two_payments_or_none_is_left_to_a_person(paid):
+    store_payments(paid.account, [payment("ch_2", method=PaymentMethod("card", "visa", "4242"))])
+    for report in (unlinked(), unlinked(last4="9999"), unlinked(last4="")):
+        counts = record(paid.account, report)
+        assert counted(counts) == (0, 0, 0, 1)
+        assert counts.rejected[0].reason.startswith(
+            "Refund 9001 of 5.00 USD names no payment, and its card ("
+        )
+    assert not Refund.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        {"payer": Payer("", "JOAN@example.com")},
+        {"payer": Payer("Joan", "")},
+        {"reference": "ORDER-2"},
+    ],
+)
+def test_payer_and_order_single_one_payment_out(paid, hint):
+    card = PaymentMethod("card", "visa", "4242")
+    joans = payment(
+        "ch_2", method=card, payer=Payer("Joan", "joan@example.com"), order_reference="ORDER-2"
+    )
+    store_payments(paid.account, [joans])
+    assert record(paid.account, unlinked(**hint)).new == 1
+    assert Refund.objects.get().transaction.external_id == "ch_2"
+
+
+# --- ours --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ours(paid, ask):
+    """A refund of ours in a state, and its attempt, as a worker would have left them."""
+
+    def make(status: Status, minor: int = 500, **fields) -> tuple[Refund, RefundAttempt]:
+        refund = ask(paid, minor)
+        attempt = execution.claim(refund, Operation.REFUND)
+        states = {
+            Status.SENDING: AttemptState.STARTED,
+            Status.UNKNOWN: AttemptState.AMBIGUOUS,
+            Status.PENDING: AttemptState.ACCEPTED,
+        }
+        if status != Status.SENDING:
+            now = timezone.now()
+            RefundAttempt.objects.filter(pk=attempt.pk).update(state=states[status], ended_at=now)
+            Refund.objects.filter(pk=refund.pk).update(
+                status=status, lease_owner=None, lease_until=None, unknown_since=now, **fields
+            )
+        refund.refresh_from_db()
+        return refund, RefundAttempt.objects.get(pk=attempt.pk)
+
+    return make
+
+
+def now_reported(external_id="re_1", **values):
+    return reported(external_id, "ch_1", **({"created_at": timezone.now()} | values))
+
+
+def test_a_report_with_our_reference_proves_what_became_of_our_refund(paid, ours):
+    refund, attempt = ours(Status.UNKNOWN)
+    assert record(paid.account, now_reported(reference=attempt.reference)).changed == 1
+    refund.refresh_from_db()
+    assert (refund.status, refund.processor_refund_id) == ("succeeded", "re_1")
+    assert Refund.objects.count() == 1
+    assert sums(paid) == (0, 500, False)
+    assert counted(record(paid.account, now_reported(reference=attempt.reference))) == (0, 0, 1, 0)
+
+
+def test_a_report_with_the_id_of_our_refund_is_about_that_refund(paid, ours):
+    refund, _attempt = ours(Status.PENDING, processor_refund_id="re_1")
+    assert record(paid.account, now_reported(state=PENDING)).unchanged == 1
+    assert record(paid.account, now_reported()).changed == 1
+    refund.refresh_from_db()
+    assert refund.status == "succeeded"
+    assert record(paid.account, now_reported(state=FAILED, failure=REFUSAL)).changed == 1
+    refund.refresh_from_db()
+    assert refund.status == "returned"
+    assert Refund.objects.count() == 1
+    assert sums(paid) == (0, 0, False)
+
+
+@pytest.mark.parametrize("status", [Status.SENDING, Status.UNKNOWN, Status.PENDING])
+@pytest.mark.parametrize("payment_id", ["ch_1", ""])
+def test_what_may_be_ours_waits_until_ours_is_clear(paid, ours, status, payment_id):
+    refund, _attempt = ours(status)
+    report = replace(now_reported(reference="ORDER-1", last4="4242"), payment_id=payment_id)
+    assert counted(record(paid.account, report)) == (0, 0, 1, 0)
+    assert Refund.objects.get() == refund
+    assert sums(paid) == (500, 0, False)
+
+
+def test_what_cannot_be_ours_does_not_wait(paid, ours):
+    _refund, attempt = ours(Status.UNKNOWN)
+    counts = record(
+        paid.account,
+        now_reported("re_1", amount=Money(499, "USD")),
+        now_reported("re_2", created_at=attempt.started_at - timedelta(minutes=6)),
+    )
+    assert counts.new == 2
+    assert sums(paid) == (500, 999, True)
+
+
+def test_a_waiting_report_is_read_again_and_recorded_when_it_was_not_ours(paid, ours):
+    refund, attempt = ours(Status.UNKNOWN)
+    theirs = now_reported("re_theirs")
+    gateway = ScriptedGateway()
+    reader = RefundReader(paid.account, gateway)
+    assert reader.still_open_since() <= refund.created_at
+    assert record(paid.account, theirs).unchanged == 1
+    record(paid.account, now_reported("re_ours", reference=attempt.reference))
+    assert reader.still_open_since() is None
+    assert record(paid.account, theirs).new == 1
+    assert sums(paid) == (0, 1_000, False)
+
+
+def test_a_run_goes_back_to_the_oldest_refund_that_is_still_pending(paid):
+    record(paid.account, reported("re_1", "ch_1", state=PENDING))
+    long_after = PAID_AT + timedelta(days=20)
+    SyncState.objects.create(account=paid.account, stream="refunds", synced_until=long_after)
+    gateway = ScriptedGateway()
+    RefundReader(paid.account, gateway).run(until=long_after + timedelta(minutes=5))
+    assert gateway.asked[0][0] < PAID_AT + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("state", [AttemptState.RULED_OUT, AttemptState.NOT_SENT])
+def test_an_attempt_that_counted_as_not_made_is_a_refund_of_its_own(paid, ours, state):
+    refund, attempt = ours(Status.UNKNOWN)
+    if state == AttemptState.NOT_SENT:
+        refund, attempt = ours(Status.SENDING, 400)
+    RefundAttempt.objects.filter(pk=attempt.pk).update(state=state, ended_at=timezone.now())
+    Refund.objects.filter(pk=refund.pk).update(
+        status=Status.QUEUED, lease_owner=None, lease_until=None
+    )
+    report = now_reported(reference=attempt.reference, amount=refund.amount)
+    assert record(paid.account, report).new == 1
+    outside = Refund.objects.get(origin="external")
+    assert outside.attention_reason == (
+        f"Attempt {attempt.reference} counted as not made, and the processor reports it as made."
+    )
+    assert record(paid.account, report).unchanged == 1
+    refund.refresh_from_db()
+    assert refund.status == "queued"
+
+
+def test_a_refused_attempt_that_is_reported_as_failed_changes_nothing(paid, ours):
+    refund, attempt = ours(Status.UNKNOWN)
+    failed = now_reported(reference=attempt.reference, state=FAILED, failure=REFUSAL)
+    assert record(paid.account, failed).changed == 1
+    assert record(paid.account, failed).unchanged == 1
+    refund.refresh_from_db()
+    assert refund.status == "failed"
+    assert sums(paid) == (0, 0, False)
+
+
+def test_a_failed_refund_that_the_processor_made_after_all_is_corrected(paid, ours):
+    refund, attempt = ours(Status.UNKNOWN)
+    record(paid.account, now_reported(reference=attempt.reference, state=FAILED, failure=REFUSAL))
+    assert record(paid.account, now_reported(reference=attempt.reference)).changed == 1
+    refund.refresh_from_db()
+    assert refund.status == "succeeded"
+    assert refund.attention_reason
+    assert sums(paid) == (0, 500, False)
+
+
+# --- the four processors -----------------------------------------------------------------------
+
+
+def in_ledger(desk: Desk) -> dict[str, tuple[str, int]]:
+    with desk.sandbox.ledger.lock:
+        return {
+            each.id: (each.payment_id, each.amount_minor)
+            for each in desk.sandbox.ledger.refunds.values()
+            if each.account == desk.name and each.operation == "refund"
+        }
+
+
+def stored(desk: Desk) -> dict[str, tuple[str, int]]:
+    rows = Refund.objects.filter(account=desk.account).select_related("transaction")
+    return {
+        row.processor_refund_id: (row.transaction.external_id, row.amount_minor) for row in rows
+    }
+
+
+def test_every_refund_at_the_processor_is_one_row_and_every_row_one_refund(desk: Desk):
+    inside, outside = desk.pay(last4="1881"), desk.pay(last4="4444")
+    refund = desk.ask(inside, 4_000)
+    send_refund(refund.pk)
+    desk.post("refunds", payment_id=outside.external_id, amount_minor=2_500)
+    desk.post("refunds", payment_id=outside.external_id, amount_minor=1_000)
+    report = sync_account(desk.account)
+    assert (report.refunds.new, report.refunds.refused) == (2, 0)
+    assert stored(desk) == in_ledger(desk)
+    assert Refund.objects.filter(origin="external").count() == 2
+    assert desk.sums(outside)[1] + desk.sums(outside)[0] == 3_500
+    assert desk.sums(inside)[1] + desk.sums(inside)[0] == 4_000
+    again = sync_account(desk.account)
+    assert (again.refunds.new, again.refunds.changed, again.refunds.refused) == (0, 0, 0)
+
+
+def test_a_refund_whose_answer_was_lost_stays_one_refund(desk: Desk):
+    transaction = desk.pay()
+    desk.arm("refund", "reset", "after")
+    refund = desk.ask(transaction, 4_000)
+    send_refund(refund.pk)
+    assert desk.given_back(transaction) == [4_000]
+    sync_account(desk.account)
+    assert Refund.objects.get() == refund
+    assert sum(desk.sums(transaction)) == 4_000
+
+
+def test_a_payment_and_its_refund_from_before_our_time_come_together(desk: Desk):
+    made = desk.post("payments", account=desk.name, amount_minor=5_000, status="settled")
+    payment_id = made["payment"]["id"]
+    desk.post("refunds", payment_id=payment_id, amount_minor=1_500)
+    gateway = open_gateway(desk.account)
+    if desk.processor != "nmi":  # which does not name the payment
+        assert RefundReader(desk.account, gateway).run().new == 1
+    else:
+        sync_account(desk.account)
+    row = Transaction.objects.get(external_id=payment_id)
+    assert row.refunded_minor + row.reserved_minor == 1_500
