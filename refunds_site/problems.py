@@ -5,14 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import (
-    BadRequest,
-    PermissionDenied,
-    RequestDataTooBig,
-    SuspiciousOperation,
-)
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views import defaults
@@ -41,9 +35,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         return None
     response.data = _describe(error) | dict(getattr(error, "members", {}))
     response.content_type = PROBLEM_TYPE
-    if request := context.get("request"):
-        request.accepted_renderer = JSONRenderer()
-        request.accepted_media_type = PROBLEM_TYPE
+    request = context["request"]
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_TYPE
     return response
 
 
@@ -54,8 +47,6 @@ def _from_django(error: Exception) -> Exception:
         return exceptions.PermissionDenied(*error.args)
     if isinstance(error, RequestDataTooBig):
         return BodyTooLarge(_("The body is larger than 2 MB."))
-    if isinstance(error, (BadRequest, SuspiciousOperation, MultiPartParserError)):
-        return exceptions.ParseError(_("The request cannot be read."))
     return error
 
 

@@ -241,6 +241,13 @@ def test_decimals_that_the_currency_does_not_have_are_400(post, currency, amount
     assert not Refund.objects.exists()
 
 
+def test_steps_that_the_processor_does_not_take_are_400(post):
+    dinars = make_transaction(currency="KWD", amount_minor=10_000)  # Stripe: the last digit is 0
+    errors = assert_problem(post(BODY | {"amount": "0.001"}, to=dinars), 400)["errors"]
+    assert "steps of 0.010" in errors["amount"][0]
+    assert not Refund.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("currency", "amount", "minor"),
     [("USD", "100.00", 10_000), ("USD", "100", 10_000), ("USD", "99.9", 9990), ("USD", "0.01", 1),

@@ -60,6 +60,15 @@ def test_readyz_notices_a_migration_that_was_not_applied(client):
     assert response.json() == {"database": "ok", "broker": "ok", "migrations": "pending"}
 
 
+@pytest.mark.django_db
+def test_readyz_tells_an_empty_database_from_one_that_is_gone(client):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_migrations RENAME COLUMN app TO other")
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {"database": "ok", "broker": "ok", "migrations": "unknown"}
+
+
 @pytest.mark.parametrize("address", ["/healthz", "/readyz"])
 @pytest.mark.django_db
 def test_probes_may_speak_plain_http_and_name_any_host(client, address):

@@ -5,7 +5,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.views import APIView
 
-from tests.rest import assert_problem, client_of, make_transaction
+from tests.rest import assert_problem, client_of, make_person, make_transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +64,21 @@ def test_what_a_client_accepts_does_not_change_the_form_of_problems():
     assert_problem(response, 406, "not_acceptable")
     assert_problem(client.get("/api/v1/transactions/?format=xml"), 404)
     assert_problem(client.get("/api/v1/schema/?format=zip"), 404)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", "--x no boundary was named"),
+        ("application/x-www-form-urlencoded", "a=1&" * 501),
+    ],
+)
+def test_a_form_that_the_csrf_check_would_stumble_over_is_415(content_type, body):
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(make_person("agent"))
+    client.cookies["csrftoken"] = "a" * 32
+    address = f"/api/v1/transactions/{make_transaction().pk}/notes/"
+    assert_problem(client.generic("POST", address, body, content_type), 415)
 
 
 def test_a_host_that_is_not_ours_is_400():
