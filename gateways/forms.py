@@ -25,7 +25,7 @@ class AccountForm(_ModelForm):
 
     credential_fields: ClassVar[dict[str, tuple[str, str]]] = {}
     base_url = forms.URLField(
-        label=gettext_lazy("address"),
+        label=gettext_lazy("Address"),
         required=False,
         assume_scheme="https",
         max_length=200,
@@ -55,10 +55,11 @@ class AccountForm(_ModelForm):
 
 def credential_fields(account: ProcessorAccount | None) -> dict[str, tuple[str, str]]:
     """Field name → (processor, credential): of the account, or of all processors for a new one."""
-    processors = [account.processor] if account else Processor.values
+    if account:
+        return {name: (account.processor, name) for name in credential_names(account.processor)}
     return {
         f"{processor}_{name}": (processor, name)
-        for processor in processors
+        for processor in Processor.values
         for name in credential_names(processor)
     }
 

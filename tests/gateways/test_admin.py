@@ -94,7 +94,7 @@ def test_an_empty_field_keeps_the_credential_and_a_filled_one_replaces_it(sign_i
     account.refresh_from_db()
     assert account.currency == "EUR"
     assert decrypt(account.encrypted_credentials) == {"api_key": KEY}
-    client.post(page_of(account), form | {"stripe_webhook_secret": "whsec_1"})
+    client.post(page_of(account), form | {"webhook_secret": "whsec_1"})
     account.refresh_from_db()
     assert decrypt(account.encrypted_credentials) == {"api_key": KEY, "webhook_secret": "whsec_1"}
 
@@ -112,7 +112,7 @@ def test_without_the_key_all_credentials_are_entered_again(sign_in, account, set
     assert "…9876" not in client.get(page_of(account)).content.decode()
     form = {"is_active": "on"}
     assert "cannot be decrypted" in client.post(page_of(account), form).content.decode()
-    client.post(page_of(account), form | {"stripe_api_key": KEY})
+    client.post(page_of(account), form | {"api_key": KEY})
     account.refresh_from_db()
     assert decrypt(account.encrypted_credentials) == {"api_key": KEY}
 
@@ -124,7 +124,7 @@ def test_others_see_the_account_and_nothing_of_its_credentials(sign_in, account,
     page = client.get(page_of(account)).content.decode()
     assert "9876" not in page
     assert "api_key" not in page
-    assert client.post(page_of(account), {"stripe_api_key": "sk_test_x"}).status_code == 403
+    assert client.post(page_of(account), {"api_key": "sk_test_x"}).status_code == 403
     assert client.get(f"{LIST}add/").status_code == 403
     assert client.post(f"{page_of(account)}../check_credentials/").status_code in {403, 404}
     assert client.get(f"{page_of(account)}../delete/").status_code == 403
