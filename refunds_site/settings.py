@@ -56,7 +56,7 @@ PROVIDER_TIMEOUT_SECONDS = env.int("PROVIDER_TIMEOUT_SECONDS", default=25)
 UNDO_SECONDS = env.int("UNDO_SECONDS", default=5)
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "refunds_site.apps.RefundDeskConfig",

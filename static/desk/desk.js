@@ -66,7 +66,7 @@
     items[next].focus();
   });
   document.addEventListener("scroll", () => {
-    for (const menu of document.querySelectorAll(".menu:popover-open")) menu.hidePopover();
+    document.querySelectorAll(".menu:popover-open").forEach(place);
   }, { passive: true, capture: true });
 
   // --- swaps --------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_the_history_is_told_newest_first_with_who_did_what(refund):
     lines = [(line.text, line.actor) for _refund, line in story.timeline(told)]
     assert lines[:3] == [
         ("Refused by the processor", "Refund Desk"),
-        ("Sent to the processor", "Refund Desk"),
+        ("Taken up by a worker", "Refund Desk"),
         ("Requested", "Ana Lup"),
     ]
     assert len(lines) == 4

@@ -1,0 +1,106 @@
+"""Every screen at the width of a desk and of a phone, light and dark, on the demo's data.
+
+``SCREENSHOTS`` names a folder to keep some of the pictures in: `make screenshots` renews those of
+the README with it.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from gateways.demo import create_accounts
+from gateways.models import ProcessorAccount
+from refunds.sync import sync_account
+from tests.rest import make_person
+from transactions.models import Transaction
+
+from .test_refunding import LIST, open_dialog, row_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+SCREENS = [(1360, "light"), (1360, "dark"), (390, "light"), (390, "dark")]
+# The pictures that are kept, and what they are called.
+KEPT = {
+    "transactions-1360-light": "transactions",
+    "refund-1360-light": "refund",
+    "refused-1360-light": "payment",
+    "transactions-390-dark": "phone",
+}
+
+
+@pytest.fixture
+def demo(sandbox):
+    """The demo's payments at all processors, pulled in; those of the first page to try things on."""
+    sandbox.reset(seed=1, payments=400)
+    create_accounts(sandbox.url)
+    for account in ProcessorAccount.objects.exclude(slug="stripe-japan"):
+        sync_account(account)
+    newest = Transaction.objects.order_by("-created_at", "-pk")[:50]
+    return [
+        each
+        for each in newest
+        if each.status == "settled" and not each.disputed and each.refundable_minor > 3000
+        and each.currency in ("USD", "EUR", "GBP")
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def look(tmp_path):
+    """Take a picture of a page on which nothing sticks out to the right."""
+
+    def look(page, name):
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) <= 0, name
+        folder = Path(os.environ.get("SCREENSHOTS", tmp_path)) if name in KEPT else tmp_path
+        path = folder / f"{KEPT.get(name, name)}.png"
+        page.screenshot(path=path, animations="disabled")
+        assert path.stat().st_size < 300_000, f"{path} is too heavy for a page of the README"
+
+    return look
+
+
+def refund(page, transaction, amount):
+    dialog = open_dialog(page, transaction)
+    if amount:
+        dialog.get_by_label("Amount").fill(amount)
+    dialog.get_by_label("Internal note").fill("One of the two arrived broken.")
+    dialog.get_by_role("button", name="Refund", exact=True).click()
+    expect(dialog).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page, look):
+    person = make_person("manager", first_name="Ana", last_name="Lup", email="ana@example.com")
+    page = open_page(person, width=width, theme=theme)
+    name = f"{width}-{theme}"
+    partly, whole, refused, asked = demo[:4]
+    page.goto(LIST)
+    refund(page, partly, "12.50")
+    refund(page, whole, "")
+    refund(page, refused, "4.03")  # the sandbox refuses what ends like this
+    expect(row_of(page, partly)).to_contain_text("Partly refunded")
+    expect(row_of(page, whole)).to_contain_text("Fully refunded")
+    expect(row_of(page, refused)).to_contain_text("Refund failed")
+    expect(page.locator("#toast")).to_be_hidden()
+    page.evaluate("window.scrollTo(0, 0)")
+    look(page, f"transactions-{name}")
+
+    open_dialog(page, asked).get_by_label("Amount").fill("12.50")
+    expect(page.locator("#refund-preview")).to_contain_text("Left after this refund")
+    look(page, f"refund-{name}")
+    page.keyboard.press("Escape")
+
+    for what, address in (
+        ("refused", f"{LIST}{refused.pk}/change/"),
+        ("partly", f"{LIST}{partly.pk}/change/"),
+        ("dialog-page", f"{LIST}{asked.pk}/refund/"),
+        ("empty", f"{LIST}?q=nothing+like+it"),
+        ("customer", f"/admin/transactions/customer/{partly.customer_id}/change/"),
+        ("refunds", "/admin/refunds/refund/"),
+        ("refunds-empty", "/admin/refunds/refund/?status=returned"),
+        ("reasons", "/admin/refunds/refundreason/"),
+    ):
+        page.goto(address)
+        look(page, f"{what}-{name}")
