@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO
 
+from django.db import reset_queries
 from django.db import transaction as database
 from django.utils.translation import gettext as _
 
@@ -155,6 +156,7 @@ def _batches(records: Iterator[Record | LineError]) -> Iterator[list[Record | Li
             if len(batch) == _PER_BATCH:
                 yield batch
                 batch = []
+                reset_queries()  # in debug mode Django keeps every statement
     except UnreadableFile as error:
         broken = error
     yield batch

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, reset_queries
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -148,7 +148,9 @@ class StreamReader(ABC, Generic[Record]):
                 with self.page_scope():
                     counts.add(self.store(page))
                     self._save(state, page.cursor, counts)
-                self.gateway.transport.take_exchanges()  # a long run would pile them up
+                # Evidence, and in debug mode every statement, would pile up in a long run.
+                self.gateway.transport.take_exchanges()
+                reset_queries()
                 on_page(counts, number / len(windows))
             state.synced_until = window.until
             self._save(state, "", counts)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from django.db import OperationalError
+from django.db import OperationalError, reset_queries
 from django.db import transaction as database
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -78,6 +78,7 @@ def fetch_details(
                 if len(batch) == _DETAILS_PER_WRITE:
                     full, batch = batch, []
                     counts.add(store_payments(account, full))
+                    reset_queries()
                     on_page(counts, counts.read / due)
         except (GatewayError, OperationalError) as error:
             sentence = sentence_of(error)
