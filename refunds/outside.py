@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from django.db import DataError, IntegrityError
 from django.db import transaction as database
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -24,7 +25,7 @@ from gateways.models import ProcessorAccount
 from gateways.money import MAX_MINOR
 from transactions.models import TAKEN, Transaction
 from transactions.text import clean
-from transactions.upsert import SyncCounts, store_payments
+from transactions.upsert import SyncCounts, store_payments, why_refused
 
 from .history import record_event
 from .models import Refund, RefundAttempt
@@ -67,6 +68,9 @@ def record_reported_refunds(
             outcome = page.record(each)
         except ValueError as error:
             counts.reject(BadRecord(clean(each.external_id, 100), str(error)))
+            continue
+        except (DataError, IntegrityError) as error:
+            counts.reject(BadRecord(clean(each.external_id, 100), why_refused(error)))
             continue
         counts.new += outcome == "new"
         counts.changed += outcome == "changed"

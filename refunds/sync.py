@@ -58,12 +58,14 @@ def sync_account(
     account: ProcessorAccount,
     *,
     since: datetime | None = None,
+    most_details: int | None = None,
     on_progress: OnProgress = lambda _part, _counts, _share: None,
 ) -> SyncReport:
     """Pull everything that is new at the account's processor, or all from ``since`` on.
 
-    Safe to repeat and to kill at any time. Raises SyncFailed with a sentence (SyncBusy while
-    another run of the account is on).
+    Details cost a call each: ``most_details`` leaves the rest of them to the next run. Safe to
+    repeat and to kill at any time. Raises SyncFailed with a sentence (SyncBusy while another run
+    of the account is on).
     """
     try:
         gateway = open_gateway(account)
@@ -74,7 +76,9 @@ def sync_account(
         report.payments = sync_payments(
             account, gateway, since=since, on_page=partial(on_progress, "payments")
         )
-        report.details = fetch_details(account, gateway, on_page=partial(on_progress, "details"))
+        report.details = fetch_details(
+            account, gateway, limit=most_details, on_page=partial(on_progress, "details")
+        )
         report.refunds = RefundReader(account, gateway).run(
             since=since, on_page=partial(on_progress, "refunds")
         )

@@ -26,6 +26,8 @@ _LONG: dict[str, Any] = {
     "acks_late": False,
     "reject_on_worker_lost": False,
 }
+# A first run may lack many thousands, and at a slow processor each takes a second.
+_MOST_DETAILS = 500
 
 
 @shared_task(name="refunds.tasks.sync_account", **_LONG)
@@ -53,7 +55,7 @@ def _sync(account: ProcessorAccount, days: int | None) -> None:
     close_old_connections()  # one that broke under the account before
     since = timezone.now() - timedelta(days=days) if days else None
     try:
-        report = run_sync(account, since=since)
+        report = run_sync(account, since=since, most_details=_MOST_DETAILS)
     except SyncBusy:
         log.info("sync_busy", account=account.slug)
     except SyncFailed as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import environ
 import structlog
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -203,6 +204,13 @@ CELERY_BEAT_SCHEDULE = {
         "task": "refunds.tasks.sync_all_accounts",
         "schedule": timedelta(minutes=5),
         "options": {"expires": 300},
+    },
+    # Lists by time of creation never show what changed later: disputes, for one.
+    "sync-further-back": {
+        "task": "refunds.tasks.sync_all_accounts",
+        "schedule": crontab(hour="3", minute="17"),
+        "kwargs": {"days": 35},
+        "options": {"expires": 3600},
     },
 }
 

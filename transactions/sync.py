@@ -73,7 +73,7 @@ def fetch_details(
         due = lacking.count() if limit is None else min(limit, lacking.count())
         batch: list[Payment] = []
         try:
-            for payment in _read_one_by_one(gateway, _ids(lacking, due), counts):
+            for payment in _read_one_by_one(gateway, lacking, due, counts):
                 batch.append(payment)
                 if len(batch) == _DETAILS_PER_WRITE:
                     full, batch = batch, []
@@ -122,10 +122,10 @@ def _ids(lacking: QuerySet[Transaction], due: int) -> Iterator[str]:
 
 
 def _read_one_by_one(
-    gateway: PaymentGateway, ids: Iterator[str], counts: SyncCounts
+    gateway: PaymentGateway, lacking: QuerySet[Transaction], due: int, counts: SyncCounts
 ) -> Iterator[Payment]:
     failures = 0
-    for external_id in ids:
+    for external_id in _ids(lacking, due):
         try:
             payment = gateway.get_payment(external_id)
         except OutcomeUnknown as error:
@@ -136,9 +136,11 @@ def _read_one_by_one(
             continue
         failures = 0
         gateway.transport.take_exchanges()
-        if payment is None:
-            counts.reject(
-                BadRecord(external_id, _("%s does not know this payment.") % gateway.label)
-            )
-        else:
+        if payment is not None:
             yield payment
+            continue
+        # Some lists have payments of kinds that cannot be read alone: there is no more to learn.
+        lacking.filter(external_id=external_id).update(has_details=True)
+        counts.reject(
+            BadRecord(external_id, _("%s lists this payment, without details.") % gateway.label)
+        )

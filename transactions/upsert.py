@@ -83,7 +83,7 @@ def store_payments(account: ProcessorAccount, payments: Iterable[Payment]) -> Sy
             try:
                 counts.add(_upsert(account, [row]))
             except (DataError, IntegrityError) as error:
-                counts.reject(BadRecord(row["external_id"], _why_refused(error)))
+                counts.reject(BadRecord(row["external_id"], why_refused(error)))
     return counts
 
 
@@ -204,7 +204,8 @@ def _upsert(account: ProcessorAccount, rows: list[dict[str, Any]]) -> SyncCounts
     return SyncCounts(new=new, changed=len(written) - new, unchanged=len(rows) - len(written))
 
 
-def _why_refused(error: DataError | IntegrityError) -> str:
+def why_refused(error: DataError | IntegrityError) -> str:
+    """A sentence with the constraint that a row breaks."""
     diagnosis = getattr(error.__cause__, "diag", None)
     constraint: str = getattr(diagnosis, "constraint_name", None) or ""
     said: str = getattr(diagnosis, "message_primary", None) or str(error)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from gateways.base import (
@@ -206,6 +207,18 @@ def test_what_cannot_be_a_refund_of_the_payment_is_refused_with_a_reason(paid, r
     assert words in counts.rejected[0].reason
     assert not Refund.objects.exists()
     assert sums(paid) == (0, 0, False)
+
+
+def test_a_refund_that_only_the_database_refuses_stops_no_other(paid):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE refunds_refund ADD CONSTRAINT nobody_refunds_thirteen"
+            " CHECK (amount_minor <> 13)"
+        )
+    counts = record(paid.account, reported("re_1", "ch_1", 13), reported("re_2", "ch_1"))
+    assert counted(counts) == (1, 0, 0, 1)
+    assert counts.rejected[0].reason == "The database refuses it: nobody refunds thirteen."
+    assert sums(paid) == (0, 500, False)
 
 
 def unlinked(**values):

@@ -533,8 +533,11 @@ def test_a_payment_whose_details_cannot_be_read_is_reported(account):
     assert counted(counts) == (0, 1, 0, 2)
     assert {each.external_id: each.reason for each in counts.rejected} == {
         "ch_1": "The answer is half an answer.",
-        "ch_2": "Stripe does not know this payment.",
+        "ch_2": "Stripe lists this payment, without details.",
     }
+    gateway.asked.clear()
+    fetch_details(account, gateway)
+    assert gateway.asked == ["ch_1"]
 
 
 def test_a_processor_that_stops_answering_ends_the_details_and_keeps_what_was_read(account):
