@@ -10,9 +10,11 @@ from django.db import connection
 from django.utils import timezone
 
 from gateways.base import (
+    BadRecord,
     Failure,
     FailureCode,
     Operation,
+    Page,
     Payer,
     PaymentMethod,
     PaymentStatus,
@@ -364,6 +366,18 @@ def test_a_waiting_report_is_read_again_and_recorded_when_it_was_not_ours(paid, 
     assert sums(paid) == (0, 1_000, False)
 
 
+def test_a_list_of_refunds_has_bad_records_too(paid):
+    rejected = (BadRecord("re_odd", "Its currency is not known."),)
+    gateway = ScriptedGateway(Page((reported("re_1", "ch_1"),), rejected))
+    counts = RefundReader(paid.account, gateway).run(
+        since=PAID_AT, until=PAID_AT + timedelta(days=1)
+    )
+    assert counted(counts) == (1, 0, 0, 1)
+    assert SyncState.objects.get(stream="refunds").rejected == [
+        {"external_id": "re_odd", "reason": "Its currency is not known."}
+    ]
+
+
 def test_a_run_goes_back_to_the_oldest_refund_that_is_still_pending(paid):
     record(paid.account, reported("re_1", "ch_1", state=PENDING))
     long_after = PAID_AT + timedelta(days=20)
@@ -401,6 +415,15 @@ def test_a_refused_attempt_that_is_reported_as_failed_changes_nothing(paid, ours
     refund.refresh_from_db()
     assert refund.status == "failed"
     assert sums(paid) == (0, 0, False)
+
+
+def test_a_failure_of_an_attempt_that_was_left_behind_changes_nothing(paid, ours):
+    refund, attempt = ours(Status.UNKNOWN)
+    RefundAttempt.objects.filter(pk=attempt.pk).update(state=AttemptState.RULED_OUT)
+    Refund.objects.filter(pk=refund.pk).update(status=Status.QUEUED)
+    failed = now_reported(reference=attempt.reference, state=FAILED, failure=REFUSAL)
+    assert counted(record(paid.account, failed)) == (0, 0, 1, 0)
+    assert Refund.objects.get().status == "queued"
 
 
 def test_a_failed_refund_that_the_processor_made_after_all_is_corrected(paid, ours):

@@ -13,14 +13,17 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.utils import timezone
 
+from gateways.base import BadRecord
 from gateways.models import ProcessorAccount
 from refunds import sync_tasks
+from refunds.management.commands import sync_transactions
 from refunds.models import Refund
-from refunds.sync import sync_account
+from refunds.sync import SyncReport, sync_account
 from tests.waiting import wait_until
 from transactions.models import SyncState, Transaction
 from transactions.streams import SyncFailed, single_flight
@@ -147,6 +150,40 @@ def environment_of_a_command() -> dict[str, str]:
     return os.environ | {"DATABASE_URL": database, "TERM": "xterm", "COLUMNS": "120"}
 
 
+def test_many_reasons_are_cut_short(desks, capsys, monkeypatch):
+    def refuse(*_args, **_options) -> SyncReport:
+        report = SyncReport()
+        for number in range(25):
+            report.payments.reject(BadRecord(f"ch_{number}", "It is odd."))
+        return report
+
+    monkeypatch.setattr(sync_transactions, "sync_account", refuse)
+    call_command("sync_transactions", account="stripe-main")
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-2:] == [
+        "stripe-main: payments ch_19: It is odd.",
+        "stripe-main: payments: 5 more were refused.",
+    ]
+
+
+def test_ctrl_c_is_a_sentence(desks, monkeypatch):
+    def interrupt(*_args, **_options) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sync_transactions, "sync_account", interrupt)
+    with pytest.raises(CommandError, match=r"Stopped\. The next run goes on from there\."):
+        call_command("sync_transactions")
+
+
+def test_colours_can_be_forced(desks, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    call_command("sync_transactions", account="stripe-main")
+    out = capsys.readouterr().out
+    assert "\x1b[" in out
+    assert "stripe-main payments" in out
+    assert "100%" in out
+
+
 def test_on_a_terminal_it_shows_bars(desks):
     ours, theirs = pty.openpty()
     command = [sys.executable, "manage.py", "sync_transactions", "--account", "stripe-main"]
@@ -228,6 +265,19 @@ def test_the_task_may_look_back_further(desks):
     sync_tasks.sync_all_accounts(days=400)
     oldest = Transaction.objects.filter(account=account).earliest("created_at")
     assert oldest.created_at < timezone.now() - timedelta(days=1)
+
+
+def test_the_time_limit_ends_the_task(desks, monkeypatch):
+    asked: list[str] = []
+
+    def run_out_of_time(account, **_options) -> None:
+        asked.append(account.slug)
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(sync_tasks, "run_sync", run_out_of_time)
+    with pytest.raises(SoftTimeLimitExceeded):
+        sync_tasks.sync_all_accounts()
+    assert asked == ["authorizenet-us"]
 
 
 def test_a_bug_in_reading_one_account_keeps_no_other_out(desks):

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 from django.db import connection, connections
+from django.db import transaction as database
 from django.utils import timezone
 
 from gateways.base import BadRecord, Payer, PaymentMethod, PaymentStatus
@@ -275,6 +276,50 @@ def test_a_killed_run_repeats_no_page_and_loses_none(account):
     assert gateway.asked[0] == (PAID_AT, PAID_AT + timedelta(days=1), "2")
     assert counts.new == 2
     assert len(stored(account)) == 4
+
+
+@with_commits
+@pytest.mark.parametrize("since", [PAID_AT - timedelta(days=1), PAID_AT + timedelta(hours=1)])
+def test_reading_again_from_a_moment_includes_what_a_killed_run_left(account, since):
+    broken = ScriptedGateway(page(payment("ch_1")), Killed())
+    with pytest.raises(Killed):
+        sync_payments(account, broken, since=PAID_AT, until=PAID_AT + timedelta(days=1))
+    gateway = ScriptedGateway(page(payment("ch_1")), page(payment("ch_2")))
+    sync_payments(account, gateway, since=since, until=PAID_AT + timedelta(days=1))
+    assert gateway.asked[0] == (min(since, PAID_AT), PAID_AT + timedelta(days=1), "")
+    assert len(stored(account)) == 2
+
+
+@with_commits
+def test_a_row_that_stays_locked_ends_the_run_and_loses_nothing(account):
+    store_payments(account, [payment("ch_2")])
+    locked, done = Event(), Event()
+
+    def hold() -> None:
+        try:
+            with database.atomic():
+                Transaction.objects.select_for_update().get()
+                locked.set()
+                done.wait(10)
+        finally:
+            connections.close_all()
+
+    pages = [page(payment("ch_1")), page(payment("ch_2", 5)), page(payment("ch_3"))]
+    with connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        other = pool.submit(hold)
+        assert locked.wait(10)
+        cursor.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(SyncFailed, match="did not answer in time"):
+            sync_payments(
+                account, ScriptedGateway(*pages), since=PAID_AT, until=PAID_AT + timedelta(days=1)
+            )
+        cursor.execute("SET lock_timeout = '3s'")
+        done.set()
+        other.result()
+    assert SyncState.objects.get().cursor == "1"
+    sync_payments(account, ScriptedGateway(*pages), until=PAID_AT + timedelta(days=1))
+    assert stored(account)["ch_2"] == (5, "USD")
+    assert len(stored(account)) == 3
 
 
 @with_commits
