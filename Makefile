@@ -54,7 +54,7 @@ bench: install-dev
 	$(DEBUG_PYTHON) -m bench
 
 screenshots: install-dev
-	CHROMIUM="$$(sh .ci/chromium)" SCREENSHOTS=docs/images $(VENV_PYTHON) -m pytest -m browser
+	CHROMIUM="$$(sh .ci/chromium)" SCREENSHOTS=docs/images $(VENV_PYTHON) -m pytest tests/browser/test_pictures.py
 
 install:
 	@sh .ci/install requirements.txt

@@ -54,7 +54,7 @@ class NeedsAttentionFilter(FlagFilter):
     parameter_name = "needs_attention"
 
     def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        flagged = Refund.objects.filter(transaction=OuterRef("pk"), attention_since__isnull=False)
+        flagged = Refund.objects.filter(transaction=OuterRef("pk"), attention_reason__isnull=False)
         return queryset.filter(Exists(flagged))
 
 
@@ -94,8 +94,9 @@ class RefundableTransactionAdmin(TransactionAdmin):
         return rows
 
     def describe(self, request: HttpRequest, transaction: Transaction) -> dict[str, Any]:
+        user = signed_in(request)
         refunds = story.load(transaction.refunds.order_by("-created_at", "-pk"))
-        told = story.tell(refunds, signed_in(request))
+        told = story.tell(refunds, user) if user.has_perm("refunds.view_refund") else []
         return super().describe(request, transaction) | {
             "told": told,
             "timeline": story.timeline(told),
@@ -149,7 +150,7 @@ class AttentionFilter(FlagFilter):
     parameter_name = "needs_attention"
 
     def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(attention_since__isnull=False)
+        return queryset.filter(attention_reason__isnull=False)
 
 
 class RefundChangeList(KeysetChangeList):

@@ -22,7 +22,7 @@ class RefundFilter(filters.FilterSet):
     )
     account = AccountFilter()
     origin = filters.ChoiceFilter(choices=Origin.choices)
-    needs_attention = TrueOrFalse(field_name="attention_since", lookup_expr="isnull", exclude=True)
+    needs_attention = TrueOrFalse(field_name="attention_reason", lookup_expr="isnull", exclude=True)
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
@@ -39,7 +39,7 @@ class RefundableTransactionFilter(TransactionFilter):
     def filter_attention(
         self, rows: QuerySet[Transaction], _name: str, wanted: bool
     ) -> QuerySet[Transaction]:
-        flagged = Refund.objects.filter(attention_since__isnull=False)
+        flagged = Refund.objects.filter(attention_reason__isnull=False)
         return _with_refund(rows, flagged, wanted)
 
 

@@ -11,8 +11,11 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-# The filters that items of the sidebar stand for; others keep the item marked.
-_FILTERS = ("processor", "refund_failed", "needs_attention", "status")
+# The filters that items of the sidebar stand for, per list; others leave an item marked.
+_FILTERS = {
+    "transactions_transaction": ("processor",),
+    "refunds_refund": ("needs_attention", "status"),
+}
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -20,7 +23,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
     def item(title: str, icon: str, model: str, right: str, **query: str) -> dict[str, Any]:
         address = reverse(f"admin:{model}_changelist")
-        chosen = {name: request.GET[name] for name in _FILTERS if request.GET.get(name)}
+        names = _FILTERS.get(model, ())
+        chosen = {name: request.GET[name] for name in names if request.GET.get(name)}
         return {
             "title": title,
             "icon": icon,

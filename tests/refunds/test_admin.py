@@ -13,6 +13,7 @@ from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
+from .raw import triggers_off
 from .states import add_attempt, bring
 from .test_forms import REFUSED
 
@@ -452,3 +453,40 @@ class TestReasons:
 
     def test_an_agent_does_not(self, browser):
         assert browser.get("/admin/refunds/refundreason/add/").status_code == 403
+
+
+_MANY = """
+INSERT INTO refunds_refund (id, transaction_id, account_id, mode, currency, amount_minor, operation,
+  origin, status, note, needs_approval, idem_scope, idem_key, request_hash, failure_code,
+  failure_processor_code, failure_message, fence, claims, lookups, created_at, requested_by_id,
+  attention_reason, attention_since)
+SELECT gen_random_uuid(), %s, %s, 'test', 'USD', 1, 'refund', 'staff',
+  CASE WHEN n %% 50 = 0 THEN 'failed' ELSE 'canceled' END, '', false, 'many', n::text,
+  decode(repeat('00', 32), 'hex'), '', '', '', 0, 0, 0,
+  timestamptz '2026-03-01 12:00Z' - n * interval '1 minute', %s,
+  CASE WHEN n %% 100 = 0 THEN 'Look.' END, CASE WHEN n %% 100 = 0 THEN now() END
+FROM generate_series(1, 10000) AS n
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("", "refund_newest"),
+        ("?p=older.1772107200000000.00000000-0000-0000-0000-000000000007", "refund_newest"),
+        ("?status=failed", "refund_"),
+        ("?needs_attention=true", "refund_"),
+    ],
+)
+def test_every_list_of_refunds_walks_an_index(browser, person, transaction, query, index):
+    with triggers_off(), connection.cursor() as cursor:  # one check of the sums per row is slow
+        cursor.execute(_MANY, [transaction.pk, transaction.account_id, person.pk])
+        cursor.execute("ANALYZE refunds_refund")
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get(REFUNDS + query).status_code == 200
+    [page] = [each["sql"] for each in queries if "LIMIT 51" in each["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {page}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert index in plan, plan
+    assert "Seq Scan on refunds_refund " not in plan, plan

@@ -1,0 +1,102 @@
+"""The staff site's front door and its sidebar."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from refunds_site.unfold import navigation
+from tests.pages import client_of, visible
+from tests.rest import make_person, make_transaction
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/transactions/transaction/"
+
+
+def test_it_opens_on_the_transactions():
+    assert client_of(make_person("viewer")).get("/admin/")["Location"] == LIST
+
+
+def test_who_may_see_none_gets_an_overview_of_what_is_theirs():
+    stranger = client_of(User.objects.create_user("stranger", is_staff=True))
+    assert stranger.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "seen", "hidden"),
+    [
+        ("viewer", ["Stripe", "NMI", "All refunds"], ["Refund reasons", "People"]),
+        ("manager", ["Refund reasons", "Processor accounts"], ["People", "API tokens"]),
+        ("admin", ["Refund reasons", "People", "Groups", "API tokens"], []),
+    ],
+)
+def test_the_sidebar_leads_where_the_role_may_go(role, seen, hidden):
+    client = client_of(make_person(role))
+    text = visible(client.get(LIST))
+    for words in seen:
+        assert words in text
+    for words in hidden:
+        assert words not in text
+
+
+def test_every_item_of_the_sidebar_leads_to_a_page():
+    client = client_of(User.objects.create_superuser("root"))
+    request = client.get(LIST).wsgi_request
+    items = [item for group in navigation(request) for item in group["items"]]
+    assert len(items) > 10
+    for item in items:
+        assert client.get(item["link"]).status_code == 200, item["link"]
+
+
+@pytest.mark.parametrize(
+    ("address", "marked"),
+    [
+        (LIST, "All"),
+        (f"{LIST}?processor=nmi", "NMI"),
+        (f"{LIST}?processor=nmi&account=", "NMI"),
+        (f"{LIST}?processor=nmi&status=settled", "NMI"),
+        ("/admin/refunds/refund/?status=failed", "Failed"),
+        ("/admin/refunds/refund/?needs_attention=true", "Needs attention"),
+        ("/admin/refunds/refund/?needs_attention=true&status=failed", None),
+    ],
+)
+def test_the_item_of_the_list_that_is_shown_is_marked(address, marked):
+    client = client_of(make_person("viewer"))
+    request = client.get(address).wsgi_request
+    active = [
+        item["title"] for group in navigation(request) for item in group["items"] if item["active"]
+    ]
+    assert active == ([marked] if marked else [])
+
+
+def test_the_login_page_leads_to_where_somebody_wanted_to_go(client):
+    person = make_person("agent")
+    page = make_transaction()
+    wanted = f"{LIST}{page.pk}/change/"
+    login = client.get(wanted)["Location"]
+    assert "Refund Desk" in visible(client.get(login))
+    values = {"username": person.username, "password": "not a secret", "next": wanted}
+    assert client.post(login, values)["Location"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        (f"{LIST}0/change/", 404, "There is nothing here"),
+        (f"{LIST}add/", 403, "You may not do that"),
+    ],
+)
+def test_errors_are_pages_of_ours(address, status, words):
+    response = client_of(make_person("viewer")).get(address)
+    assert response.status_code == status
+    assert words in visible(response)
+
+
+def test_a_broken_page_says_what_to_do():
+    client = client_of(make_person("viewer"))
+    client.raise_request_exception = False
+    from unittest.mock import patch
+
+    with patch("transactions.admin.TransactionAdmin.build_rows", side_effect=RuntimeError):
+        response = client.get(LIST)
+    assert response.status_code == 500
+    assert "look at the payment before you try again" in visible(response)
