@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Timer
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -164,6 +165,31 @@ def test_many_reasons_are_cut_short(desks, capsys, monkeypatch):
         "stripe-main: payments ch_19: It is odd.",
         "stripe-main: payments: 5 more were refused.",
     ]
+
+
+def test_it_waits_for_a_run_that_is_under_way_but_not_for_ever(desks, capsys, monkeypatch):
+    held, release = Event(), Event()
+
+    def hold() -> None:
+        try:
+            with single_flight(desks[3].account):
+                held.set()
+                release.wait(20)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(hold)
+        assert held.wait(10)
+        monkeypatch.setattr(sync_transactions, "_PATIENCE_SECONDS", 0)
+        with pytest.raises(SystemExit):
+            call_command("sync_transactions", account="nmi-main")
+        assert capsys.readouterr().err.startswith("nmi-main: Another sync")
+        monkeypatch.setattr(sync_transactions, "_PATIENCE_SECONDS", 20)
+        Timer(0.3, release.set).start()
+        call_command("sync_transactions", account="nmi-main")
+        other.result()
+    assert Transaction.objects.exists()
 
 
 def test_ctrl_c_is_a_sentence(desks, monkeypatch):

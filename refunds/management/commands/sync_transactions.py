@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,11 @@ from rich.table import Table
 
 from gateways.models import ProcessorAccount
 from refunds.sync import PARTS, OnProgress, SyncReport, sync_account
-from transactions.streams import SyncFailed
+from transactions.streams import SyncBusy, SyncFailed
 from transactions.upsert import SyncCounts
 
 _REASONS_SHOWN = 20
+_PATIENCE_SECONDS = 60
 
 
 class Command(BaseCommand):
@@ -44,7 +46,7 @@ class Command(BaseCommand):
         for each in accounts:
             try:
                 with _shown(console, each.slug) as on_progress:
-                    reports[each.slug] = sync_account(each, since=start, on_progress=on_progress)
+                    reports[each.slug] = _sync(each, start, on_progress)
             except SyncFailed as error:
                 failed[each.slug] = str(error)
             except KeyboardInterrupt:
@@ -57,6 +59,18 @@ class Command(BaseCommand):
             self.stderr.write(f"{slug}: {sentence}")
         if failed:
             raise SystemExit(1)
+
+
+def _sync(account: ProcessorAccount, since: datetime | None, on_progress: OnProgress) -> SyncReport:
+    """Run the sync, after one that beat or the button has under way, if that ends soon."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return sync_account(account, since=since, on_progress=on_progress)
+        except SyncBusy:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def _read_since(text: str) -> datetime:
