@@ -97,9 +97,7 @@ _PLAYBOOK: dict[FailureCode, Explanation] = {
         _("Try again in a few minutes; if it goes on, look at the processor's status page."),
     ),
     C.RATE_LIMITED: Explanation(
-        _(
-            "The processor had too many requests and turned this one away; nothing was refunded."
-        ),
+        _("The processor had too many requests and turned this one away; nothing was refunded."),
         _("Try again in a few minutes."),
     ),
     C.BAD_REQUEST: Explanation(

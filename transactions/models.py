@@ -226,7 +226,7 @@ class SyncState(models.Model):
     """How far one stream of one account was read, so that the next run goes on from there.
 
     A window ``[window_since, window_until)`` is being read while ``cursor`` is set; after its last
-    page ``synced_until`` moves to ``window_until``. ``counts`` and ``rejected`` are of the last run.
+    page ``synced_until`` moves to ``window_until``. ``counts``, ``rejected``: of the last run.
     """
 
     account = models.ForeignKey(ProcessorAccount, models.CASCADE, related_name="sync_states")
