@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from gateways.demo import create_accounts
 from gateways.models import ProcessorAccount
+from gateways.money import Money
 from refunds.sync import sync_account
 from tests.rest import make_person
 from transactions.models import Transaction
@@ -85,10 +86,12 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
     expect(row_of(page, refused)).to_contain_text("Refund failed")
     expect(page.locator("#toast")).to_be_hidden()
     page.evaluate("window.scrollTo(0, 0)")
+    page.mouse.move(0, 0)
     look(page, f"transactions-{name}")
 
     open_dialog(page, asked).get_by_label("Amount").fill("12.50")
-    expect(page.locator("#refund-preview")).to_contain_text("Left after this refund")
+    left = Money(asked.refundable_minor - 1250, asked.currency)
+    expect(page.locator("#refund-preview")).to_contain_text(f"Left after this refund: {left}")
     look(page, f"refund-{name}")
     page.keyboard.press("Escape")
 
