@@ -24,7 +24,7 @@ from gateways.base import FailureCode, Operation, PaymentGateway
 from gateways.errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
 from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
-from transactions.upsert import store_payments
+from transactions.sync import refresh_payment
 
 from . import decision
 from .history import record_event
@@ -54,7 +54,7 @@ def send_refund(refund_id: UUID) -> None:
         return
     try:
         gateway = open_gateway(refund.account)
-        _read_again(refund, gateway)
+        refresh_payment(refund.transaction, gateway)
     except GatewayError as error:
         _record_unsent(refund, error)
         return
@@ -133,14 +133,6 @@ def deliver(attempt: RefundAttempt, gateway: PaymentGateway, claiming: float) ->
 def lease_owner() -> str:
     """Who holds a lease: host and process, for the person who reads the row."""
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
-
-
-def _read_again(refund: Refund, gateway: PaymentGateway) -> None:
-    """Bring the transaction up to date with its processor, just before money moves."""
-    payment = gateway.get_payment(refund.transaction.external_id)
-    if payment:  # an unknown one is for the processor itself to refuse
-        store_payments(refund.account, [payment])
-        refund.transaction.refresh_from_db()
 
 
 def _call(attempt: RefundAttempt, gateway: PaymentGateway) -> Answer:

@@ -94,16 +94,14 @@ def fetch_details(
 def refresh_payment(transaction: Transaction, gateway: PaymentGateway) -> None:
     """Read the payment as it is now, into its row and into ``transaction``.
 
-    Raises GatewayError: NotSent (``refused_locally``) for a payment that the processor does not
-    know, or reports so that the row cannot take it.
+    A payment that the processor does not know stays as it is: the processor itself refuses it.
+
+    Raises GatewayError: NotSent (``refused_locally``) for a payment that is reported so that the
+    row cannot take it.
     """
     payment = gateway.get_payment(transaction.external_id)
     if payment is None:
-        raise NotSent(
-            _("%(processor)s does not know the payment %(id)s.")
-            % {"processor": gateway.label, "id": transaction.external_id},
-            reason="refused_locally",
-        )
+        return
     counts = store_payments(transaction.account, [payment])
     if counts.rejected:
         raise NotSent(counts.rejected[0].reason, reason="refused_locally")

@@ -613,9 +613,16 @@ def test_one_payment_is_read_again_into_its_row_and_the_object(account):
     assert Transaction.objects.get().disputed
 
 
-@pytest.mark.parametrize("answer", [None, payment("ch_1", -5)])
-def test_a_payment_that_cannot_be_read_again_is_certainly_not_refunded(account, answer):
+def test_a_payment_that_is_not_known_any_more_stays_as_it_is(account):
     store_payments(account, [payment("ch_1")])
+    before = Transaction.objects.values().get()
+    refresh_payment(Transaction.objects.get(), ScriptedGateway(details={"ch_1": None}))
+    assert Transaction.objects.values().get() == before
+
+
+def test_a_payment_that_cannot_be_taken_in_again_is_certainly_not_refunded(account):
+    store_payments(account, [payment("ch_1")])
+    gateway = ScriptedGateway(details={"ch_1": payment("ch_1", -5)})
     with pytest.raises(NotSent) as error:
-        refresh_payment(Transaction.objects.get(), ScriptedGateway(details={"ch_1": answer}))
+        refresh_payment(Transaction.objects.get(), gateway)
     assert error.value.reason == "refused_locally"
