@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --force-color-profile=srgb"
+    "--disable-component-update --disable-sync --disable-crash-reporter --disable-breakpad "
+    "--hide-scrollbars --force-color-profile=srgb"
 )
 
 

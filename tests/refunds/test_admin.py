@@ -1,4 +1,4 @@
-"""The refund dialog, the row that updates itself, a payment's story, and the refunds table."""
+"""The row that updates itself, a payment's story, its buttons, and the refunds table."""
 
 import json
 import uuid
@@ -8,14 +8,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from refunds.models import Refund
-from refunds.states import Origin, Status
+from refunds.states import Status
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
 from .raw import triggers_off
 from .states import add_attempt, bring
-from .test_forms import REFUSED
 
 pytestmark = pytest.mark.django_db
 
@@ -32,17 +31,6 @@ def page_of(transaction):
     return f"{LIST}{transaction.pk}/change/"
 
 
-def filled(transaction, **changes):
-    """The fields that a browser sends from an opened dialog."""
-    return {
-        "amount": "12.50",
-        "reason": "goodwill",
-        "note": "Sorry.",
-        "token": str(uuid.uuid4()),
-        "expected_refundable": transaction.refundable.major(),
-    } | changes
-
-
 @pytest.fixture
 def person():
     return make_person("agent", first_name="Ana", last_name="Lup")
@@ -56,174 +44,6 @@ def browser(person):
 @pytest.fixture
 def transaction():
     return make_transaction(customer_name="Ana Popescu")
-
-
-class TestDialog:
-    def test_it_offers_what_is_left(self, browser, transaction):
-        make_refund(transaction, 4000)
-        response = browser.get(dialog_of(transaction), headers=HTMX)
-        html = response.content.decode()
-        assert 'name="amount" value="60.00"' in html
-        assert 'name="expected_refundable" value="60.00"' in html
-        assert 'inputmode="decimal"' in html
-        text = visible(response)
-        assert "Ana Popescu" in text
-        assert "Left after this refund: 0.00 USD" in text
-        assert "It is refunded now through Stripe." in text
-
-    def test_each_opened_dialog_has_a_key_of_its_own(self, browser, transaction):
-        tokens = {browser.get(dialog_of(transaction)).context["token"] for _ in range(2)}
-        assert len(tokens) == 2
-
-    def test_without_htmx_it_is_a_page(self, browser, transaction):
-        response = browser.get(dialog_of(transaction))
-        html = response.content.decode()
-        assert "<html" in html
-        assert f'<form method="post" action="{dialog_of(transaction)}"' in html
-        assert "hx-post" not in html.split("<form method")[1].split(">")[0]
-
-    @pytest.mark.parametrize(
-        ("fields", "sentence"),
-        [
-            ({"disputed": True}, "disputed this payment"),
-            ({"status": "authorized"}, "only authorized"),
-            ({"status": "voided"}, "cancelled before it settled"),
-            ({"status": "failed"}, "This payment failed"),
-        ],
-    )
-    def test_it_says_why_nothing_can_be_refunded(self, browser, fields, sentence):
-        transaction = make_transaction(**fields)
-        response = browser.get(dialog_of(transaction), headers=HTMX)
-        assert sentence in visible(response)
-        assert "<form" not in response.content.decode()
-        refused = browser.post(dialog_of(transaction), filled(make_transaction()), headers=HTMX)
-        assert refused.status_code == 200
-        assert sentence in visible(refused)
-        assert not Refund.objects.exists()
-
-    @pytest.mark.parametrize(
-        ("processor", "amount", "sentence"),
-        [
-            ("authorizenet", "100.00", "cancelled whole"),
-            ("authorizenet", "1.00", "refunds a part only after settlement"),
-            ("stripe", "1.00", "refunded now through Stripe"),
-            ("stripe", "100.01", "more than the 100.00 USD"),
-            ("stripe", "abc", "with digits and a dot only"),
-            ("stripe", "", "Enter an amount."),
-        ],
-    )
-    def test_what_is_typed_is_told_in_advance(self, browser, processor, amount, sentence):
-        transaction = make_transaction(make_account(processor=processor), status="captured")
-        response = browser.get(
-            dialog_of(transaction),
-            {"amount": amount},
-            headers=HTMX | {"HX-Target": "refund-preview"},
-        )
-        assert sentence in visible(response)
-        assert "<form" not in response.content.decode()
-
-    def test_a_step_that_the_processor_does_not_take_is_told(self, browser):
-        account = make_account(processor="paypal")
-        transaction = make_transaction(account, currency="HUF", amount_minor=500_000)
-        response = browser.get(
-            dialog_of(transaction),
-            {"amount": "10.50"},
-            headers=HTMX | {"HX-Target": "refund-preview"},
-        )
-        assert "only in steps of" in visible(response)
-
-
-class TestRequest:
-    def test_success_closes_the_dialog_and_names_what_changed(self, browser, person, transaction):
-        response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
-        assert response.status_code == 204
-        event = json.loads(response["HX-Trigger"])["transaction-changed"]
-        assert event["transaction"] == transaction.pk
-        assert event["say"] == "The refund of 12.50 USD is on its way."
-        refund = Refund.objects.get()
-        assert (refund.amount_minor, refund.note, refund.reason_id) == (1250, "Sorry.", "goodwill")
-        assert (refund.requested_by, refund.origin) == (person, Origin.STAFF)
-        row = visible(browser.get(f"{page_of(transaction)}?fragment=row"))
-        assert "Refund in progress" in row
-        assert "87.50 USD" in row
-
-    def test_without_htmx_it_leads_to_the_page(self, browser, transaction):
-        response = browser.post(dialog_of(transaction), filled(transaction), follow=True)
-        assert response.redirect_chain == [(page_of(transaction), 302)]
-        assert "The refund of 12.50 USD is on its way." in visible(response)
-
-    def test_a_double_click_is_one_refund(self, browser, transaction):
-        values = filled(transaction, amount="100.00")
-        answers = [browser.post(dialog_of(transaction), values, headers=HTMX) for _ in range(3)]
-        assert [answer.status_code for answer in answers] == [204] * 3
-        assert Refund.objects.count() == 1
-
-    def test_the_same_dialog_for_another_amount_is_refused(self, browser, transaction):
-        values = filled(transaction)
-        browser.post(dialog_of(transaction), values)
-        response = browser.post(dialog_of(transaction), values | {"amount": "13.00"}, headers=HTMX)
-        assert "already requested from this form" in visible(response)
-        assert Refund.objects.count() == 1
-
-    @pytest.mark.parametrize("amount", REFUSED)
-    def test_a_bad_amount_stays_where_it_was_typed(self, browser, transaction, amount):
-        values = filled(transaction, amount=amount)
-        response = browser.post(dialog_of(transaction), values, headers=HTMX)
-        assert response.status_code == 200
-        assert response.context["typed"] == amount
-        assert response.context["form"].errors["amount"]
-        assert values["token"] in response.content.decode()
-        assert 'aria-invalid="true"' in response.content.decode()
-        assert not Refund.objects.exists()
-
-    def test_more_than_is_left_is_refused(self, browser, transaction):
-        values = filled(transaction, amount="100.01")
-        response = browser.post(dialog_of(transaction), values, headers=HTMX)
-        [error] = response.context["form"].errors["amount"]
-        assert "100.00 USD" in error
-        assert not Refund.objects.exists()
-
-    def test_a_balance_that_changed_is_shown_anew(self, browser, transaction):
-        values = filled(transaction)
-        make_refund(transaction, 5000)
-        response = browser.post(dialog_of(transaction), values, headers=HTMX)
-        assert "has changed to 50.00 USD" in visible(response)
-        assert 'name="expected_refundable" value="50.00"' in response.content.decode()
-        assert Refund.objects.count() == 1
-        again = browser.post(
-            dialog_of(transaction), values | {"expected_refundable": "50.00"}, headers=HTMX
-        )
-        assert again.status_code == 204
-
-    def test_a_paused_account_says_so(self, browser):
-        transaction = make_transaction(make_account(paused_reason="The key was revoked."))
-        response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
-        assert "The key was revoked." in visible(response)
-
-    def test_everything_is_checked_at_once_and_nothing_is_lost(self, browser, transaction):
-        values = filled(transaction, amount="1,5", reason="", note="4242424242424242")
-        response = browser.post(dialog_of(transaction), values, headers=HTMX)
-        assert set(response.context["form"].errors) == {"amount", "reason", "note"}
-        assert "4242424242424242" in response.content.decode()
-
-    def test_who_may_not_has_no_button_and_is_refused(self, transaction):
-        for role in ("viewer", "approver"):
-            client = client_of(make_person(role))
-            for address in (LIST, page_of(transaction)):
-                assert dialog_of(transaction) not in client.get(address).content.decode()
-            assert client.get(dialog_of(transaction)).status_code == 403
-            answer = client.post(dialog_of(transaction), filled(transaction))
-            assert answer.status_code == 403
-        assert not Refund.objects.exists()
-
-    def test_a_foreign_site_cannot_post(self, person, transaction):
-        client = client_of(person, enforce_csrf_checks=True)
-        assert client.post(dialog_of(transaction), filled(transaction)).status_code == 403
-
-    def test_who_is_not_signed_in_refunds_nothing(self, client, transaction):
-        answer = client.post(dialog_of(transaction), filled(transaction))
-        assert answer["Location"].startswith("/admin/login/")
-        assert not Refund.objects.exists()
 
 
 class TestRow:
