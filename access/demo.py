@@ -9,6 +9,14 @@ from django.contrib.auth.models import Group, User
 from .models import ApiToken, Scope
 from .roles import Role
 
+_NAMES = {
+    Role.VIEWER: ("Tom", "Baker"),
+    Role.AGENT: ("Ana", "Popescu"),
+    Role.APPROVER: ("Piotr", "Nowak"),
+    Role.MANAGER: ("Irina", "Sokolova"),
+    Role.ADMIN: ("Aisyah", "Rahman"),
+}
+
 
 def create_people() -> dict[str, dict[str, str]]:
     """Create the people with new passwords and tokens; ``{role: {username, password, api_token}}``.
@@ -23,6 +31,7 @@ def _create_person(role: Role) -> dict[str, str]:
     person, _created = User.objects.get_or_create(
         username=role.value, defaults={"email": f"{role.value}@example.com"}
     )
+    person.first_name, person.last_name = _NAMES[role]
     person.is_staff = person.is_active = True
     person.set_password(password)
     person.save()

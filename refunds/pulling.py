@@ -110,7 +110,7 @@ def describe(request: HttpRequest, asked: int = 0, problem: str = "") -> Pulling
 def answer(request: HttpRequest) -> HttpResponse:
     """POST asks a worker to pull one account (``account``) or all; GET shows how far that is."""
     if request.method == "POST":
-        asked, problem = int(time.time()), _enqueue(request.POST.get("account", ""))
+        asked, problem = int(time.time()), enqueue(request.POST.get("account", ""))
         if not request.headers.get("HX-Request"):
             return redirect("admin:transactions_transaction_changelist")
         pulling = describe(request, asked, problem)
@@ -123,7 +123,7 @@ def answer(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _enqueue(slug: str) -> str:
+def enqueue(slug: str) -> str:
     """Hand the work to a queue; the sentence of what stands against it, or nothing."""
     account = ProcessorAccount.objects.filter(slug=slug).first() if slug else None
     if slug and not account:

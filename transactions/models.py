@@ -170,6 +170,12 @@ class Transaction(models.Model):
                 fields=["refund_state", "-created_at", "-id"], name="transaction_by_refund_state"
             ),
             models.Index(fields=["customer", "-created_at", "-id"], name="transaction_by_customer"),
+            models.Index(fields=["status", "-created_at", "-id"], name="transaction_by_status"),
+            models.Index(
+                fields=["-created_at", "-id"],
+                condition=Q(disputed=True),
+                name="transaction_disputed",
+            ),
             models.Index(
                 fields=["account", "id"],
                 condition=Q(has_details=False),

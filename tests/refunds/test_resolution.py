@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import timedelta
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from gateways.base import Operation, RefundResult, RefundState, ReportedRefund
@@ -19,6 +14,7 @@ from refunds import execution, resolution
 from refunds.models import Refund, RefundAttempt
 from refunds.recording import record_answer
 from refunds.states import AttemptState, Status
+from tests.scripts import NO_BROKER, run_script
 
 from .desk import KEYED, ONE_SHOT, Desk
 
@@ -168,23 +164,8 @@ def test_open_questions_are_handed_out_when_due(desk: Desk):
 def test_a_broker_that_is_down_refuses_nobody(desk: Desk):
     refund = desk.ask(desk.pay(), 2_500)
     Refund.objects.filter(pk=refund.pk).update(enqueued_at=None)
-    script = (
-        "import django; django.setup()\n"
-        "from refunds.publishing import publish\n"
-        f"print('sent', publish(['{refund.pk}']))"
-    )
-    address = urlsplit(os.environ["DATABASE_URL"])
-    database = urlunsplit(address._replace(path=f"/{connection.settings_dict['NAME']}"))
-    down = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:9/0"}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | down | {"DJANGO_SETTINGS_MODULE": "refunds_site.settings"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout.strip().endswith("sent 0")
+    script = f"from refunds.publishing import publish; print('sent', publish(['{refund.pk}']))"
+    assert run_script(script, REDIS_URL=NO_BROKER).endswith("sent 0")
     refund.refresh_from_db()
     assert refund.enqueued_at is None
 

@@ -117,6 +117,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
+            index=models.Index(fields=['status', '-created_at', '-id'], name='transaction_by_status'),
+        ),
+        migrations.AddIndex(
+            model_name='transaction',
+            index=models.Index(condition=models.Q(('disputed', True)), fields=['-created_at', '-id'], name='transaction_disputed'),
+        ),
+        migrations.AddIndex(
+            model_name='transaction',
             index=models.Index(fields=['processor', '-created_at', '-id'], name='transaction_by_processor'),
         ),
         migrations.AddIndex(

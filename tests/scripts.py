@@ -1,0 +1,28 @@
+"""Code in a process of its own, for what an environment decides when a process starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from urllib.parse import urlsplit, urlunsplit
+
+NO_BROKER = "redis://127.0.0.1:9/0"  # nobody listens on the discard port
+
+
+def run_script(script: str, **environment: str) -> str:
+    """What a script prints that runs after ``django.setup()`` on this test's database."""
+    from django.db import connection
+
+    address = urlsplit(os.environ["DATABASE_URL"])
+    database = urlunsplit(address._replace(path=f"/{connection.settings_dict['NAME']}"))
+    ours = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "refunds_site.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import django; django.setup()\n{script}"],
+        env=os.environ | ours | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    return done.stdout.strip()
