@@ -20,7 +20,14 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from gateways.base import FailureCode, Operation, PaymentGateway
+from gateways.base import (
+    FailureCode,
+    Operation,
+    PaymentGateway,
+    RefundResult,
+    RefundState,
+    ReportedRefund,
+)
 from gateways.errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
 from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
@@ -55,8 +62,12 @@ def send_refund(refund_id: UUID) -> None:
     try:
         gateway = open_gateway(refund.account)
         refresh_payment(refund.transaction, gateway)
+        made = _made_before(refund, gateway)
     except GatewayError as error:
         _record_unsent(refund, error)
+        return
+    if made:
+        _adopt(refund, made)
         return
     found = decision.blocked(refund.transaction)
     if found and found.code != "exceeds_refundable":  # its own money is reserved, of course
@@ -133,6 +144,35 @@ def deliver(attempt: RefundAttempt, gateway: PaymentGateway, claiming: float) ->
 def lease_owner() -> str:
     """Who holds a lease: host and process, for the person who reads the row."""
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
+
+
+def _made_before(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | None:
+    """What an earlier attempt made all the same, though its answer said that nothing was done.
+
+    Processors promise that of a 401 or 429; another identity is used only after a look.
+    """
+    for attempt in refund.attempts.filter(sends__gt=0):
+        for found in gateway.find_refund(load_order(attempt)).matches:
+            if found.state != RefundState.FAILED:
+                return found
+    return None
+
+
+def _adopt(refund: Refund, made: ReportedRefund) -> None:
+    """Take a refund that an earlier attempt made for ours, instead of sending again."""
+    attempt = claim(refund, made.operation)
+    if attempt is None:
+        return
+    answer: Answer = RefundResult(made.state, made.external_id, made.amount)
+    if made.amount != refund.amount:
+        answer = OutcomeUnknown(f"The processor reports {made.amount} for an earlier attempt.")
+    with database.atomic():
+        record_answer(attempt, attempt.fence, answer)
+        flag(
+            lock_refund(refund.pk),
+            _("Attempt %s counted as not made, and the processor reports it as made.")
+            % made.reference,
+        )
 
 
 def _call(attempt: RefundAttempt, gateway: PaymentGateway) -> Answer:

@@ -167,6 +167,25 @@ def test_rejected_credentials_pause_the_account_and_keep_the_refund(desk: Desk):
     assert desk.given_back(transaction) == [2_500]
 
 
+@pytest.mark.parametrize("what", ["429", "401", "403"])
+def test_what_was_turned_away_and_made_all_the_same_is_not_made_again(desk: Desk, what):
+    """Processors promise that nothing runs then; where one breaks it, the money goes back once."""
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.arm("refund", what, "after")
+    sent(refund)
+    assert desk.given_back(transaction) == [2_500]
+    if refund.status == Status.QUEUED:
+        desk.account.paused_reason = ""
+        desk.account.save()
+        Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+        sent(refund)
+        assert refund.status == Status.SUCCEEDED
+        assert refund.attention_reason
+        assert desk.sums(transaction) == (0, 2_500)
+    assert desk.given_back(transaction) == [2_500]
+
+
 def _credentials(desk: Desk) -> dict[str, str]:
     return desk.sandbox.ledger.accounts[desk.name].credentials
 
