@@ -27,6 +27,9 @@ def serve(*, host: str, port: int, seed: int, payments: int, state: Path | None)
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     endings = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)  # in every thread: only sigwait gets them
+    if not 0 <= port <= 65_535:
+        sys.stderr.write("--port is from 0 to 65535.\n")
+        return 2
     if not 0 <= payments <= 200_000:
         sys.stderr.write("--payments is from 0 to 200000.\n")
         return 2

@@ -47,3 +47,9 @@ def test_too_many_payments_are_a_sentence():
     process = run("-m", "gateways.sandbox", "--payments", "200001")
     assert process.wait(20) == 2
     assert "200000" in process.stderr.read()
+
+
+def test_a_port_that_is_none_is_a_sentence():
+    process = run("-m", "gateways.sandbox", "--port", "65536")
+    assert process.wait(20) == 2
+    assert process.stderr.read() == "--port is from 0 to 65535.\n"
