@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 from transactions.badges import Badge, badge_of
 
@@ -29,6 +30,8 @@ TONES: dict[TextChoices, str] = {
 
 
 def refund_badge(refund: Refund) -> Badge:
+    if refund.is_postponed:
+        return Badge(_("Waiting"), TONES[Status.QUEUED])
     return badge_of(Status(refund.status), TONES)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -225,6 +227,13 @@ class Refund(models.Model):
     @property
     def is_cancelable(self) -> bool:
         return self.status in CANCELABLE
+
+    @property
+    def is_postponed(self) -> bool:
+        """Whether it waits for more than the moment in which it can be undone."""
+        soon = timezone.now() + timedelta(seconds=settings.UNDO_SECONDS)
+        due = self.next_action_at
+        return self.status == Status.QUEUED and due is not None and due > soon
 
 
 class RefundAttempt(models.Model):
