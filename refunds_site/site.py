@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from unfold.sites import UnfoldAdminSite
 
 
 class RefundDeskSite(UnfoldAdminSite):
     enable_nav_sidebar = True
+
+    def admin_view(
+        self, view: Callable[..., HttpResponse], cacheable: bool = False
+    ) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def readable(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if _has_zero_byte(request):
+                raise BadRequest(_("The address holds a character that no text may hold."))
+            return view(request, *args, **kwargs)
+
+        guarded: Callable[..., HttpResponse] = super().admin_view(readable, cacheable)
+        return guarded
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -19,3 +36,9 @@ class RefundDeskSite(UnfoldAdminSite):
             return redirect("admin:transactions_transaction_changelist")
         page: HttpResponse = super().index(request, extra_context)
         return page
+
+
+def _has_zero_byte(request: HttpRequest) -> bool:
+    """Whether a filter would ask PostgreSQL for what it cannot store. The search says so itself."""
+    filters = (values for name, values in request.GET.lists() if name != SEARCH_VAR)
+    return any("\0" in value for values in filters for value in values)

@@ -91,6 +91,20 @@ def test_errors_are_pages_of_ours(address, status, words):
     assert words in visible(response)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "gateways/processoraccount/?processor__exact=a%00b",
+        "gateways/processoraccount/?slug=%00",
+        "auth/user/?username=%00",
+        "refunds/refundreason/?code=%00",
+    ],
+)
+def test_a_zero_byte_in_a_filter_is_a_bad_request(address):
+    client = client_of(User.objects.create_superuser("root"))
+    assert client.get(f"/admin/{address}").status_code == 400
+
+
 def test_a_broken_page_says_what_to_do():
     client = client_of(make_person("viewer"))
     client.raise_request_exception = False
