@@ -5,7 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,6 +18,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 PROBLEM_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+class Unavailable(exceptions.APIException):
+    """The database cannot be reached, or somebody keeps a row locked for too long."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    wait = 5  # seconds; becomes Retry-After
 
 
 class BodyTooLarge(exceptions.APIException):
@@ -47,6 +59,14 @@ def _from_django(error: Exception) -> Exception:
         return exceptions.PermissionDenied(*error.args)
     if isinstance(error, RequestDataTooBig):
         return BodyTooLarge(_("The body is larger than 2 MB."))
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("database_unavailable", error=str(error))
+        return Unavailable(
+            _(
+                "Refund Desk cannot answer for a moment. Send the same request again, with the "
+                "same Idempotency-Key: whether it was done is not known."
+            )
+        )
     return error
 
 

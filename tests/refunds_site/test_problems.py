@@ -1,11 +1,17 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import connection, connections
+from django.db import transaction as database
 from django.test import override_settings
 from rest_framework.exceptions import Throttled
 from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.views import APIView
 
 from tests.rest import assert_problem, client_of, make_person, make_transaction
+from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +106,35 @@ def test_our_own_mistake_is_500_without_a_word_of_it(monkeypatch):
     response = client.get("/api/v1/transactions/")
     assert_problem(response, 500, "server_error")
     assert b"secret" not in response.content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_stays_locked_is_503_and_the_same_request_works_later():
+    client = client_of("agent")
+    address = f"/api/v1/transactions/{make_transaction().pk}/refunds/"
+    wanted = {"amount": "1.00", "reason": "other"}
+    held, done = Event(), Event()
+
+    def hold() -> None:
+        try:
+            with database.atomic():
+                Transaction.objects.select_for_update().get()
+                held.set()
+                done.wait(10)
+        finally:
+            connections.close_all()
+
+    with connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        other = pool.submit(hold)
+        assert held.wait(10)
+        cursor.execute("SET lock_timeout = '50ms'")
+        response = client.post(address, wanted, HTTP_IDEMPOTENCY_KEY="one")
+        cursor.execute("SET lock_timeout = '3s'")
+        done.set()
+        other.result()
+    assert_problem(response, 503, "unavailable")
+    assert response["Retry-After"] == "5"
+    assert client.post(address, wanted, HTTP_IDEMPOTENCY_KEY="one").status_code == 202
 
 
 def test_our_own_mistake_on_a_page_is_a_page(monkeypatch):
