@@ -132,17 +132,13 @@ def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
 class RefundStatusFilter(ListFilter):
     title = gettext_lazy("Status")
     parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(Status.choices)
+    offered = Status
 
 
 class OriginFilter(ListFilter):
     title = gettext_lazy("Started by")
     parameter_name = "origin"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(Origin.choices)
+    offered = Origin
 
 
 class AttentionFilter(FlagFilter):

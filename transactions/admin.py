@@ -42,9 +42,7 @@ class Row:
 class ProcessorFilter(ListFilter):
     title = gettext_lazy("Processor")
     parameter_name = "processor"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(Processor.choices)
+    offered = Processor
 
 
 class AccountFilter(ListFilter):
@@ -62,17 +60,13 @@ class AccountFilter(ListFilter):
 class RefundStateFilter(ListFilter):
     title = gettext_lazy("Refund")
     parameter_name = "refund_state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(RefundProgress.choices)
+    offered = RefundProgress
 
 
 class StatusFilter(ListFilter):
     title = gettext_lazy("Status")
     parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(TransactionStatus.choices)
+    offered = TransactionStatus
 
 
 class DisputedFilter(FlagFilter):

@@ -12,7 +12,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Choices, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -100,9 +100,13 @@ class KeysetChangeList(ChangeList):
 
 
 class ListFilter(admin.SimpleListFilter):
-    """A filter of the bar above a list; ``kind`` says how the bar draws it. None of them counts."""
+    """A filter of the bar above a list; ``kind`` says how the bar draws it. None of them counts.
+
+    ``offered`` are the choices, where they do not depend on the rows.
+    """
 
     kind: ClassVar[str] = "choice"
+    offered: ClassVar[type[Choices] | None] = None
 
     def has_output(self) -> bool:
         return True
@@ -126,7 +130,7 @@ class ListFilter(admin.SimpleListFilter):
         return queryset.filter(**{str(self.parameter_name): value})
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[Any, Any]]:
-        return ()
+        return self.offered.choices if self.offered else ()
 
 
 class FlagFilter(ListFilter):

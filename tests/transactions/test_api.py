@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from gateways.money import Money
 from tests.rest import (
     assert_problem,
     client_of,
@@ -94,7 +95,7 @@ def test_amounts_have_the_decimals_of_their_currency(currency, minor, major):
     make_transaction(currency=currency, amount_minor=minor)
     [row] = client_of("viewer").get(LIST).json()["results"]
     assert row["amount"] == row["refundable"] == major
-    assert float(row["refunded"]) == 0
+    assert row["refunded"] == Money(0, currency).major()
 
 
 def test_what_stands_against_a_refund_is_said():
