@@ -102,10 +102,23 @@
     const now = detail.target.id && find(detail.target.id)?.dataset.say;
     if (now && now !== detail.target.said) find("announcer").textContent = now;
   });
-  document.addEventListener("htmx:responseError", ({ detail }) => {
-    say(detail.xhr.status === 403 ? words().forbidden : words().broken, true);
+  // What follows a refund or a pull asks on after an answer that was lost.
+  function askAgain(elt) {
+    if (elt.matches("[data-transaction], #pulling")) {
+      setTimeout(() => htmx.trigger(elt, "refresh"), 3000);
+    }
+  }
+  const UNREADABLE = [400, 413, 414];
+  document.addEventListener("htmx:responseError", ({ detail: { elt, xhr } }) => {
+    if (xhr.status === 403) say(words().forbidden, true);
+    else if (UNREADABLE.includes(xhr.status)) say(words().unreadable, true);
+    else say(words().broken, true);
+    if (xhr.status >= 500) askAgain(elt);
   });
-  document.addEventListener("htmx:sendError", () => say(words().unreachable, true));
+  document.addEventListener("htmx:sendError", ({ detail }) => {
+    say(words().unreachable, true);
+    askAgain(detail.elt);
+  });
 
   document.addEventListener("pulled", () => {
     htmx.ajax("GET", location.href, { target: "#results", swap: "outerHTML" });
