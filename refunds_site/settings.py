@@ -27,6 +27,15 @@ def _required(name: str, meaning: str, *, debug_default: str = "") -> str:
     return value
 
 
+def _seconds(name: str, *, default: int, least: int, most: int) -> int:
+    text = env.str(name, default=str(default))
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}. Set it to whole seconds from {least} to {most}."
+        )
+    return int(text)
+
+
 SECRET_KEY = _required(
     "SECRET_KEY",
     "a long random text that only this installation knows",
@@ -48,13 +57,16 @@ CREDENTIALS_KEYS = [
     ).split(",")
     if key.strip()
 ]
+if not CREDENTIALS_KEYS:
+    raise ImproperlyConfigured("CREDENTIALS_KEYS holds commas only. Set it to one or more keys.")
 
 # --- what the money side needs ---------------------------------------------------------------
 PROVIDER_TEST_HOSTS = env.list(
     "PROVIDER_TEST_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else []
 )
-PROVIDER_TIMEOUT_SECONDS = env.int("PROVIDER_TIMEOUT_SECONDS", default=25)
-UNDO_SECONDS = env.int("UNDO_SECONDS", default=5)
+# Together with what a worker does around a call it must fit into CELERY_TASK_SOFT_TIME_LIMIT.
+PROVIDER_TIMEOUT_SECONDS = _seconds("PROVIDER_TIMEOUT_SECONDS", default=25, least=1, most=40)
+UNDO_SECONDS = _seconds("UNDO_SECONDS", default=5, least=0, most=3600)
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
@@ -116,8 +128,11 @@ _database_url = _required(
     "the address of a PostgreSQL database, such as postgres://user:password@host:5432/refund_desk",
     debug_default=_demo.get("database_url", "postgres://refund_desk@127.0.0.1:5432/refund_desk"),
 )
-DATABASES = {"default": env.db_url_config(_database_url)}
-if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+try:
+    DATABASES = {"default": env.db_url_config(_database_url)}
+except ValueError as error:  # a port that is none
+    raise ImproperlyConfigured(f"DATABASE_URL is not an address: {error}.") from error
+if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
     raise ImproperlyConfigured(
         "DATABASE_URL names a database that is not PostgreSQL. Refunds rely on its constraints, "
         "triggers and row locks: set it to postgres://…"

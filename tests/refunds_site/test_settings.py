@@ -1,0 +1,50 @@
+"""A setting that cannot work stops the start with one sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRODUCTION = {
+    "SECRET_KEY": "only-for-this-test",
+    "CREDENTIALS_KEYS": "only-for-this-test",
+    "DATABASE_URL": "postgres://desk@127.0.0.1/desk",
+    "REDIS_URL": "redis://127.0.0.1/0",
+}
+
+
+def start(**changes: str) -> tuple[int, str]:
+    environment = {"PATH": os.environ["PATH"], **PRODUCTION, **changes}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "manage.py", "check"],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr.strip()
+
+
+def test_these_settings_work():
+    assert start() == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *((name, "", f"{name} is not set. Set it to") for name in PRODUCTION),
+        ("CREDENTIALS_KEYS", " , ", "CREDENTIALS_KEYS holds commas only."),
+        ("DATABASE_URL", "garbage", "DATABASE_URL names a database that is not PostgreSQL."),
+        ("DATABASE_URL", "sqlite:///desk", "DATABASE_URL names a database that is not"),
+        ("DATABASE_URL", "postgres://desk@host:port/desk", "DATABASE_URL is not an address: Port"),
+        ("PROVIDER_TIMEOUT_SECONDS", "60", "PROVIDER_TIMEOUT_SECONDS is '60'. Set it to whole"),
+        ("PROVIDER_TIMEOUT_SECONDS", "0", "PROVIDER_TIMEOUT_SECONDS is '0'. Set it to whole"),
+        ("UNDO_SECONDS", "soon", "UNDO_SECONDS is 'soon'. Set it to whole seconds from 0 to 3600."),
+        ("UNDO_SECONDS", "-1", "UNDO_SECONDS is '-1'."),
+    ],
+)
+def test_one_that_cannot_work_is_a_sentence(name, value, said):
+    status, sentence = start(**{name: value})
+    assert status == 1
+    assert sentence.startswith(said)
+    assert len(sentence.splitlines()) == 1
