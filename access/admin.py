@@ -38,6 +38,14 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     show_facets = admin.ShowFacets.NEVER
+    filter_horizontal = ()
+    # Rights come from groups alone: one place to look when somebody can do too much or too little.
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (gettext_lazy("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (gettext_lazy("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        (gettext_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
+    )
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         protected = obj is not None and obj.is_superuser and not request.user.is_superuser
@@ -45,6 +53,11 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if not change:
+            obj.is_staff = True  # who is added here is meant to sign in here
+        super().save_model(request, obj, form, change)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         shown = super().get_readonly_fields(request, obj)

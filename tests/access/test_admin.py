@@ -31,12 +31,20 @@ def test_an_administrator_adds_a_person_and_gives_a_role(sign_in):
         client.post("/admin/auth/user/add/", form | {"usable_password": "true"}).status_code == 302
     )
     ana = User.objects.get(username="ana")
+    assert ana.is_staff  # or she could not sign in
     agents = Group.objects.get(name="agent")
     form = {"username": "ana", "is_active": "on", "is_staff": "on", "groups": [agents.pk]}
     form |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
     assert client.post(change("auth_user", ana), form).status_code == 302
     ana = User.objects.get(pk=ana.pk)
     assert ana.has_perm("refunds.request_refund")
+
+
+def test_rights_come_from_groups_alone(sign_in):
+    client = sign_in("admin")
+    page = client.get(change("auth_user", client.person)).content.decode()
+    assert 'name="groups"' in page
+    assert "user_permissions" not in page
 
 
 def test_nobody_but_a_superuser_makes_superusers(sign_in):
