@@ -167,7 +167,7 @@ def retry_refund(refund: Refund, *, actor: User) -> Refund:
     """
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status == Status.QUEUED:
-        return _hurry(refund, actor=actor, kind="hurried")
+        return hurry_refund(refund, actor=actor)
     if refund.status not in {Status.FAILED, Status.CANCELED} or refund.origin == Origin.EXTERNAL:
         raise WrongStatus(
             _("Only a refund that failed, was canceled or is queued can be tried again.")
@@ -185,6 +185,17 @@ def retry_refund(refund: Refund, *, actor: User) -> Refund:
         retry_of=refund,
     )
     return renewed
+
+
+def hurry_refund(refund: Refund, *, actor: User) -> Refund:
+    """Have a queued refund tried at once, such as one that waits for settlement.
+
+    Raises NotAllowed or WrongStatus.
+    """
+    _require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    if refund.status != Status.QUEUED:
+        raise WrongStatus(_("Only a refund that waits can be hurried."))
+    return _hurry(refund, actor=actor, kind="hurried")
 
 
 def check_refund(refund: Refund, *, actor: User) -> Refund:

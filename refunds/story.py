@@ -90,6 +90,10 @@ def _may_retry(refund: Refund, user: User) -> bool:
     return ended and not hasattr(refund, "retried_as") and may_request(user)
 
 
+def _may_hurry(refund: Refund, user: User) -> bool:
+    return refund.is_postponed and may_request(user)
+
+
 def _may_check(refund: Refund, _user: User) -> bool:
     return refund.status in {Status.UNKNOWN, Status.PENDING}
 
@@ -118,6 +122,13 @@ BUTTONS = {
             _L("Canceled; nothing was refunded."),
             services.cancel_refund,
             may_cancel,
+        ),
+        Button(
+            "hurry",
+            _L("Try now"),
+            _L("It is tried now."),
+            services.hurry_refund,
+            _may_hurry,
         ),
         Button(
             "check",

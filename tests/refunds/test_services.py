@@ -224,6 +224,16 @@ def test_retry_of_a_queued_refund_makes_it_due_now(make_transaction, ask, agent,
     assert hurried.next_action_at <= timezone.now()
 
 
+def test_only_a_waiting_refund_is_hurried(make_transaction, ask, agent, approver):
+    refund = ask(make_transaction(), 2_500)
+    with pytest.raises(NotAllowed):
+        services.hurry_refund(refund, actor=approver)
+    canceled = services.cancel_refund(refund, actor=agent)
+    with pytest.raises(WrongStatus):
+        services.hurry_refund(canceled, actor=agent)
+    assert Refund.objects.count() == 1
+
+
 def test_only_open_questions_can_be_checked(make_transaction, ask, agent):
     refund = ask(make_transaction(), 2_500)
     with pytest.raises(WrongStatus):

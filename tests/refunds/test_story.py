@@ -53,6 +53,13 @@ def test_a_queued_refund_is_undone_by_its_requester_or_an_approver(refund, agent
     assert buttons(refund, make_person("viewer")) == []
 
 
+def test_a_refund_that_waits_for_settlement_may_be_tried_now(refund, agent):
+    later = timezone.now() + timedelta(minutes=30)
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=later)
+    assert buttons(refund, agent) == ["cancel", "hurry"]
+    assert buttons(refund, make_person("viewer")) == []
+
+
 def test_who_may_not_refund_does_not_try_again(refund):
     bring(refund, Status.FAILED)
     assert buttons(refund, make_person("viewer")) == []
