@@ -22,10 +22,12 @@ from gateways.base import (
     ReportedRefund,
 )
 from gateways.errors import GatewayError
+from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
+from transactions.models import TransactionStatus
 
 from .execution import LEASE, deliver, lease_owner
-from .models import MAX_SENDS, Refund, RefundAttempt
+from .models import MAX_ATTEMPTS, MAX_SENDS, Refund, RefundAttempt
 from .orders import load_order
 from .publishing import publish
 from .recording import apply_result, end_attempt, keep_exchanges, next_lookup
@@ -50,6 +52,22 @@ def publish_due() -> int:
     lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - _LOST_AFTER)
     due = Refund.objects.filter(lost, status=Status.QUEUED, next_action_at__lte=Now())
     return publish(due.order_by("next_action_at").values_list("pk", flat=True)[:_BATCH])
+
+
+def hurry_settled(account: ProcessorAccount) -> int:
+    """Make refunds due that waited for payments which have settled meanwhile; how many."""
+    waiting = Refund.objects.filter(
+        account=account,
+        status=Status.QUEUED,
+        next_action_at__gt=Now(),
+        transaction__status=TransactionStatus.SETTLED,
+        events__kind="waits_for_settlement",
+        attempts__isnull=True,
+    )
+    ids = list(waiting.values_list("pk", flat=True)[:_BATCH])
+    return Refund.objects.filter(pk__in=ids, status=Status.QUEUED).update(
+        next_action_at=Now(), enqueued_at=None
+    )
 
 
 def look_up_due() -> int:
@@ -129,6 +147,8 @@ def look_up_refund(refund_id: UUID) -> None:
         _ask_again(refund, lookup)
     elif may_resend(refund, attempt, gateway.capabilities):
         _resend(refund, attempt, gateway)
+    elif not attempt.sends and attempt.number < MAX_ATTEMPTS:
+        _queue_again(refund, attempt)
     else:
         _ask_again(refund, lookup)
 
@@ -218,6 +238,20 @@ def _resend(refund: Refund, attempt: RefundAttempt, gateway: PaymentGateway) -> 
         attempt.fence = locked.fence
         attempt.save(update_fields=["fence"])
     deliver(attempt, gateway, claiming)
+
+
+def _queue_again(refund: Refund, attempt: RefundAttempt) -> None:
+    """Its worker was lost before it counted a send, and lost the lease: nothing has left or will.
+
+    Then another identity may leave, also where there are no keys.
+    """
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status != Status.UNKNOWN:
+            return
+        attempt.state = AttemptState.RULED_OUT
+        attempt.save(update_fields=["state"])
+        move(locked, Status.QUEUED, "not_sent", changes={"next_action_at": timezone.now()})
 
 
 def _ask_again(refund: Refund, lookup: Lookup) -> None:

@@ -18,6 +18,7 @@ from transactions.sync import fetch_details, sync_payments
 from transactions.upsert import SyncCounts
 
 from .outside import oldest_open, record_reported_refunds
+from .resolution import hurry_settled
 
 # The parts of a run, in their order.
 PARTS = ("payments", "details", "refunds")
@@ -76,6 +77,7 @@ def sync_account(
         report.payments = sync_payments(
             account, gateway, since=since, on_page=partial(on_progress, "payments")
         )
+        hurry_settled(account)
         report.details = fetch_details(
             account, gateway, limit=most_details, on_page=partial(on_progress, "details")
         )

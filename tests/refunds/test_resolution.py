@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,12 @@ from django.utils import timezone
 from gateways.base import Operation, RefundResult, RefundState, ReportedRefund
 from gateways.errors import OutcomeUnknown
 from gateways.money import Money
+from gateways.registry import open_gateway
 from refunds import execution, resolution
 from refunds.models import Refund, RefundAttempt
 from refunds.recording import record_answer
 from refunds.states import AttemptState, Status
+from refunds.sync import sync_account
 from tests.scripts import NO_BROKER, run_script
 
 from .desk import KEYED, ONE_SHOT, Desk
@@ -137,8 +140,30 @@ def test_a_send_whose_worker_is_gone_becomes_unknown_and_is_found(desk: Desk):
     attempt.refresh_from_db()
     assert attempt.state == AttemptState.AMBIGUOUS
     looked_up(refund)
-    expected = Status.SUCCEEDED if desk.processor in KEYED else Status.UNKNOWN
-    assert refund.status == expected
+    if desk.processor in ONE_SHOT:  # no send was counted: nothing has left
+        attempt.refresh_from_db()
+        assert (refund.status, attempt.state) == (Status.QUEUED, AttemptState.RULED_OUT)
+        execution.send_refund(refund.pk)
+        refund.refresh_from_db()
+    assert refund.status == Status.SUCCEEDED
+    assert desk.given_back(transaction) == [2_500]
+
+
+@one_shot
+def test_a_worker_that_wakes_after_its_refund_went_out_again_sends_nothing(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    late = execution.claim(refund, Operation.REFUND)
+    assert late
+    past = timezone.now() - timedelta(seconds=1)
+    Refund.objects.filter(pk=refund.pk).update(lease_until=past)
+    resolution.expire_leases()
+    looked_up(refund)
+    execution.deliver(late, open_gateway(desk.account), time.monotonic())
+    assert desk.given_back(transaction) == []
+    execution.send_refund(refund.pk)
+    execution.deliver(late, open_gateway(desk.account), time.monotonic())
+    assert desk.given_back(transaction) == [2_500]
 
 
 @only_stripe
@@ -150,6 +175,21 @@ def test_due_refunds_without_a_message_are_handed_out_again(desk: Desk):
     lost = timezone.now() - timedelta(seconds=16)
     Refund.objects.filter(pk=refund.pk).update(enqueued_at=lost)
     assert resolution.publish_due() == 1
+
+
+@one_shot
+def test_a_sync_hurries_what_waited_for_settlement(desk: Desk):
+    transaction = desk.pay(status="captured")
+    refund = desk.ask(transaction, 2_500)
+    execution.send_refund(refund.pk)
+    sync_account(desk.account)
+    assert resolution.publish_due() == 0  # not settled yet
+    desk.change(transaction, status="settled")
+    sync_account(desk.account)
+    assert resolution.publish_due() == 1
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    assert (refund.status, refund.operation) == (Status.SUCCEEDED, "refund")
 
 
 @only_stripe
