@@ -160,19 +160,15 @@ def _made_before(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | No
 
 def _adopt(refund: Refund, made: ReportedRefund) -> None:
     """Take a refund that an earlier attempt made for ours, instead of sending again."""
-    attempt = claim(refund, made.operation)
-    if attempt is None:
-        return
-    answer: Answer = RefundResult(made.state, made.external_id, made.amount)
+    sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
+    sentence %= made.reference
     if made.amount != refund.amount:
-        answer = OutcomeUnknown(f"The processor reports {made.amount} for an earlier attempt.")
-    with database.atomic():
+        _postpone(refund, timedelta(hours=1), "waits_for_a_person", sentence)
+    elif attempt := claim(refund, made.operation):
+        answer = RefundResult(made.state, made.external_id, made.amount)
         record_answer(attempt, attempt.fence, answer)
-        flag(
-            lock_refund(refund.pk),
-            _("Attempt %s counted as not made, and the processor reports it as made.")
-            % made.reference,
-        )
+    with database.atomic():
+        flag(lock_refund(refund.pk), sentence)
 
 
 def _call(attempt: RefundAttempt, gateway: PaymentGateway) -> Answer:

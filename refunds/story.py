@@ -154,6 +154,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "canceled": (_L("Canceled before it was sent"), "quiet"),
     "hurried": (_L("Told to go out now"), "busy"),
     "waits_for_settlement": (_L("Waits until the payment has settled"), "busy"),
+    "waits_for_a_person": (_L("Waits for a person"), "warn"),
     "account_paused": (_L("Waits: the account is paused"), "warn"),
     "authority_lost": (_L("Not sent: who asked may no longer refund"), "bad"),
     "claimed": (_L("Taken up by a worker"), "busy"),

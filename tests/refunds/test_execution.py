@@ -10,6 +10,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from gateways.stripe_records import REFERENCE_KEY
 from refunds import execution
 from refunds.execution import send_refund
 from refunds.models import Refund, RefundAttempt
@@ -184,6 +185,24 @@ def test_what_was_turned_away_and_made_all_the_same_is_not_made_again(desk: Desk
         assert refund.attention_reason
         assert desk.sums(transaction) == (0, 2_500)
     assert desk.given_back(transaction) == [2_500]
+
+
+@only_stripe
+def test_what_an_earlier_attempt_made_of_another_amount_waits_for_a_person(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    desk.arm("refund", "429")
+    sent(refund)
+    reference = refund.attempts.get().reference
+    made = desk.post("refunds", payment_id=transaction.external_id, amount="5.00")["refund"]
+    metadata = {REFERENCE_KEY: reference}
+    desk.sandbox.ledger.refunds[made["id"]].extra["metadata"] = metadata
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    sent(refund)
+    assert refund.status == Status.QUEUED
+    assert refund.next_action_at > timezone.now()
+    assert reference in refund.attention_reason
+    assert desk.given_back(transaction) == [500]
 
 
 def _credentials(desk: Desk) -> dict[str, str]:
