@@ -247,7 +247,8 @@ def _queue_again(refund: Refund, attempt: RefundAttempt) -> None:
     """
     with database.atomic():
         locked = lock_refund(refund.pk)
-        if locked.status != Status.UNKNOWN:
+        attempt = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
+        if locked.status != Status.UNKNOWN or attempt.sends:
             return
         attempt.state = AttemptState.RULED_OUT
         attempt.save(update_fields=["state"])
