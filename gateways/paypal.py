@@ -375,7 +375,8 @@ class _Refusal(OutcomeUnknown):
         self.issue = str(value_at(first, "issue") or self.name)
         said = value_at(first, "description") or value_at(body, "message")
         self.text = str(said or value_at(body, "error_description") or f"HTTP {self.status}")
-        super().__init__(f"PayPal answered {self.issue}: {self.text}", exchanges=exchanges)
+        what = ": ".join(part for part in (self.issue, self.text) if part)
+        super().__init__(f"PayPal answered {what}.".replace("..", "."), exchanges=exchanges)
 
     def judged(self, *, is_read: bool) -> GatewayError:
         """What it means whatever was asked: turned away at the door, or nothing that is proven."""

@@ -376,10 +376,10 @@ class _Refusal(OutcomeUnknown):
         self.type, self.code, self.param, said = (
             str(value_at(details, name) or "") for name in ("type", "code", "param", "message")
         )
-        self.text = said or f"HTTP {self.status} without a reason that can be read."
+        self.text = said or f"HTTP {self.status}, without a reason that can be read."
         self.replayed = (error.headers or {}).get("idempotent-replayed") == "true"
-        code = self.code or self.type or f"HTTP {self.status}"
-        super().__init__(f"Stripe answered {code}: {self.text}", exchanges=exchanges)
+        what = ": ".join(part for part in (self.code or self.type, self.text) if part)
+        super().__init__(f"Stripe answered {what}", exchanges=exchanges)
 
     def failure_code(self) -> FailureCode | None:
         """Our code for a refusal that certainly moved no money; None for anything else."""

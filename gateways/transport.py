@@ -212,9 +212,9 @@ class Transport:
         log.body = bytes(connection.received)
         self._record(log)
         kind = _ConnectionWasDead if was_dead else OutcomeUnknown
+        so = "" if log.request.keep_alive else " What was asked may have been done."
         return kind(
-            f"{log.request.host} gave no whole answer: {log.error}. "
-            "What was asked may have been done.",
+            f"{log.request.host} gave no whole answer: {log.error}.{so}",
             exchanges=self.exchanges,
         )
 
