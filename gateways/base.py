@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .errors import NotSent, OutcomeUnknown
 from .money import Money
+from .scrubbing import storable
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -99,6 +100,10 @@ class Failure:
     code: FailureCode
     processor_code: str = ""
     message: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("processor_code", "message"):
+            object.__setattr__(self, name, storable(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

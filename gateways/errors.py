@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .scrubbing import storable
+
 if TYPE_CHECKING:
     from .base import Exchange
 
@@ -16,7 +18,7 @@ class GatewayError(Exception):
     """Root. ``str()`` is one sentence for staff; ``exchanges`` is the scrubbed evidence."""
 
     def __init__(self, message: str, *, exchanges: Sequence[Exchange] = ()) -> None:
-        super().__init__(message)
+        super().__init__(storable(message))
         self.exchanges = tuple(exchanges)
 
 

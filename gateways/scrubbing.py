@@ -68,8 +68,12 @@ class Scrubber:
         scrubbed = self.scrub(text[:window])
         if len(text) > window:
             scrubbed = scrubbed[:-_MARGIN]
-        # PostgreSQL takes no NUL in text.
-        return scrubbed[:EXCERPT_CHARS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        return storable(scrubbed[:EXCERPT_CHARS])
+
+
+def storable(text: str) -> str:
+    """The text without NUL, which PostgreSQL takes in no text: an answer must not be lost to it."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def passes_luhn(digits: str) -> bool:

@@ -29,7 +29,7 @@ from transactions.upsert import SyncCounts, store_payments, why_refused
 
 from .history import record_event
 from .models import Refund, RefundAttempt
-from .resolution import apply_reported
+from .resolution import apply_reported, mark_returned
 from .states import LIVE_ATTEMPTS, Origin, Status
 from .transitions import flag, lock_refund, move, over_refunded_after
 
@@ -230,12 +230,10 @@ def _has_ended_with(attempt: RefundAttempt) -> bool:
 def _follow(refund: Refund, reported: ReportedRefund) -> Outcome:
     """Take a refund that is known already over the edge that a report proves, if any."""
     status = Status(refund.status)
-    if refund.origin != Origin.EXTERNAL and status == Status.UNKNOWN:
-        apply_reported(refund.pk, reported)
-        return "changed"
-    if (status, reported.state) not in _NEXT:
+    is_ours = refund.origin != Origin.EXTERNAL
+    if (status, reported.state) not in _NEXT and not (is_ours and status == Status.UNKNOWN):
         return "unchanged"
-    if refund.origin != Origin.EXTERNAL:
+    if is_ours:
         apply_reported(refund.pk, reported)
         return "changed"
     with database.atomic():
@@ -244,9 +242,10 @@ def _follow(refund: Refund, reported: ReportedRefund) -> Outcome:
         if step is None:
             return "unchanged"
         to, kind = step
-        move(locked, to, kind, changes=_failure_fields(reported))
         if to == Status.RETURNED:
-            flag(locked, _("The refund had succeeded, and the money came back."))
+            mark_returned(locked, _failure_fields(reported))
+        else:
+            move(locked, to, kind, changes=_failure_fields(reported))
     return "changed"
 
 

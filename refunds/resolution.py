@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-import structlog
 from django.db import transaction as database
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -33,8 +34,6 @@ from .publishing import publish
 from .recording import apply_result, end_attempt, keep_exchanges, next_lookup
 from .states import LIVE_ATTEMPTS, AttemptState, Status
 from .transitions import flag, lock_refund, move
-
-log = structlog.get_logger(__name__)
 
 # One pass of a sweep touches no more rows than this.
 _BATCH = 200
@@ -177,6 +176,12 @@ def apply_reported(
     return refund
 
 
+def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> None:
+    """Give the money of a locked refund that had succeeded back to the balance, and tell people."""
+    move(refund, Status.RETURNED, "returned", changes=changes)
+    flag(refund, _("The refund had succeeded, and the money came back."))
+
+
 def may_resend(refund: Refund, attempt: RefundAttempt, capabilities: Capabilities) -> bool:
     """Whether the same bytes may leave again under a key that the processor still knows."""
     life = capabilities.idempotency_key_life
@@ -206,8 +211,7 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
         elif status != Status.SENDING:
             apply_result(refund, attempt, result)
     elif status == Status.SUCCEEDED and reported.state == RefundState.FAILED:
-        move(refund, Status.RETURNED, "returned")
-        flag(refund, _("The refund had succeeded, and the money came back."))
+        mark_returned(refund)
     elif status == Status.FAILED and reported.state == RefundState.SUCCEEDED:
         apply_result(refund, attempt, result)
         flag(

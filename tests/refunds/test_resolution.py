@@ -8,8 +8,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from gateways.base import Operation, RefundResult, RefundState, ReportedRefund
-from gateways.errors import OutcomeUnknown
+from gateways.base import (
+    Failure,
+    FailureCode,
+    Operation,
+    RefundResult,
+    RefundState,
+    ReportedRefund,
+)
+from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
 from gateways.registry import open_gateway
 from refunds import execution, resolution
@@ -324,3 +331,24 @@ def test_a_late_worker_brings_evidence_but_moves_nothing_backwards(desk: Desk):
     refused = RefundResult(RefundState.FAILED)
     assert record_answer(attempt, attempt.fence, refused).status == Status.SUCCEEDED
     assert desk.sums(transaction) == (0, 2_500)
+
+
+@only_stripe
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (
+            RefundResult(RefundState.FAILED, failure=Failure(FailureCode.OTHER, "x\0", "No\0")),
+            "failed",
+        ),
+        (NotSent("Turned\0 away.", reason="rate_limited"), "queued"),
+        (OutcomeUnknown("Broken\0 off."), "unknown"),
+    ],
+)
+def test_words_that_the_database_cannot_hold_lose_no_answer(desk: Desk, answer, status):
+    refund = desk.ask(desk.pay(), 2_500)
+    attempt = execution.claim(refund, Operation.REFUND)
+    assert attempt
+    assert record_answer(attempt, attempt.fence, answer).status == status
+    attempt.refresh_from_db()
+    assert "\N{REPLACEMENT CHARACTER}" in attempt.processor_message
