@@ -28,15 +28,20 @@ _VIEW = {
     "transactions.view_note",
     "transactions.view_syncstate",
     "transactions.view_transaction",
+    "refunds.view_attention",
+    "refunds.view_reconciliation",
     "refunds.view_refund",
     "refunds.view_refundattempt",
     "refunds.view_refundevent",
     "refunds.view_refundreason",
+    "refunds.view_ruling",
+    "refunds.view_webhookevent",
 }
 _WRITE_NOTES = {"transactions.add_note"}
 _REQUEST = {"refunds.request_refund"}
 _APPROVE = {"refunds.approve_refund"}
 _MANAGE = {
+    "refunds.process_webhook",
     "transactions.sync_transaction",
     "refunds.add_refundreason",
     "refunds.change_refundreason",

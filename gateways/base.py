@@ -245,6 +245,30 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookNotice:
+    """What a verified webhook is about. It proves nothing: the processor is asked again.
+
+    ``event_id`` is unique within its account for ever. A notice that names neither a payment nor a
+    refund is of a kind that does not concern us.
+    """
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime | None = None
+    payment_id: str = ""
+    refund_id: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What a processor says now of the payments and refunds that a notice was about."""
+
+    payments: tuple[Payment, ...] = ()
+    refunds: tuple[ReportedRefund, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a processor can do, and the limits it sets."""
 
@@ -322,6 +346,19 @@ class PaymentGateway(ABC):
 
         Raises NotSent (reason ``credentials`` or ``unreachable``), OutcomeUnknown or Misconfigured.
         """
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookNotice:
+        """Verify a webhook against the account's secret, and say what it is about.
+
+        Header names come in any case; ``body`` is as it came, byte for byte. Raises InvalidWebhook
+        (signature, age, mode or shape), Misconfigured without a secret, and NotSent or
+        OutcomeUnknown where verifying needs the processor and it does not answer.
+        """
+        raise NotImplementedError
+
+    def read_again(self, notice: WebhookNotice) -> Reread:
+        """Ask the processor about what a notice names. Raises NotSent or OutcomeUnknown."""
+        raise NotImplementedError
 
     def _begin(self, order: RefundOrder) -> None:
         """Drop old evidence, and refuse what must never be sent: to some, no amount means all.

@@ -53,6 +53,13 @@ class ProcessorAccount(models.Model):
         editable=False,
         help_text=_("Set when the processor rejects the credentials; a good check clears it."),
     )
+    held_reason = models.CharField(
+        _("held because"),
+        max_length=300,
+        blank=True,
+        editable=False,
+        help_text=_("Set after a restore; finishing the reconciliation clears it."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -71,6 +78,11 @@ class ProcessorAccount(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def stopped_reason(self) -> str:
+        """Why nothing is sent through it at present, or empty."""
+        return self.held_reason or self.paused_reason
 
     def set_credentials(self, values: Mapping[str, str]) -> None:
         """Replace the credentials; the caller saves."""

@@ -34,12 +34,13 @@ from gateways.registry import open_gateway
 from transactions.sync import refresh_payment
 
 from . import decision
+from .attention import flag
 from .history import record_event
-from .models import MAX_SENDS, Refund, RefundAttempt
+from .models import MAX_SENDS, AttentionKind, Refund, RefundAttempt
 from .orders import build_order, dump_order, hash_order, load_order
 from .recording import Answer, fail_unsent, record_answer
 from .states import AttemptState, Status
-from .transitions import flag, lock_refund, move
+from .transitions import lock_refund, move
 
 log = structlog.get_logger(__name__)
 
@@ -168,7 +169,7 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
         answer = RefundResult(made.state, made.external_id, made.amount)
         record_answer(attempt, attempt.fence, answer)
     with database.atomic():
-        flag(lock_refund(refund.pk), sentence)
+        flag(lock_refund(refund.pk), AttentionKind.PAID_AFTER_ALL, sentence)
 
 
 def _call(attempt: RefundAttempt, gateway: PaymentGateway) -> Answer:
@@ -227,7 +228,11 @@ def _may_go(refund: Refund) -> bool:
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
             move(locked, Status.CANCELED, "authority_lost")
-            flag(locked, _("Who requested this refund may no longer refund, so it was not sent."))
+            flag(
+                locked,
+                AttentionKind.NOT_SENT,
+                _("Who requested this refund may no longer refund, so it was not sent."),
+            )
     return False
 
 

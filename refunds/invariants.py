@@ -51,6 +51,17 @@ INVARIANTS = (
              AND unknown_since < now() - interval '16 minutes'""",
     ),
     Invariant(
+        "A refund says what its oldest open case says",
+        """SELECT r.id, 'says ' || coalesce(r.attention_reason, 'nothing') || ', its case '
+             || coalesce(c.reason, 'nothing')
+           FROM refunds_refund r LEFT JOIN LATERAL (
+             SELECT reason, raised_at FROM refunds_attention a
+             WHERE a.refund_id = r.id AND a.closed_at IS NULL ORDER BY raised_at, id LIMIT 1
+           ) c ON true
+           WHERE (r.attention_reason, r.attention_since) IS DISTINCT FROM (c.reason, c.raised_at)
+             AND (r.attention_reason IS NOT NULL OR c.reason IS NOT NULL)""",
+    ),
+    Invariant(
         "A refund that left has an attempt",
         """SELECT id, 'is ' || status || ' without an attempt' FROM refunds_refund r
            WHERE origin <> 'external' AND status IN ('sending', 'unknown', 'pending', 'succeeded')

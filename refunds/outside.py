@@ -27,11 +27,12 @@ from transactions.models import TAKEN, Transaction
 from transactions.text import clean
 from transactions.upsert import SyncCounts, store_payments, why_refused
 
+from .attention import flag
 from .history import record_event
-from .models import Refund, RefundAttempt
+from .models import AttentionKind, Refund, RefundAttempt
 from .resolution import apply_reported, mark_returned
 from .states import LIVE_ATTEMPTS, Origin, Status
-from .transitions import flag, lock_refund, move, over_refunded_after
+from .transitions import lock_refund, move, over_refunded_after
 
 _STATUS = {
     RefundState.PENDING: Status.PENDING,
@@ -279,10 +280,16 @@ def _create(payment_id: int, reported: ReportedRefund, warning: str) -> Outcome:
             column = "refunded_minor" if status == Status.SUCCEEDED else "reserved_minor"
             sums = {column: F(column) + minor, "over_refunded": over_refunded_after(minor)}
             Transaction.objects.filter(pk=payment_id).update(**sums)
-            if payment.amount_minor < payment.refunded_minor + payment.reserved_minor + minor:
-                warning = warning or _("With this refund more went back than was paid.")
         if warning:
-            flag(refund, warning)
+            flag(refund, AttentionKind.PAID_AFTER_ALL, warning)
+        if status != Status.FAILED and (
+            payment.amount_minor < payment.refunded_minor + payment.reserved_minor + minor
+        ):
+            flag(
+                refund,
+                AttentionKind.OVER_REFUNDED,
+                _("With this refund more went back than was paid."),
+            )
     return "new"
 
 

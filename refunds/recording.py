@@ -15,9 +15,10 @@ from gateways.base import Exchange, FailureCode, RefundResult, RefundState
 from gateways.errors import GatewayError, NotSent
 from gateways.models import ProcessorAccount
 
-from .models import MAX_ATTEMPTS, Refund, RefundAttempt
+from .attention import raise_case
+from .models import MAX_ATTEMPTS, AttentionKind, Refund, RefundAttempt
 from .states import AttemptState, Status
-from .transitions import flag, lock_refund, move
+from .transitions import lock_refund, move
 
 # What a call to a processor can come to. Every other exception is a bug, and an unknown outcome.
 Answer = RefundResult | GatewayError
@@ -75,7 +76,7 @@ def apply_result(refund: Refund, attempt: RefundAttempt, result: RefundResult) -
         "processor_refund_id": refund.processor_refund_id or result.refund_id
     }
     if result.state == RefundState.SUCCEEDED:
-        move(refund, Status.SUCCEEDED, "succeeded", changes=known_id | _CALM)
+        move(refund, Status.SUCCEEDED, "succeeded", changes=known_id | _NO_FAILURE)
     elif refund.status != Status.PENDING:
         due = timezone.now() + timedelta(seconds=LOOKUP_SCHEDULE[0])
         waits = {"next_action_at": due, "lookups": 0}
@@ -110,9 +111,7 @@ def next_lookup(lookups: int) -> datetime:
 
 
 # What a good end clears.
-_CALM: dict[str, Any] = {
-    "attention_reason": None,
-    "attention_since": None,
+_NO_FAILURE: dict[str, Any] = {
     "failure_code": "",
     "failure_processor_code": "",
     "failure_message": "",
@@ -147,8 +146,14 @@ def _apply_not_sent(refund: Refund, attempt: RefundAttempt, answer: NotSent) -> 
 
 def _pause(refund: Refund, why: str) -> None:
     """Stop sending through an account whose credentials are rejected, until they work again."""
-    ProcessorAccount.objects.filter(pk=refund.account_id).update(paused_reason=why[:300])
-    flag(refund, _("The account is paused: %s") % why)
+    account = refund.account
+    ProcessorAccount.objects.filter(pk=account.pk).update(paused_reason=why[:300])
+    raise_case(
+        AttentionKind.ACCOUNT_PAUSED,
+        f"account:{account.pk}",
+        _("The account is paused: %s") % why,
+        account=account,
+    )
 
 
 def _apply_unknown(refund: Refund, attempt: RefundAttempt, why: str) -> None:

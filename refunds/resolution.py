@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction as database
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -27,13 +27,14 @@ from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
 from transactions.models import TransactionStatus
 
+from .attention import flag
 from .execution import LEASE, deliver, lease_owner
-from .models import MAX_ATTEMPTS, MAX_SENDS, Refund, RefundAttempt
+from .models import MAX_ATTEMPTS, MAX_SENDS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
 from .publishing import publish
 from .recording import apply_result, end_attempt, keep_exchanges, next_lookup
 from .states import LIVE_ATTEMPTS, AttemptState, Status
-from .transitions import flag, lock_refund, move
+from .transitions import lock_refund, move
 
 # One pass of a sweep touches no more rows than this.
 _BATCH = 200
@@ -107,19 +108,34 @@ def expire_leases() -> int:
 
 def flag_overdue() -> int:
     """Show people what stays unproven for too long; how many refunds were new to them."""
-    calm = Refund.objects.filter(attention_reason__isnull=True)
-    unknown = calm.filter(status=Status.UNKNOWN, unknown_since__lt=Now() - _UNKNOWN_ATTENTION)
-    pending = calm.filter(status=Status.PENDING, created_at__lt=Now() - _PENDING_ATTENTION)
+    unknown = Refund.objects.filter(
+        status=Status.UNKNOWN, unknown_since__lt=Now() - _UNKNOWN_ATTENTION
+    )
+    pending = Refund.objects.filter(
+        status=Status.PENDING, created_at__lt=Now() - _PENDING_ATTENTION
+    )
     flagged = 0
-    for overdue, sentence in (
-        (unknown, _("It is not known whether the processor made this refund.")),
-        (pending, _("The processor has kept this refund pending for days.")),
+    for kind, late, sentence in (
+        (
+            AttentionKind.UNKNOWN_OUTCOME,
+            unknown,
+            _("It is not known whether the processor made this refund."),
+        ),
+        (
+            AttentionKind.PENDING_LONG,
+            pending,
+            _("The processor has kept this refund pending for days."),
+        ),
     ):
+        is_raised = Attention.objects.filter(
+            refund=OuterRef("pk"), kind=kind, closed_at__isnull=True
+        )
+        overdue = late.exclude(Exists(is_raised))
         for refund_id in overdue.values_list("pk", flat=True)[:_BATCH]:
             with database.atomic():
                 refund = lock_refund(refund_id)
                 if overdue.filter(pk=refund_id).exists():
-                    flag(refund, sentence)
+                    flag(refund, kind, sentence)
                     flagged += 1
     return flagged
 
@@ -166,6 +182,7 @@ def apply_reported(
         if reported.amount != refund.amount:
             flag(
                 refund,
+                AttentionKind.AMOUNT_DIFFERS,
                 _("The processor reports %(theirs)s where %(ours)s was asked for.")
                 % {"theirs": reported.amount, "ours": refund.amount},
             )
@@ -179,7 +196,7 @@ def apply_reported(
 def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> None:
     """Give the money of a locked refund that had succeeded back to the balance, and tell people."""
     move(refund, Status.RETURNED, "returned", changes=changes)
-    flag(refund, _("The refund had succeeded, and the money came back."))
+    flag(refund, AttentionKind.RETURNED, _("The refund had succeeded, and the money came back."))
 
 
 def may_resend(refund: Refund, attempt: RefundAttempt, capabilities: Capabilities) -> bool:
@@ -215,7 +232,9 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
     elif status == Status.FAILED and reported.state == RefundState.SUCCEEDED:
         apply_result(refund, attempt, result)
         flag(
-            refund, _("The refund counted as failed, and the processor reports that it succeeded.")
+            refund,
+            AttentionKind.PAID_AFTER_ALL,
+            _("The refund counted as failed, and the processor reports that it succeeded."),
         )
 
 
@@ -270,6 +289,7 @@ def _ask_again(refund: Refund, lookup: Lookup) -> None:
         if len(lookup.matches) > 1:
             flag(
                 locked,
+                AttentionKind.FOUND_SEVERAL,
                 _("The processor reports several refunds for this one. Money may have left twice."),
             )
         _plan_next(locked)

@@ -167,6 +167,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "lease_expired": (_L("The worker was lost: the outcome is unknown until proven"), "warn"),
     "check_asked": (_L("Asked to check now"), "busy"),
     "needs_attention": (_L("Put before a person"), "warn"),
+    "attention_closed": (_L("Settled"), "quiet"),
     "recorded_outside": (_L("Found at the processor: made outside Refund Desk"), "quiet"),
     "returned": (_L("The money came back"), "bad"),
 }

@@ -15,6 +15,7 @@ from django.utils import timezone
 from gateways.base import Operation
 from transactions.models import Transaction, TransactionStatus
 
+from .attention import settle_by_status
 from .history import record_event
 from .models import Refund
 from .states import MOVING, RESERVING, Status
@@ -56,14 +57,7 @@ def move(
     refund.save()
     _move_money(refund, before, to)
     record_event(refund, kind, from_status=before, to_status=to, actor=actor, data=data)
-
-
-def flag(refund: Refund, reason: str) -> None:
-    """Put a locked refund before a person, once: the first reason and its time stay."""
-    if refund.attention_reason is None:
-        refund.attention_reason, refund.attention_since = reason[:300], timezone.now()
-        refund.save(update_fields=["attention_reason", "attention_since"])
-        record_event(refund, "needs_attention", data={"reason": reason})
+    settle_by_status(refund)
 
 
 def _move_money(refund: Refund, before: Status, to: Status) -> None:

@@ -44,6 +44,8 @@ SECRET_KEY = _required(
 ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else []
 )
+if not DEBUG and env.str("CRASH_AT", default=""):
+    raise ImproperlyConfigured("CRASH_AT makes processes die on purpose. It is for DEBUG=1 only.")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Keys that encrypt processor credentials: the first encrypts, all decrypt. In debug mode they
 # come from SECRET_KEY, so that a demo needs no set-up.

@@ -17,9 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from gateways.base import Operation
 from gateways.models import Mode, ProcessorAccount
 from gateways.money import MAX_MINOR, Money
+from refunds.states import CANCELABLE, MOVING, RESERVING, AttemptState, Origin, Status
 from transactions.models import Transaction
-
-from .states import CANCELABLE, MOVING, RESERVING, AttemptState, Origin, Status
 
 # The identities that one refund may use up, and the sends that one identity may.
 MAX_ATTEMPTS = 5
@@ -107,6 +106,11 @@ class Refund(models.Model):
     lease_until = models.DateTimeField(null=True)
     fence = models.BigIntegerField(default=0)
     claims = models.PositiveSmallIntegerField(default=0)
+    # How often a worker took it up since one last finished with it: one that kills
+    # its workers is put before a person.
+    unfinished = models.PositiveSmallIntegerField(default=0)
+    # After a restore the processor may know sends that this row does not.
+    look_up_first = models.BooleanField(default=False)
     lookups = models.PositiveIntegerField(default=0)
     next_action_at = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
@@ -260,6 +264,9 @@ class RefundAttempt(models.Model):
     first_sent_at = models.DateTimeField(null=True)
     last_sent_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(_("ended at"), null=True)
+    # The first and the last complete look-up after the quarantine that did not find it.
+    first_absent_at = models.DateTimeField(null=True)
+    last_absent_at = models.DateTimeField(null=True)
     processor_code = models.CharField(_("processor's code"), max_length=100, blank=True)
     processor_message = models.CharField(_("processor said"), max_length=1000, blank=True)
     exchanges = models.JSONField(default=list)  # scrubbed gateways.base.Exchange, oldest first

@@ -1,0 +1,138 @@
+"""Raising and closing the cases that need a person, each with an owner from the first moment.
+
+A case about a refund is raised and closed under the refund's lock, because the refund's own columns
+repeat its oldest open case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+
+from gateways.models import ProcessorAccount
+from transactions.models import Transaction
+
+from .history import record_event
+from .models import Attention, AttentionKind, Refund, WebhookEvent
+from .states import Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+K = AttentionKind
+
+# What is settled when a refund comes to a state, whoever proved it.
+_SETTLED_BY: dict[Status, frozenset[AttentionKind]] = {
+    Status.SUCCEEDED: frozenset(
+        {K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT, K.AMOUNT_DIFFERS, K.MISSING}
+    ),
+    Status.FAILED: frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT}),
+    Status.CANCELED: frozenset({K.STUCK, K.NOT_SENT}),
+    Status.QUEUED: frozenset({K.UNKNOWN_OUTCOME}),
+    Status.RETURNED: frozenset({K.MISSING}),
+}
+
+
+def flag(
+    refund: Refund, kind: AttentionKind, reason: str, evidence: Mapping[str, Any] | None = None
+) -> None:
+    """Put a locked refund before a person; a case of the same kind that is open stays as it is."""
+    case = Attention(
+        kind=kind,
+        subject=f"refund:{refund.pk}",
+        account_id=refund.account_id,
+        transaction_id=refund.transaction_id,
+        refund=refund,
+        reason=reason[:300],
+        evidence=dict(evidence or {}),
+        owner=choose_owner(refund),
+    )
+    if not _insert(case):
+        return
+    repeat_oldest(refund)
+    record_event(refund, "needs_attention", data={"kind": kind, "reason": reason})
+
+
+def raise_case(
+    kind: AttentionKind,
+    subject: str,
+    reason: str,
+    *,
+    account: ProcessorAccount,
+    transaction: Transaction | None = None,
+    webhook: WebhookEvent | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> bool:
+    """Put something that is no refund before a person; whether that was new.
+
+    ``subject`` names it, such as ``transaction:17``: one open case of a kind is enough.
+    """
+    return _insert(
+        Attention(
+            kind=kind,
+            subject=subject[:200],
+            account=account,
+            transaction=transaction,
+            webhook=webhook,
+            reason=reason[:300],
+            evidence=dict(evidence or {}),
+            owner=choose_owner(),
+        )
+    )
+
+
+def settle_by_status(refund: Refund) -> None:
+    """Close the cases of a locked refund that its new status has answered."""
+    kinds = _SETTLED_BY.get(Status(refund.status))
+    if kinds and refund.attention_reason is not None:
+        close_cases(refund, kinds, refund.get_status_display())
+
+
+def close_cases(
+    refund: Refund, kinds: Collection[AttentionKind], outcome: str, by: User | None = None
+) -> int:
+    """Close the open cases of a locked refund that are of these kinds; how many."""
+    closed = Attention.objects.filter(refund=refund, kind__in=kinds, closed_at__isnull=True).update(
+        closed_at=Now(), closed_by=by, outcome=outcome[:300]
+    )
+    if closed:
+        repeat_oldest(refund)
+        record_event(refund, "attention_closed", actor=by, data={"reason": outcome})
+    return closed
+
+
+def repeat_oldest(refund: Refund) -> None:
+    """Say on a locked refund what its oldest open case says."""
+    oldest = Attention.objects.filter(refund=refund, closed_at__isnull=True).order_by(
+        "raised_at", "pk"
+    ).values_list("reason", "raised_at").first()  # fmt: skip
+    refund.attention_reason, refund.attention_since = oldest or (None, None)
+    refund.save(update_fields=["attention_reason", "attention_since"])
+
+
+def choose_owner(refund: Refund | None = None) -> User | None:
+    """Who asked for the refund, while active; else who may approve and has the fewest open cases.
+
+    None only where nobody may approve.
+    """
+    requester = refund.requested_by if refund else None
+    if requester and requester.is_active and requester.has_perm("refunds.request_refund"):
+        return requester
+    able = get_user_model().objects.with_perm(
+        "refunds.approve_refund", backend="django.contrib.auth.backends.ModelBackend"
+    )
+    open_cases = Count("attention_cases", filter=Q(attention_cases__closed_at__isnull=True))
+    return able.annotate(open_cases=open_cases).order_by("open_cases", "pk").first()
+
+
+def _insert(case: Attention) -> bool:
+    """Insert a case unless one of its kind is open; the database decides between two workers."""
+    before = Attention.objects.filter(kind=case.kind, subject=case.subject, closed_at__isnull=True)
+    if before.exists():
+        return False
+    Attention.objects.bulk_create([case], ignore_conflicts=True)
+    return True

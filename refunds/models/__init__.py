@@ -1,0 +1,24 @@
+"""The rows of this app. Import them from here."""
+
+from .attention import Attention, AttentionKind, Ruling, Verdict
+from .circuit import CircuitBreaker
+from .reconciliation import Reconciliation
+from .refund import MAX_ATTEMPTS, MAX_SENDS, Refund, RefundAttempt, RefundEvent, RefundReason
+from .webhook import WebhookEvent, WebhookState
+
+__all__ = [
+    "MAX_ATTEMPTS",
+    "MAX_SENDS",
+    "Attention",
+    "AttentionKind",
+    "CircuitBreaker",
+    "Reconciliation",
+    "Refund",
+    "RefundAttempt",
+    "RefundEvent",
+    "RefundReason",
+    "Ruling",
+    "Verdict",
+    "WebhookEvent",
+    "WebhookState",
+]
