@@ -23,7 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a list that runs from new to old: what lies beyond a row, on its one side."""
+    """A place in a list ordered by time: what lies beyond a row, on its newer or older side."""
 
     newer: bool
     at: datetime
@@ -43,35 +43,36 @@ class Cursor:
         side = "newer" if self.newer else "older"
         return f"{side}.{(self.at - _EPOCH) // _MICROSECOND}.{self.pk}"
 
-    def beyond(self) -> Q:
-        # Written so that PostgreSQL enters the index at created_at and only looks past the ties.
-        if self.newer:
-            later = Q(created_at__gt=self.at) | Q(pk__gt=self.pk)
-            return Q(created_at__gte=self.at) & later
-        return Q(created_at__lte=self.at) & (Q(created_at__lt=self.at) | Q(pk__lt=self.pk))
+    def beyond(self, moment: str = "created_at") -> Q:
+        """The rows on that side, in a list ordered by the column ``moment`` and the key."""
+        # Written so that PostgreSQL enters the index at the moment and only looks past the ties.
+        side = "gt" if self.newer else "lt"
+        past_ties = Q(**{f"{moment}__{side}": self.at}) | Q(**{f"pk__{side}": self.pk})
+        return Q(**{f"{moment}__{side}e": self.at}) & past_ties
 
 
 class KeysetChangeList(ChangeList):
-    """Newest first by (created_at, pk). A page costs one query, whatever lies behind it.
+    """Newest first by (``moment``, pk), or oldest first. A page costs one query at any depth.
 
     ``newer_url`` and ``older_url`` are empty at the two ends.
     """
 
+    moment = "created_at"
+    oldest_first = False
     newer_url = older_url = ""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        return ["-created_at", "-pk"]
+        return self._order(oldest_first=self.oldest_first)
 
     def get_results(self, request: HttpRequest) -> None:
         cursor = Cursor.read(request.GET.get(PAGE_VAR, ""), self.model)
         try:
-            rows, newer, older = self._read(cursor)
+            rows, before, after = self._read(cursor)
         except (ValueError, DataError) as error:  # a lookup that PostgreSQL cannot read
             raise IncorrectLookupParameters from error
-        if newer:
-            self.newer_url = self._page_url(Cursor(True, rows[0].created_at, rows[0].pk))
-        if older:
-            self.older_url = self._page_url(Cursor(False, rows[-1].created_at, rows[-1].pk))
+        back = self._page_url(rows[0], newer=not self.oldest_first) if before else ""
+        on = self._page_url(rows[-1], newer=self.oldest_first) if after else ""
+        self.newer_url, self.older_url = (on, back) if self.oldest_first else (back, on)
         self.result_list = rows
         self.result_count = self.full_result_count = len(rows)
         self.show_full_result_count = self.can_show_all = self.multi_page = False
@@ -83,19 +84,24 @@ class KeysetChangeList(ChangeList):
         return any(value for values in self.filter_params.values() for value in values)
 
     def _read(self, cursor: Cursor | None) -> tuple[list[Any], bool, bool]:
-        """The rows of a page, and whether there are newer and older ones."""
+        """The rows of a page, and whether there are rows before and after them."""
         rows, size = self.queryset, self.list_per_page
-        if cursor and cursor.newer:
-            found = list(rows.filter(cursor.beyond()).order_by("created_at", "pk")[: size + 1])
+        if cursor and cursor.newer != self.oldest_first:  # back towards the first page
+            turned = self._order(oldest_first=not self.oldest_first)
+            found = list(rows.filter(cursor.beyond(self.moment)).order_by(*turned)[: size + 1])
             if len(found) > size:
                 return found[size - 1 :: -1], True, True
-            cursor = None  # the newest page, whole again
+            cursor = None  # the first page, whole again
         if cursor:
-            rows = rows.filter(cursor.beyond())
+            rows = rows.filter(cursor.beyond(self.moment))
         found = list(rows[: size + 1])
         return found[:size], bool(cursor and found), len(found) > size
 
-    def _page_url(self, cursor: Cursor) -> str:
+    def _order(self, *, oldest_first: bool) -> list[str]:
+        return [self.moment, "pk"] if oldest_first else [f"-{self.moment}", "-pk"]
+
+    def _page_url(self, row: Any, *, newer: bool) -> str:
+        cursor = Cursor(newer, getattr(row, self.moment), row.pk)
         return self.get_query_string({PAGE_VAR: cursor.write()})
 
 
