@@ -27,13 +27,15 @@ def _required(name: str, meaning: str, *, debug_default: str = "") -> str:
     return value
 
 
-def _seconds(name: str, *, default: int, least: int, most: int) -> int:
+def _whole(name: str, what: str, *, default: int, least: int, most: int) -> int:
     text = env.str(name, default=str(default))
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise ImproperlyConfigured(
-            f"{name} is {text!r}. Set it to whole seconds from {least} to {most}."
-        )
+        raise ImproperlyConfigured(f"{name} is {text!r}. Set it to {what} from {least} to {most}.")
     return int(text)
+
+
+def _seconds(name: str, *, default: int, least: int, most: int) -> int:
+    return _whole(name, "whole seconds", default=default, least=least, most=most)
 
 
 SECRET_KEY = _required(
@@ -68,6 +70,8 @@ PROVIDER_TEST_HOSTS = env.list(
 )
 # Together with what a worker does around a call it must fit into CELERY_TASK_SOFT_TIME_LIMIT.
 PROVIDER_TIMEOUT_SECONDS = _seconds("PROVIDER_TIMEOUT_SECONDS", default=25, least=1, most=40)
+# Fewer than a worker's processes, so that one silent processor cannot hold them all.
+PROVIDER_CONCURRENCY = _whole("PROVIDER_CONCURRENCY", "a number", default=3, least=1, most=100)
 UNDO_SECONDS = _seconds("UNDO_SECONDS", default=5, least=0, most=3600)
 
 INSTALLED_APPS = [

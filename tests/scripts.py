@@ -10,16 +10,21 @@ from urllib.parse import urlsplit, urlunsplit
 NO_BROKER = "redis://127.0.0.1:9/0"  # nobody listens on the discard port
 
 
-def run_script(script: str, **environment: str) -> str:
-    """What a script prints that runs after ``django.setup()`` on this test's database."""
+def environment_of_scripts() -> dict[str, str]:
+    """What another process needs to work on this test's database and broker."""
     from django.db import connection
 
     address = urlsplit(os.environ["DATABASE_URL"])
     database = urlunsplit(address._replace(path=f"/{connection.settings_dict['NAME']}"))
     ours = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "refunds_site.settings"}
+    return os.environ | ours
+
+
+def run_script(script: str, **environment: str) -> str:
+    """What a script prints that runs after ``django.setup()`` on this test's database."""
     done = subprocess.run(
         [sys.executable, "-c", f"import django; django.setup()\n{script}"],
-        env=os.environ | ours | environment,
+        env=environment_of_scripts() | environment,
         capture_output=True,
         text=True,
         check=True,
