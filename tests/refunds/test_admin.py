@@ -7,7 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from refunds.models import Refund
+from refunds.attention import flag
+from refunds.models import AttentionKind, Refund
 from refunds.states import Status
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
@@ -68,10 +69,8 @@ class TestRow:
         assert "Refund failed" not in visible(self.row(browser, transaction))
 
     def test_what_needs_a_person_is_marked(self, browser, transaction):
-        from refunds.transitions import flag
-
         refund = bring(make_refund(transaction, 1000), Status.UNKNOWN)
-        flag(refund, "Nobody knows.")
+        flag(refund, AttentionKind.UNKNOWN_OUTCOME, "Nobody knows.")
         html = self.row(browser, transaction).content.decode()
         assert "Needs attention" in html
         assert "Nobody knows." in html
@@ -79,9 +78,8 @@ class TestRow:
     def test_filters_for_what_happened(self, browser):
         failed, flagged, quiet = (make_transaction() for _ in range(3))
         bring(make_refund(failed, 1000), Status.FAILED)
-        from refunds.transitions import flag
-
-        flag(bring(make_refund(flagged, 1000), Status.UNKNOWN), "Nobody knows.")
+        unknown = bring(make_refund(flagged, 1000), Status.UNKNOWN)
+        flag(unknown, AttentionKind.UNKNOWN_OUTCOME, "Nobody knows.")
         assert self.found(browser, "refund_failed=true") == [failed.pk]
         assert self.found(browser, "needs_attention=true") == [flagged.pk]
         assert self.found(browser, "refund_state=in_progress") == [flagged.pk]
@@ -278,11 +276,11 @@ class TestReasons:
 _MANY = """
 INSERT INTO refunds_refund (id, transaction_id, account_id, mode, currency, amount_minor, operation,
   origin, status, note, needs_approval, idem_scope, idem_key, request_hash, failure_code,
-  failure_processor_code, failure_message, fence, claims, lookups, created_at, requested_by_id,
-  attention_reason, attention_since)
+  failure_processor_code, failure_message, fence, claims, unfinished, look_up_first, lookups, created_at,
+  requested_by_id, attention_reason, attention_since)
 SELECT gen_random_uuid(), %s, %s, 'test', 'USD', 1, 'refund', 'staff',
   CASE WHEN n %% 50 = 0 THEN 'failed' ELSE 'canceled' END, '', false, 'many', n::text,
-  decode(repeat('00', 32), 'hex'), '', '', '', 0, 0, 0,
+  decode(repeat('00', 32), 'hex'), '', '', '', 0, 0, 0, false, 0,
   timestamptz '2026-03-01 12:00Z' - n * interval '1 minute', %s,
   CASE WHEN n %% 100 = 0 THEN 'Look.' END, CASE WHEN n %% 100 = 0 THEN now() END
 FROM generate_series(1, 10000) AS n
