@@ -62,6 +62,15 @@ class WebhookEvent(models.Model):
         ]
         indexes = [
             models.Index(fields=["-received_at", "-id"], name="webhook_newest"),
+            models.Index(fields=["account", "-received_at", "-id"], name="webhook_by_account"),
+            models.Index(fields=["state", "-received_at", "-id"], name="webhook_by_state"),
+            # People search by the beginning of an id.
+            *(
+                models.Index(
+                    fields=[name], name=f"webhook_by_{name}", opclasses=["text_pattern_ops"]
+                )
+                for name in ("event_id", "payment_id", "refund_id")
+            ),
             models.Index(
                 fields=["next_try_at"],
                 condition=Q(state__in=[WebhookState.RECEIVED, WebhookState.FAILED]),
