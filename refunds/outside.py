@@ -50,7 +50,8 @@ _NEXT = {
 _MADE = [Status.PENDING, Status.SUCCEEDED, Status.RETURNED]
 # Clocks of processors and ours differ by no more than this.
 _CLOCK_SKEW = timedelta(minutes=5)
-Outcome = Literal["new", "changed", "unchanged"]
+# ``awaited``: left alone, because it may be a refund of ours that has no answer yet.
+Outcome = Literal["new", "changed", "unchanged", "awaited"]
 _ID = re.compile(r"[!-~]{1,100}")
 
 
@@ -75,7 +76,8 @@ def record_reported_refunds(
             continue
         counts.new += outcome == "new"
         counts.changed += outcome == "changed"
-        counts.unchanged += outcome == "unchanged"
+        counts.unchanged += outcome in {"unchanged", "awaited"}
+        counts.awaited += outcome == "awaited"
     return counts
 
 
@@ -128,7 +130,7 @@ class _Page:
             return "unchanged"
         _check(reported)
         payment_id = self._payment_of(reported)
-        return "unchanged" if payment_id is None else _create(payment_id, reported, warning)
+        return "awaited" if payment_id is None else _create(payment_id, reported, warning)
 
     def _counts_as_ours(self, reported: ReportedRefund) -> bool:
         """Whether a refund without an id is one of ours, told by how many there are of its amount.
@@ -181,7 +183,7 @@ class _Page:
         same_card = Transaction.objects.filter(
             account=self.account, last4=reported.last4, currency=reported.amount.currency
         ).exclude(last4="")
-        if _awaited(reported).filter(transaction__in=same_card).exists():
+        if awaited_by(reported).filter(transaction__in=same_card).exists():
             return None
         fitting = same_card.filter(
             status__in=TAKEN,
@@ -232,6 +234,8 @@ def _follow(refund: Refund, reported: ReportedRefund) -> Outcome:
     """Take a refund that is known already over the edge that a report proves, if any."""
     status = Status(refund.status)
     is_ours = refund.origin != Origin.EXTERNAL
+    if is_ours and status == Status.SENDING:
+        return "awaited"
     if (status, reported.state) not in _NEXT and not (is_ours and status == Status.UNKNOWN):
         return "unchanged"
     if is_ours:
@@ -250,7 +254,7 @@ def _follow(refund: Refund, reported: ReportedRefund) -> Outcome:
     return "changed"
 
 
-def _awaited(reported: ReportedRefund) -> QuerySet[Refund]:
+def awaited_by(reported: ReportedRefund) -> QuerySet[Refund]:
     """Refunds of ours that may be the reported one, because we still wait for an answer."""
     return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
         Q(status__in=[Status.SENDING, Status.UNKNOWN])
@@ -270,9 +274,10 @@ def _create(payment_id: int, reported: ReportedRefund, warning: str) -> Outcome:
         _check_currency(payment, reported)
         refunds = Refund.objects.filter(account_id=payment.account_id)
         is_known = refunds.filter(processor_refund_id=reported.external_id).exists()
-        is_awaited = not warning and _awaited(reported).filter(transaction=payment).exists()
-        if is_known or is_awaited:
+        if is_known:
             return "unchanged"
+        if not warning and awaited_by(reported).filter(transaction=payment).exists():
+            return "awaited"
         refund = _new_row(payment, reported, status)
         refund.save(force_insert=True)
         record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))

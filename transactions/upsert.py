@@ -31,12 +31,13 @@ _ID = re.compile(r"[!-~]{1,100}")
 
 @dataclass
 class SyncCounts:
-    """What became of the records that were read."""
+    """What became of the records that were read; ``awaited`` of the unchanged are still open."""
 
     new: int = 0
     changed: int = 0
     unchanged: int = 0
     refused: int = 0
+    awaited: int = 0
     rejected: list[BadRecord] = field(default_factory=list)
 
     @property
@@ -53,6 +54,7 @@ class SyncCounts:
         self.changed += other.changed
         self.unchanged += other.unchanged
         self.refused += other.refused
+        self.awaited += other.awaited
         self.rejected += other.rejected[: KEPT_REJECTED - len(self.rejected)]
 
     def as_json(self) -> dict[str, int]:
