@@ -43,6 +43,7 @@ from .errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
 from .hardened_xml import Element, text_of
 from .money import exponent_of, write_amount
 from .pages import read_page
+from .refusals import AUTHORIZENET
 from .transport import Transport
 
 _AGE_LIMIT = timedelta(days=180)
@@ -52,38 +53,6 @@ _DUPLICATE_WINDOW = "28800"  # seconds, the longest: an equal request within it 
 _APPROVED, _DECLINED, _HELD = "1", "2", "4"
 _CRITERIA_NOT_MET = "54"
 _ALREADY_VOIDED, _ALREADY_CAPTURED = "310", "311"
-
-_FAILURES = {
-    code: failure
-    for failure, codes in {
-        FailureCode.DECLINED_BY_BANK: "2 3 4 128 200 201 202 203 204 205 206 207 208 209 210 "
-        "315 316 317",
-        FailureCode.INVALID_AMOUNT: "5",
-        FailureCode.CARD_NOT_VALID: "6 7 8 9 10 37",
-        FailureCode.PAYMENT_NOT_FOUND: "15 16 319 E00040",
-        FailureCode.ACCOUNT_PROBLEM: "17 18 33 35 43 56 87 123 170 171 172 173 174 "
-        "243 244 245 246 247 248 E00009 E00155",
-        FailureCode.BLOCKED_BY_RULES: "27 44 45 65 66 127 141 145 165 250 251 254",
-        FailureCode.CURRENCY_NOT_ACCEPTED: "39",
-        FailureCode.LIMIT_REACHED: "47 49",
-        FailureCode.NOT_SETTLED: "50",
-        FailureCode.EXCEEDS_REFUNDABLE: "51 55",
-        FailureCode.NOT_REFUNDABLE: "53 54 310",
-        FailureCode.NOT_VOIDABLE: "175 311",
-        FailureCode.BAD_REQUEST: "E00002 E00003 E00004 E00013 E00014 E00015",
-        FailureCode.OTHER: "E00039",
-    }.items()
-    for code in codes.split()
-}
-# Answers that leave open whether money moved: duplicates, and faults behind the gateway.
-_OPEN = {
-    code
-    for codes in (
-        "11 19 20 21 22 23 25 26 36 57 58 59 60 61 62 63 120 121 122 152 180 181 261 318",
-        "E00001 E00027",
-    )
-    for code in codes.split()
-}
 
 
 class AuthorizeNetGateway(PaymentGateway):
@@ -241,7 +210,7 @@ class AuthorizeNetGateway(PaymentGateway):
 
     def _judge(self, order: RefundOrder, answer: Element, operation: Operation) -> RefundResult:
         verdict = text_of(answer, "transactionResponse/responseCode")
-        code, message = reason_of(answer, most_telling=_OPEN)
+        code, message = reason_of(answer, most_telling=AUTHORIZENET.open)
         if operation is Operation.VOID and code == _ALREADY_VOIDED:
             return RefundResult(RefundState.SUCCEEDED, order.payment_id)
         if verdict in {_APPROVED, _HELD} and code not in {_ALREADY_VOIDED, _ALREADY_CAPTURED}:
@@ -249,9 +218,10 @@ class AuthorizeNetGateway(PaymentGateway):
             return RefundResult(state, self._accepted_id(order, answer, operation))
         self._api.turn_away(code, message)
         # A declined refund is one, whatever its code; any other code must be a known refusal.
-        failure = _FAILURES.get(code, FailureCode.OTHER if verdict == _DECLINED else None)
-        if code in _OPEN or failure is None:
-            self._api.give_up(f"Authorize.net's answer proves nothing: {code} {message}")
+        declined = FailureCode.OTHER if verdict == _DECLINED else None
+        failure = AUTHORIZENET.refused.get(code, declined)
+        if code in AUTHORIZENET.open or failure is None:
+            self._api.give_up(f"Authorize.net's answer proves nothing: {code} {message}", code)
         return RefundResult(RefundState.FAILED, failure=Failure(failure, code, message))
 
     def _accepted_id(self, order: RefundOrder, answer: Element, operation: Operation) -> str:

@@ -12,6 +12,7 @@ from .authorizenet_records import reason_of, time_of
 from .base import Account
 from .errors import Misconfigured, NotSent, OutcomeUnknown
 from .hardened_xml import Element, parse_xml, text_of
+from .refusals import AUTHORIZENET
 from .transport import Transport
 
 LIST_WINDOW = timedelta(days=31)  # the longest span of settlement dates that one call may name
@@ -19,19 +20,6 @@ LIST_WINDOW = timedelta(days=31)  # the longest span of settlement dates that on
 _ROWS_PER_PAGE = 1000
 _LIST_BYTES = 8_000_000
 _NOT_FOUND = "E00040"
-_TURNED_AWAY = {  # at the door, before anything ran
-    "13": "credentials",
-    "103": "credentials",
-    "E00005": "credentials",
-    "E00006": "credentials",
-    "E00007": "credentials",
-    "E00008": "credentials",
-    "E00010": "credentials",
-    "E00011": "credentials",
-    "E00053": "rate_limited",
-    "E00104": "unreachable",
-}
-
 # When a batch settled, and its number.
 _Batch = tuple[datetime, int]
 
@@ -92,7 +80,7 @@ class AuthorizeNetApi:
 
     def turn_away(self, code: str, message: str) -> None:
         """Raise NotSent where the code says that the request was not let in; else do nothing."""
-        reason = _TURNED_AWAY.get(code)
+        reason = AUTHORIZENET.turned_away.get(code)
         if reason is not None:
             raise NotSent(
                 f"Authorize.net did not let the request in: {code} {message}",
@@ -100,9 +88,9 @@ class AuthorizeNetApi:
                 exchanges=self._transport.take_exchanges(),
             )
 
-    def give_up(self, message: str) -> NoReturn:
+    def give_up(self, message: str, code: str = "") -> NoReturn:
         """Raise OutcomeUnknown with the evidence."""
-        raise OutcomeUnknown(message, exchanges=self._transport.take_exchanges())
+        raise OutcomeUnknown(message, code=code, exchanges=self._transport.take_exchanges())
 
     def _walk_batches(self, since: datetime, until: datetime, place: str) -> Iterator[Listed]:
         time, number, first_page = place.split() if place else (since.isoformat(), "0", "1")

@@ -26,7 +26,8 @@ class NotSent(GatewayError):
     """The request certainly had no effect: it never left, or was turned away at the door.
 
     ``reason`` is ``unreachable`` (name, connection, TLS), ``credentials`` (401, 403),
-    ``rate_limited`` (429 where the processor documents that nothing ran) or ``refused_locally``.
+    ``rate_limited`` (429 where the processor documents that nothing ran), ``too_late`` (the
+    worker's lease no longer allowed to send) or ``refused_locally``.
     ``retry_after`` is the processor's own wish in seconds, if it stated one.
     """
 
@@ -44,7 +45,14 @@ class NotSent(GatewayError):
 
 
 class OutcomeUnknown(GatewayError):
-    """Bytes may have left and the answer proves nothing. Never treat this as a failure."""
+    """Bytes may have left and the answer proves nothing. Never treat this as a failure.
+
+    ``processor_code`` is what the processor called it, where there was an answer with a code.
+    """
+
+    def __init__(self, message: str, *, code: str = "", exchanges: Sequence[Exchange] = ()) -> None:
+        super().__init__(message, exchanges=exchanges)
+        self.processor_code = storable(code)
 
 
 class InvalidWebhook(GatewayError):

@@ -32,6 +32,7 @@ from .hardened_xml import Element, parse_xml, text_of
 from .money import exponent_of, write_amount
 from .nmi_records import is_voided, last4_of, read_payments, read_refunds, transaction_id_of
 from .pages import read_page
+from .refusals import NMI, NMI_REJECTIONS, Codes
 from .transport import Response
 
 Record = TypeVar("Record")
@@ -41,42 +42,8 @@ _ROWS_PER_PAGE = 500
 _LIST_BYTES = 8_000_000
 
 _APPROVED, _DECLINED, _ERROR = "1", "2", "3"
-_APPROVED_CODE, _REJECTED_CODE, _RATE_LIMITED_CODE = "100", "300", "301"
+_APPROVED_CODE, _REJECTED_CODE = "100", "300"
 
-_FAILURES = {
-    code: failure
-    for failure, codes in {
-        FailureCode.DECLINED_BY_BANK: "200 201 240 260 261 262 263 264",
-        FailureCode.INSUFFICIENT_BALANCE: "202",
-        FailureCode.LIMIT_REACHED: "203",
-        FailureCode.CARD_NOT_VALID: "220 221 222 223 224 225 226 250 251 252 253",
-        FailureCode.ACCOUNT_PROBLEM: "204 410 411 460 461",
-        FailureCode.NOT_REFUNDABLE: "441",
-    }.items()
-    for code in codes.split()
-}
-# Code 300 is a catch-all; the beginning of the text tells more. Any other text is a refusal, too.
-_REJECTIONS = {
-    "refund amount may not exceed the transaction balance": FailureCode.EXCEEDS_REFUNDABLE,
-    "only transactions pending settlement can be voided": FailureCode.NOT_VOIDABLE,
-    "invalid transaction id": FailureCode.PAYMENT_NOT_FOUND,
-    "transaction not found": FailureCode.PAYMENT_NOT_FOUND,
-    "only settled transactions can be refunded": FailureCode.NOT_SETTLED,
-    "invalid amount": FailureCode.INVALID_AMOUNT,
-    "a capture requires that": FailureCode.BAD_REQUEST,
-    "the specified amount of": FailureCode.BAD_REQUEST,
-    "disabling duplicate check is not allowed": FailureCode.BAD_REQUEST,
-    "the cc payment type": FailureCode.CURRENCY_NOT_ACCEPTED,
-    "billing information missing": FailureCode.ACCOUNT_PROBLEM,
-}
-_OPEN = {"400", "420", "421", "430", "440"}  # faults behind the gateway, and duplicates there
-_DUPLICATE = "duplicate transaction"
-_NO_ACCESS = (
-    "authentication failed",
-    "invalid security key",
-    "invalid user",
-    "specified api key not found",
-)
 _SUPPORT_REFERENCE = re.compile(r"\s*REFID:.*", re.DOTALL | re.IGNORECASE)
 
 
@@ -178,14 +145,12 @@ class NmiGateway(PaymentGateway):
             self._check_echo(order, answer, operation)
             exchanges = self.transport.take_exchanges()
             return RefundResult(RefundState.SUCCEEDED, answer["transactionid"], exchanges=exchanges)
-        if code == _RATE_LIMITED_CODE:
-            self._turn_away(f"NMI takes no more requests for now: {text}", "rate_limited")
-        said = text.lower()
-        if code == _REJECTED_CODE and said.startswith(_NO_ACCESS):
-            self._turn_away(f"NMI did not accept our key: {text}", "credentials")
-        failure = _failure_of(verdict, code, said)
+        codes, told = _told_by(code, text)
+        if told in codes.turned_away:
+            self._turn_away(f"NMI did not let the request in: {text}", codes.turned_away[told])
+        failure = _failure_of(verdict, codes, told)
         if failure is None:
-            self._give_up(f"NMI's answer proves nothing: {verdict} {code} {text}")
+            self._give_up(f"NMI's answer proves nothing: {verdict} {code} {text}", told)
         return RefundResult(
             RefundState.FAILED,
             failure=Failure(failure, code, text),
@@ -318,7 +283,7 @@ class NmiGateway(PaymentGateway):
         refusal = answer.find("error_response")
         if refusal is not None:
             text = _SUPPORT_REFERENCE.sub("", refusal.text or "")
-            if text.lower().startswith(_NO_ACCESS):
+            if _told_by(_REJECTED_CODE, text)[1] in NMI_REJECTIONS.turned_away:
                 self._turn_away(f"NMI did not accept our key: {text}", "credentials")
             self._give_up(f"NMI refused the query: {text}")
         return answer
@@ -341,21 +306,26 @@ class NmiGateway(PaymentGateway):
     def _turn_away(self, message: str, reason: str) -> NoReturn:
         raise NotSent(message, reason=reason, exchanges=self.transport.take_exchanges())
 
-    def _give_up(self, message: str) -> NoReturn:
-        raise OutcomeUnknown(message, exchanges=self.transport.take_exchanges())
+    def _give_up(self, message: str, code: str = "") -> NoReturn:
+        raise OutcomeUnknown(message, code=code, exchanges=self.transport.take_exchanges())
 
 
-def _failure_of(verdict: str, code: str, said: str) -> FailureCode | None:
+def _told_by(code: str, text: str) -> tuple[Codes, str]:
+    """Where an answer is looked up, and as what: by its code, or by how its text begins."""
+    if code != _REJECTED_CODE:
+        return NMI, code
+    said = text.lower()
+    texts = (*NMI_REJECTIONS.refused, *NMI_REJECTIONS.turned_away, *NMI_REJECTIONS.open)
+    return NMI_REJECTIONS, next((known for known in texts if said.startswith(known)), said)
+
+
+def _failure_of(verdict: str, codes: Codes, told: str) -> FailureCode | None:
     """Our code for a refusal that certainly moved no money; None for anything else."""
-    if verdict not in {_DECLINED, _ERROR} or code in _OPEN:
+    if verdict not in {_DECLINED, _ERROR} or told in codes.open:
         return None
-    if code == _REJECTED_CODE:
-        if said.startswith(_DUPLICATE):
-            return None
-        known = (ours for text, ours in _REJECTIONS.items() if said.startswith(text))
-        return next(known, FailureCode.OTHER)
-    # A declined refund is one, whatever its code; any other code must be a known refusal.
-    return _FAILURES.get(code, FailureCode.OTHER if verdict == _DECLINED and code else None)
+    # A declined refund is one, whatever its code; anything else must be a known refusal.
+    declined = verdict == _DECLINED and codes is NMI and told
+    return codes.refused.get(told, FailureCode.OTHER if declined else None)
 
 
 def _window(since: datetime, until: datetime) -> dict[str, str]:

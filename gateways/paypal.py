@@ -60,6 +60,7 @@ from .transport import Response, Transport, retry_after
 
 _LIST_BYTES = 8_000_000
 _DAY = timedelta(days=1)
+_LOGIN_PATH = "/v1/oauth2/token"
 _REASONS_OF_LOGIN = {**dict.fromkeys((400, 401, 403), "credentials"), 429: "rate_limited"}
 
 _tokens = TokenCache()  # one for the process: asking for a token with every call gets one blocked
@@ -299,7 +300,7 @@ class _Api(paypalrestsdk.Api):
             raise refusal.judged(is_read=method == "GET") from None
 
     def http_call(self, url: str, method: str, **kwargs: Any) -> dict[str, Any]:
-        is_read = method == "GET"
+        is_read = method == "GET" or url.endswith(_LOGIN_PATH)
         response = self._transport.send(
             method,
             url,
@@ -336,7 +337,7 @@ class _Api(paypalrestsdk.Api):
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
         }
-        url = f"{self.endpoint}/v1/oauth2/token"
+        url = self.endpoint + _LOGIN_PATH
         try:
             answer = self.http_call(
                 url, "POST", data="grant_type=client_credentials", headers=headers
@@ -376,7 +377,8 @@ class _Refusal(OutcomeUnknown):
         said = value_at(first, "description") or value_at(body, "message")
         self.text = str(said or value_at(body, "error_description") or f"HTTP {self.status}")
         what = ": ".join(part for part in (self.issue, self.text) if part)
-        super().__init__(f"PayPal answered {what}.".replace("..", "."), exchanges=exchanges)
+        said = f"PayPal answered {what}.".replace("..", ".")
+        super().__init__(said, code=self.issue or str(self.status), exchanges=exchanges)
 
     def judged(self, *, is_read: bool) -> GatewayError:
         """What it means whatever was asked: turned away at the door, or nothing that is proven."""

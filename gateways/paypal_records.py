@@ -21,6 +21,7 @@ from .base import (
 )
 from .json_fields import iso_time_at, rows_at, text_at, value_at
 from .money import CURRENCIES, InvalidAmount, Money, exponent_of, parse_reported, write_amount
+from .refusals import PAYPAL
 
 Meaning = TypeVar("Meaning")
 
@@ -30,35 +31,6 @@ REFUND_CODES = ("T1107", "T1106")  # by the merchant, by PayPal
 DISPUTE_CODES = {"T1110", "T1111", "T1201"}  # hold, hold released, chargeback
 _HOLDS = {"T1110", "T1201"}
 
-_FAILURES = {
-    issue: failure
-    for failure, issues in {
-        FailureCode.ALREADY_REFUNDED: "CAPTURE_FULLY_REFUNDED CAPTURED_AMOUNT_FULLY_REFUNDED",
-        FailureCode.EXCEEDS_REFUNDABLE: "REFUND_AMOUNT_EXCEEDED",
-        FailureCode.TOO_OLD: "REFUND_TIME_LIMIT_EXCEEDED REFUND_TIME_EXCEEDED_FOR_PAYMENT_SOURCE",
-        FailureCode.INSUFFICIENT_BALANCE: "REFUND_FAILED_INSUFFICIENT_FUNDS",
-        FailureCode.DISPUTED: "TRANSACTION_DISPUTED CAPTURE_DISPUTED_PARTIAL_REFUND_NOT_ALLOWED "
-        "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK",
-        FailureCode.LIMIT_REACHED: "MAX_NUMBER_OF_REFUNDS_EXCEEDED MAX_REFUND_LIMIT_EXCEEDED "
-        "MAX_PAYER_AMOUNT_LIMIT_EXCEEDED",
-        FailureCode.NOT_SETTLED: "PENDING_CAPTURE",
-        FailureCode.NOT_REFUNDABLE: "REFUND_NOT_ALLOWED REFUND_NOT_SUPPORTED_FOR_PAYMENT_SOURCE "
-        "CARD_BRAND_NOT_SUPPORTED PARTIAL_REFUND_NOT_ALLOWED",
-        FailureCode.DECLINED_BY_BANK: "REFUND_FAILED_BY_PAYMENT_SOURCE",
-        FailureCode.CURRENCY_NOT_ACCEPTED: "REFUND_CAPTURE_CURRENCY_MISMATCH CURRENCY_MISMATCH "
-        "INVALID_CURRENCY_CODE",
-        FailureCode.INVALID_AMOUNT: "DECIMAL_PRECISION DECIMALS_NOT_SUPPORTED "
-        "CANNOT_BE_ZERO_OR_NEGATIVE CANNOT_BE_NEGATIVE REFUND_AMOUNT_TOO_LOW",
-        FailureCode.CARD_NOT_VALID: "PAYER_ACCOUNT_LOCKED_OR_CLOSED",
-        FailureCode.ACCOUNT_PROBLEM: "PAYEE_ACCOUNT_LOCKED_OR_CLOSED PAYEE_ACCOUNT_RESTRICTED "
-        "REFUND_IS_RESTRICTED PLATFORM_FEE_EXCEEDED PLATFORM_FEE_NOT_ENABLED",
-        FailureCode.BAD_REQUEST: "MISSING_REQUIRED_PARAMETER INVALID_PARAMETER_SYNTAX "
-        "INVALID_PARAMETER_VALUE INVALID_STRING_LENGTH INVALID_STRING_MAX_LENGTH "
-        "UNSUPPORTED_MEDIA_TYPE",
-        FailureCode.PAYMENT_NOT_FOUND: "RESOURCE_NOT_FOUND INVALID_RESOURCE_ID",
-    }.items()
-    for issue in issues.split()
-}
 _CAPTURE_STATUSES = {
     "COMPLETED": PaymentStatus.SETTLED,
     "PARTIALLY_REFUNDED": PaymentStatus.SETTLED,
@@ -103,7 +75,7 @@ def to_paypal(money: Money) -> dict[str, str]:
 
 def failure_code(status: int, issue: str) -> FailureCode | None:
     """Our code for a refusal that certainly moved no money; None for anything else."""
-    return _FAILURES.get(issue) if status in {400, 404, 415, 422} else None
+    return PAYPAL.refused.get(issue) if status in {400, 404, 415, 422} else None
 
 
 def read_capture(capture: object, order: object, *, disputed: bool) -> Payment:

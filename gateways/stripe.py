@@ -379,7 +379,8 @@ class _Refusal(OutcomeUnknown):
         self.text = said or f"HTTP {self.status}, without a reason that can be read."
         self.replayed = (error.headers or {}).get("idempotent-replayed") == "true"
         what = ": ".join(part for part in (self.code or self.type, self.text) if part)
-        super().__init__(f"Stripe answered {what}", exchanges=exchanges)
+        code = self.code or self.type or str(self.status)
+        super().__init__(f"Stripe answered {what}", code=code, exchanges=exchanges)
 
     def failure_code(self) -> FailureCode | None:
         """Our code for a refusal that certainly moved no money; None for anything else."""

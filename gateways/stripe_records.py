@@ -22,6 +22,7 @@ from .base import (
 )
 from .json_fields import integer_at, text_at, unix_time_at, value_at
 from .money import CURRENCIES, Money, exponent_of
+from .refusals import STRIPE, STRIPE_GAVE_UP
 
 REFERENCE_KEY = "refund_desk_reference"  # where a refund's metadata carry our reference
 
@@ -30,29 +31,6 @@ _NO_DECIMALS = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 _THREE_DECIMALS = "BHD JOD KWD OMR TND"
 _DECIMALS = {**dict.fromkeys(_NO_DECIMALS.split(), 0), **dict.fromkeys(_THREE_DECIMALS.split(), 3)}
 
-_FAILURES = {
-    "charge_already_refunded": FailureCode.ALREADY_REFUNDED,
-    "amount_too_large": FailureCode.INVALID_AMOUNT,
-    "amount_too_small": FailureCode.INVALID_AMOUNT,
-    "invalid_charge_amount": FailureCode.INVALID_AMOUNT,
-    "parameter_invalid_integer": FailureCode.INVALID_AMOUNT,
-    "charge_disputed": FailureCode.DISPUTED,
-    "refund_disputed_payment": FailureCode.DISPUTED,
-    "charge_not_refundable": FailureCode.NOT_REFUNDABLE,
-    "charge_expired_for_capture": FailureCode.NOT_REFUNDABLE,
-    "charge_already_captured": FailureCode.NOT_VOIDABLE,
-    "payment_intent_unexpected_state": FailureCode.NOT_SETTLED,
-    "intent_invalid_state": FailureCode.NOT_SETTLED,
-    "balance_insufficient": FailureCode.INSUFFICIENT_BALANCE,
-    "parameter_missing": FailureCode.BAD_REQUEST,
-    "parameter_unknown": FailureCode.BAD_REQUEST,
-    "parameter_invalid_empty": FailureCode.BAD_REQUEST,
-    "parameters_exclusive": FailureCode.BAD_REQUEST,
-    "charge_invalid_parameter": FailureCode.BAD_REQUEST,
-    "livemode_mismatch": FailureCode.ACCOUNT_PROBLEM,
-    "testmode_charges_only": FailureCode.ACCOUNT_PROBLEM,
-    "resource_missing": FailureCode.PAYMENT_NOT_FOUND,
-}
 _REFUND_STATES = {
     "succeeded": RefundState.SUCCEEDED,
     "pending": RefundState.PENDING,
@@ -60,14 +38,6 @@ _REFUND_STATES = {
     "failed": RefundState.FAILED,
     "canceled": RefundState.FAILED,
 }
-_FAILURE_REASONS = {
-    "lost_or_stolen_card": FailureCode.CARD_NOT_VALID,
-    "expired_or_canceled_card": FailureCode.CARD_NOT_VALID,
-    "charge_for_pending_refund_disputed": FailureCode.DISPUTED,
-    "insufficient_funds": FailureCode.INSUFFICIENT_BALANCE,
-    "declined": FailureCode.DECLINED_BY_BANK,
-}
-
 _CARDS = {"card", "card_present", "interac_present"}
 _BANKS = frozenset(
     "acss_debit ach_credit_transfer ach_debit au_becs_debit bacs_debit bancontact blik "
@@ -132,7 +102,7 @@ def read_refund(refund: object) -> ReportedRefund:
     failure = None
     if _REFUND_STATES[status] is RefundState.FAILED:
         reason = text_at(refund, "failure_reason")
-        code = _FAILURE_REASONS.get(reason, FailureCode.OTHER)
+        code = STRIPE_GAVE_UP.get(reason, FailureCode.OTHER)
         failure = Failure(code, reason or status, f"Stripe reports the refund as {status}.")
     # Cancelling an authorisation is listed as a refund that moved no balance.
     is_reversal = status == "succeeded" and value_at(refund, "balance_transaction") is None
@@ -150,14 +120,14 @@ def read_refund(refund: object) -> ReportedRefund:
 
 def failure_code(status: int, kind: str, code: str, param: str, message: str) -> FailureCode | None:
     """Our code for a refusal that certainly moved no money; None for anything else."""
-    if kind == "idempotency_error" or status not in {400, 402, 404}:
+    if kind in STRIPE.open or status not in {400, 402, 404}:
         return None
-    if code in _FAILURES:
-        return _FAILURES[code]
+    if code in STRIPE.refused:
+        return STRIPE.refused[code]
     if param == "amount" and not code and "unrefunded amount" in message:
         return FailureCode.EXCEEDS_REFUNDABLE
-    if status == 402:
-        return FailureCode.DECLINED_BY_BANK if kind == "card_error" else FailureCode.OTHER
+    if status == 402:  # request failed, which is documented as a refusal whatever its code
+        return STRIPE.refused.get(kind, FailureCode.OTHER)
     return None
 
 
