@@ -64,6 +64,7 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
             secrets=tuple(values.values()),
             total_seconds=settings.PROVIDER_TIMEOUT_SECONDS,
             guard=_refuse_inside_transaction,
+            account=account.slug,
         ),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import math
 import re
 import socket
 import ssl
@@ -22,6 +23,7 @@ from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
 
+from . import clocks, failpoints
 from .base import Exchange
 from .connection import Connection, Deadline, connect
 from .errors import Misconfigured, NotSent, OutcomeUnknown
@@ -63,7 +65,8 @@ class Transport:
     ``exchanges`` is what was sent since :meth:`take_exchanges`; every error carries it. ``guard``
     runs before each call, so that a caller can forbid calls, say inside a database transaction.
     Seconds are wall-clock: ``total_seconds`` spans resolving, connecting, TLS, sending and reading
-    to the last byte, ``connect_seconds`` the part before the request may leave.
+    to the last byte, ``connect_seconds`` the part before the request may leave. ``account`` is its
+    name in the log.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Transport:
         connect_seconds: float = 3,
         max_bytes: int = 1_000_000,
         guard: Callable[[], None] | None = None,
+        account: str = "",
     ) -> None:
         self.exchanges: list[Exchange] = []
         self._scrubber = Scrubber(secrets)
@@ -81,7 +85,9 @@ class Transport:
         self._connect_seconds = connect_seconds
         self._max_bytes = max_bytes
         self._guard = guard
+        self._account = account
         self._shared_deadline: Deadline | None = None
+        self._not_after = math.inf
         self._kept: tuple[str, Connection] | None = None
 
     def send(
@@ -96,12 +102,14 @@ class Transport:
     ) -> Response:
         """Send one request and read the whole answer, whatever its status.
 
-        ``reuse_connection`` marks a read: it may travel over a kept connection, and once more over
-        a new one if the kept one turns out to be dead. Without it the connection is always new,
-        so that nothing is ever sent twice.
+        ``reuse_connection`` marks what changes nothing, a read or a login: it may travel over a
+        kept connection, and once more over a new one if the kept one turns out to be dead. Without
+        it the request may move money: the connection is always new, so that nothing is ever sent
+        twice, and the failpoints of :mod:`~gateways.failpoints` lie on its way.
 
         Raises:
-            NotSent: ``unreachable`` (name, connection, TLS) or ``refused_locally`` (not a request).
+            NotSent: ``unreachable`` (name, connection, TLS), ``refused_locally`` (not a request) or
+                ``too_late`` (see :meth:`one_deadline`).
             OutcomeUnknown: anything that went wrong once the first byte may have left.
             Misconfigured: not an http or https address, or plain http to another machine.
         """
@@ -120,17 +128,20 @@ class Transport:
         return self._exchange(request, None, deadline, limit)
 
     @contextmanager
-    def one_deadline(self) -> Iterator[None]:
+    def one_deadline(self, *, not_after: float = math.inf) -> Iterator[None]:
         """Let all calls inside share one ``total_seconds``, for a worker that holds a lease.
 
-        Inside another one this changes nothing: the outer deadline stands.
+        ``not_after`` is the moment of ``time.monotonic()`` when the lease no longer allows to
+        send: what may move money is then refused just before its first byte, however long the
+        process slept on the way there. Inside another block the outer limits stand.
         """
-        outer = self._shared_deadline
-        self._shared_deadline = outer or Deadline(self._total_seconds)
+        outer = self._shared_deadline, self._not_after
+        self._shared_deadline = self._shared_deadline or Deadline(self._total_seconds)
+        self._not_after = min(self._not_after, not_after)
         try:
             yield
         finally:
-            self._shared_deadline = outer
+            self._shared_deadline, self._not_after = outer
 
     def take_exchanges(self) -> tuple[Exchange, ...]:
         """Return what was sent since the last call of this, and forget it."""
@@ -164,18 +175,26 @@ class Transport:
         try:
             data = request.serialise()
             if connection is None:
+                request.reach("before-connect")
                 connection = request.connect(deadline, self._connect_seconds)
-        except (OSError, ValueError) as error:
-            raise self._not_sent(log, error) from error
-        connection.deadline = deadline
-        try:
+            connection.deadline = deadline
             connection.sock.settimeout(deadline.left())
+            if not request.keep_alive and time.monotonic() >= self._not_after:
+                raise _TooLate("the time to send it was over")
+        except (OSError, ValueError) as error:
+            if connection is not None:
+                connection.sock.close()
+            raise self._not_sent(log, error) from error
+        try:
             connection.sock.sendall(data)
+            request.reach("after-send")
             answer = _read(connection, log, limit)
+            request.reach("after-response")
         except Exception as error:  # whatever it is: the request may have left
             connection.sock.close()
             raise self._unknown(log, connection, error, was_kept=kept is not None) from error
         self._keep_or_close(request, connection, answer)
+        clocks.compare(self._account, request.host, log.headers.get("date", ""), log.at)
         return Response(answer.status, log.headers, log.body, self._record(log))
 
     def _keep_or_close(
@@ -191,21 +210,19 @@ class Transport:
         log.error = self._scrubber.scrub(_describe(error))
         self._record(log)
         host = log.request.host
-        local = not isinstance(error, OSError)
-        what = "The request could not be built" if local else f"{host} could not be reached"
+        match error:
+            case _TooLate():
+                reason, what = "too_late", f"{host} was not asked"
+            case OSError():
+                reason, what = "unreachable", f"{host} could not be reached"
+            case _:
+                reason, what = "refused_locally", "The request could not be built"
         return NotSent(
-            f"{what}: {log.error}. Nothing was sent.",
-            reason="refused_locally" if local else "unreachable",
-            exchanges=self.exchanges,
+            f"{what}: {log.error}. Nothing was sent.", reason=reason, exchanges=self.exchanges
         )
 
     def _unknown(
-        self,
-        log: _Log,
-        connection: Connection,
-        error: Exception,
-        *,
-        was_kept: bool,
+        self, log: _Log, connection: Connection, error: Exception, *, was_kept: bool
     ) -> OutcomeUnknown:
         was_dead = was_kept and isinstance(error, ConnectionError) and not connection.received
         log.error = self._scrubber.scrub(_describe(error))
@@ -213,10 +230,8 @@ class Transport:
         self._record(log)
         kind = _ConnectionWasDead if was_dead else OutcomeUnknown
         so = "" if log.request.keep_alive else " What was asked may have been done."
-        return kind(
-            f"{log.request.host} gave no whole answer: {log.error}.{so}",
-            exchanges=self.exchanges,
-        )
+        said = f"{log.request.host} gave no whole answer: {log.error}.{so}"
+        return kind(said, exchanges=self.exchanges)
 
     def _record(self, log: _Log) -> Exchange:
         excerpt = self._scrubber.excerpt
@@ -235,6 +250,10 @@ class Transport:
         del self.exchanges[: -(MAX_EXCHANGES_KEPT - 1)]
         self.exchanges.append(exchange)
         return exchange
+
+
+class _TooLate(OSError):
+    """The caller's right to send ended while the request was on its way to the first byte."""
 
 
 class _ConnectionWasDead(OutcomeUnknown):
@@ -273,6 +292,11 @@ class _Request:
                 f"{self.host} must be reached over https; http is for this machine only."
             )
         return self.origin
+
+    def reach(self, failpoint: str) -> None:
+        """Pass a failpoint, where the request may move money: the others are not worth dying at."""
+        if not self.keep_alive:
+            failpoints.reach(failpoint)
 
     def connect(self, deadline: Deadline, seconds: float) -> Connection:
         tls = self.parts.scheme == "https"
