@@ -75,6 +75,7 @@ class FailureCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     BAD_REQUEST = "bad_request"
     RETURNED = "returned"
+    NOT_MADE = "not_made"  # two people ruled so, after an answer that proved nothing
     OTHER = "other"
 
 

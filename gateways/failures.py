@@ -146,6 +146,11 @@ _PLAYBOOK: dict[FailureCode, Explanation] = {
         _("Ask the customer for another way to return the money."),
         (A.REFUND_REST, A.WRITE_NOTE),
     ),
+    C.NOT_MADE: Explanation(
+        _("There was no clear answer, and two people found that the refund was not made."),
+        _("Try again if the customer is still owed the money."),
+        (A.TRY_AGAIN, A.WRITE_NOTE),
+    ),
     C.OTHER: Explanation(
         _("The processor refused the refund for a reason that is not in our list."),
         _("Read the processor's own words below, or look at the payment at the processor."),

@@ -17,7 +17,7 @@ from gateways.models import ProcessorAccount
 from transactions.models import Transaction
 
 from .history import record_event
-from .models import Attention, AttentionKind, Refund, WebhookEvent
+from .models import Attention, AttentionKind, Refund, Ruling, WebhookEvent
 from .states import Status
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ _SETTLED_BY: dict[Status, frozenset[AttentionKind]] = {
     ),
     Status.FAILED: frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT}),
     Status.CANCELED: frozenset({K.STUCK, K.NOT_SENT}),
+    Status.PENDING: frozenset({K.UNKNOWN_OUTCOME}),
     Status.QUEUED: frozenset({K.UNKNOWN_OUTCOME}),
     Status.RETURNED: frozenset({K.MISSING}),
 }
+# In these it is not known what became of a refund. Sent once more, it is no wiser.
+_UNPROVEN = frozenset({Status.UNKNOWN, Status.SENDING})
 
 
 def flag(
@@ -86,7 +89,9 @@ def raise_case(
 
 
 def settle_by_status(refund: Refund) -> None:
-    """Close the cases of a locked refund that its new status has answered."""
+    """Close what the new status of a locked refund has answered: its cases, and an open ruling."""
+    if refund.status not in _UNPROVEN:
+        _close_ruling(refund)
     kinds = _SETTLED_BY.get(Status(refund.status))
     if kinds and refund.attention_reason is not None:
         close_cases(refund, kinds, refund.get_status_display())
@@ -112,6 +117,12 @@ def repeat_oldest(refund: Refund) -> None:
     ).values_list("reason", "raised_at").first()  # fmt: skip
     refund.attention_reason, refund.attention_since = oldest or (None, None)
     refund.save(update_fields=["attention_reason", "attention_since"])
+
+
+def _close_ruling(refund: Refund) -> None:
+    """What was proven needs no second person any more."""
+    if Ruling.objects.filter(refund=refund, decided_at__isnull=True).update(decided_at=Now()):
+        record_event(refund, "ruling_superseded", data={"why": refund.get_status_display()})
 
 
 def choose_owner(refund: Refund | None = None) -> User | None:

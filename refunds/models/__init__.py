@@ -1,6 +1,6 @@
 """The rows of this app. Import them from here."""
 
-from .attention import Attention, AttentionKind, Ruling, Verdict
+from .attention import Attention, AttentionKind, Ruling, RulingState, Verdict
 from .circuit import CircuitBreaker
 from .reconciliation import Reconciliation
 from .refund import MAX_ATTEMPTS, MAX_SENDS, Refund, RefundAttempt, RefundEvent, RefundReason
@@ -18,6 +18,7 @@ __all__ = [
     "RefundEvent",
     "RefundReason",
     "Ruling",
+    "RulingState",
     "Verdict",
     "WebhookEvent",
     "WebhookState",

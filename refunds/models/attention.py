@@ -102,10 +102,20 @@ class Verdict(models.TextChoices):
     SEND_AGAIN = "send_again", _("It was not made: send it again")
 
 
+class RulingState(models.TextChoices):
+    """Where a ruling stands."""
+
+    OPEN = "open", _("Waits for a second person")
+    CONFIRMED = "confirmed", _("Confirmed")
+    REJECTED = "rejected", _("Rejected")
+    SUPERSEDED = "superseded", _("Overtaken by proof")
+
+
 class Ruling(models.Model):
     """What one person says became of an attempt, with evidence; a second one confirms or rejects.
 
-    Without a second person's confirmation it changes nothing.
+    Without a second person's confirmation it changes nothing. Proof that comes first closes it,
+    and then nobody has decided it.
     """
 
     refund = models.ForeignKey(Refund, models.PROTECT, related_name="rulings")
@@ -135,9 +145,12 @@ class Ruling(models.Model):
                 condition=Q(verdict__in=Verdict.values), name="ruling_verdict_is_known"
             ),
             models.CheckConstraint(
-                condition=Q(decided_by__isnull=True, decided_at__isnull=True, confirmed=False)
-                | Q(decided_by__isnull=False, decided_at__isnull=False),
-                name="ruling_is_decided_by_somebody",
+                condition=Q(decided_at__isnull=False) | Q(decided_by__isnull=True, confirmed=False),
+                name="ruling_is_decided_with_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(confirmed=False) | Q(decided_by__isnull=False),
+                name="ruling_is_confirmed_by_somebody",
             ),
             models.CheckConstraint(
                 condition=Q(confirmed=False) | ~Q(decided_by=F("proposed_by")),
@@ -151,3 +164,11 @@ class Ruling(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_verdict_display()} ({self.refund_id})"
+
+    @property
+    def state(self) -> RulingState:
+        if self.decided_at is None:
+            return RulingState.OPEN
+        if self.decided_by_id is None:
+            return RulingState.SUPERSEDED
+        return RulingState.CONFIRMED if self.confirmed else RulingState.REJECTED

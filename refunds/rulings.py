@@ -1,0 +1,399 @@
+"""What two people rule about a refund whose outcome is not proven.
+
+One person says what became of the attempt, with evidence. Only when another one confirms it does
+it change anything, and the conditions are checked both times: evidence may come in between. Proof
+always comes first: it closes an open ruling (``attention.settle_by_status``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError
+from django.db import transaction as database
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from gateways.base import FailureCode, PaymentGateway
+from gateways.registry import gateway_class
+
+from . import resolution
+from .history import record_event
+from .models import (
+    MAX_ATTEMPTS,
+    Attention,
+    AttentionKind,
+    Refund,
+    RefundAttempt,
+    Ruling,
+    RulingState,
+    Verdict,
+)
+from .publishing import publish
+from .recording import end_attempt
+from .services import NotAllowed, WrongStatus
+from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
+from .transitions import lock_refund, move
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+# Evidence that it did not happen says at least what was looked at, and where.
+EVIDENCE_LENGTH = 20
+_PROCESSOR_ID = re.compile(r"[!-~]{1,100}")
+
+
+class InvalidRuling(Exception):
+    """What was said is not enough; ``field`` is the argument of :func:`propose` to mend."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+def allowed(refund: Refund) -> dict[Verdict, str]:
+    """For each verdict '' when it may be proposed now, else the sentence why not, and when."""
+    if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
+        return dict.fromkeys(Verdict, _already_open())
+    attempt = _live_attempt(refund)
+    return {verdict: _why_not(refund, attempt, verdict) for verdict in Verdict}
+
+
+def may_propose(user: User) -> bool:
+    rights = ("refunds.request_refund", "refunds.approve_refund")
+    return user.is_active and any(user.has_perm(right) for right in rights)
+
+
+def may_confirm(ruling: Ruling, user: User) -> bool:
+    """Whether the person may be the second one."""
+    able = user.is_active and user.has_perm("refunds.approve_refund")
+    return able and not _are_one_person(ruling.proposed_by, user)
+
+
+def may_reject(ruling: Ruling, user: User) -> bool:
+    """Whoever may approve, and who proposed it: they withdraw it."""
+    proposed = user.pk == ruling.proposed_by_id
+    return user.is_active and (proposed or user.has_perm("refunds.approve_refund"))
+
+
+def propose(
+    refund: Refund, *, verdict: Verdict, evidence: str, processor_refund_id: str = "", actor: User
+) -> Ruling:
+    """Say what became of a refund; nothing changes before :func:`confirm`.
+
+    Raises:
+        NotAllowed: without the right to request or approve refunds.
+        WrongStatus: it cannot be said, or not yet, or somebody has said something already.
+        InvalidRuling: the evidence or the processor's id is missing or not good enough.
+    """
+    if not may_propose(actor):
+        raise NotAllowed(_("You may not rule about refunds."))
+    if verdict != Verdict.HAPPENED:
+        processor_refund_id = ""
+    ruling = Ruling(
+        verdict=verdict,
+        evidence=evidence.strip(),
+        processor_refund_id=processor_refund_id.strip(),
+        proposed_by=actor,
+    )
+    _check_words(ruling)
+    with database.atomic():
+        ruling.refund = lock_refund(refund.pk)
+        if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
+            raise WrongStatus(_already_open())
+        ruling.attempt = _require_condition(ruling)
+        ruling.save()
+        _record(ruling, "ruling_proposed", actor, why=ruling.evidence[:300])
+    return ruling
+
+
+def confirm(ruling: Ruling, *, actor: User) -> Refund:
+    """As the second person, let an open ruling count. The refund as it is then.
+
+    Raises:
+        NotAllowed: without the right to approve refunds, and for who proposed it.
+        WrongStatus: it is decided already, or its condition does not hold any more.
+    """
+    if not actor.is_active or not actor.has_perm("refunds.approve_refund"):
+        raise NotAllowed(_("You may not confirm rulings about refunds."))
+    try:
+        with database.atomic():
+            held = _lock(ruling)
+            if not may_confirm(held, actor):
+                raise NotAllowed(_("Another person has to confirm what you proposed."))
+            if not held.proposed_by.is_active:
+                raise WrongStatus(
+                    _("Who proposed this is no longer active. Reject it and propose it yourself.")
+                )
+            held.attempt = _require_condition(held)
+            _decide(held, actor, confirmed=True)
+            _EFFECTS[Verdict(held.verdict)](held, actor)
+    except IntegrityError:
+        # A sync may have recorded that id for another payment at this very moment.
+        if sentence := _taken(ruling):
+            raise WrongStatus(sentence) from None
+        raise
+    return held.refund
+
+
+def reject(ruling: Ruling, *, actor: User) -> Refund:
+    """Close an open ruling without effect; who proposed it withdraws it so.
+
+    Raises NotAllowed or WrongStatus.
+    """
+    with database.atomic():
+        held = _lock(ruling)
+        if not may_reject(held, actor):
+            raise NotAllowed(_("Only who proposed it, or who may approve refunds, may reject it."))
+        _decide(held, actor, confirmed=False)
+        own = actor.pk == held.proposed_by_id
+        _record(held, "ruling_withdrawn" if own else "ruling_rejected", actor)
+    return held.refund
+
+
+def _check_words(ruling: Ruling) -> None:
+    if ruling.verdict == Verdict.HAPPENED:
+        if not _PROCESSOR_ID.fullmatch(ruling.processor_refund_id):
+            raise InvalidRuling(
+                "processor_refund_id",
+                _("Enter the id that the processor gave this refund, as its website shows it."),
+            )
+    elif ruling.verdict == Verdict.DID_NOT and len(ruling.evidence) < EVIDENCE_LENGTH:
+        raise InvalidRuling(
+            "evidence",
+            _("Say in at least %s characters what you looked at, and what it showed.")
+            % EVIDENCE_LENGTH,
+        )
+
+
+def _require_condition(ruling: Ruling) -> RefundAttempt:
+    """The attempt of the locked refund that is ruled about, locked. Raises WrongStatus."""
+    attempt = _live_attempt(ruling.refund, lock=True)
+    if sentence := _why_not(ruling.refund, attempt, Verdict(ruling.verdict)) or _taken(ruling):
+        raise WrongStatus(sentence)
+    if attempt is None:
+        raise WrongStatus(_("Nothing of this refund was sent, so there is nothing to rule about."))
+    return attempt
+
+
+def _live_attempt(refund: Refund, *, lock: bool = False) -> RefundAttempt | None:
+    attempts = RefundAttempt.objects.filter(refund=refund, state__in=sorted(LIVE_ATTEMPTS))
+    return (attempts.select_for_update() if lock else attempts).first()
+
+
+def _lock(ruling: Ruling) -> Ruling:
+    """An open ruling as it is now, locked after its refund. Raises WrongStatus."""
+    refund = lock_refund(ruling.refund_id)
+    held = Ruling.objects.select_for_update(of=("self",)).get(pk=ruling.pk)
+    held.refund = refund
+    if held.state == RulingState.SUPERSEDED:
+        raise WrongStatus(
+            _("The outcome was proven meanwhile (“%s”), so nothing is left to decide.")
+            % refund.get_status_display()
+        )
+    if held.state != RulingState.OPEN:
+        raise WrongStatus(
+            _("%(person)s has decided this already: %(state)s.")
+            % {"person": held.decided_by, "state": held.state.label}
+        )
+    return held
+
+
+def _decide(ruling: Ruling, actor: User, *, confirmed: bool) -> None:
+    ruling.decided_by, ruling.decided_at, ruling.confirmed = actor, timezone.now(), confirmed
+    ruling.save(update_fields=["decided_by", "decided_at", "confirmed"])
+
+
+def _record(ruling: Ruling, kind: str, actor: User, **more: Any) -> None:
+    record_event(ruling.refund, kind, actor=actor, data=_facts(ruling) | more)
+
+
+def _facts(ruling: Ruling) -> dict[str, Any]:
+    facts = {"ruling": ruling.pk, "verdict": ruling.verdict, "attempt": ruling.attempt.number}
+    if ruling.processor_refund_id:
+        facts["refund"] = ruling.processor_refund_id
+    return facts
+
+
+def _are_one_person(one: User, other: User) -> bool:
+    """Two accounts with one e-mail address are one person, as far as we can tell."""
+    address = one.email.strip().casefold()
+    return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
+
+
+# Conditions.
+
+
+def _why_not(refund: Refund, attempt: RefundAttempt | None, verdict: Verdict) -> str:
+    if refund.status != Status.UNKNOWN or attempt is None:
+        return (
+            _("Only a refund whose outcome is unknown can be ruled about. This one is “%s”.")
+            % refund.get_status_display()
+        )
+    return _CONDITIONS[verdict](refund, attempt, gateway_class(refund.account.processor))
+
+
+def _already_open() -> str:
+    return _("Somebody has proposed an outcome already. It waits for a second person.")
+
+
+def _taken(ruling: Ruling) -> str:
+    """Why the refund that a ruling names is not the ruled one, or ''."""
+    if not ruling.processor_refund_id:
+        return ""
+    refund = ruling.refund
+    known = {"account": refund.account_id, "mode": refund.mode}
+    other = Refund.objects.filter(
+        **known, processor_refund_id=ruling.processor_refund_id
+    ).exclude(pk=refund.pk).first()  # fmt: skip
+    if other is None:
+        return ""
+    if other.origin == Origin.EXTERNAL:
+        return (
+            _(
+                "%s is recorded already, as a refund that was made outside Refund Desk, and it "
+                "counts. If it is this one, rule that this one was not made: then it counts once."
+            )
+            % ruling.processor_refund_id
+        )
+    return _("%(id)s is another refund of ours, of %(amount)s. Look up the id of this one.") % {
+        "id": ruling.processor_refund_id,
+        "amount": other.amount,
+    }
+
+
+def _made(refund: Refund, _attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
+    if _has_case(refund, AttentionKind.AMOUNT_DIFFERS):
+        return (
+            _(
+                "%s reports another amount than this refund has. Rule that this one was not made: "
+                "what was made is then recorded as it is."
+            )
+            % gateway.label
+        )
+    return ""
+
+
+def _not_made(_refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
+    from_then = _quiet_from(attempt, gateway)
+    if timezone.now() >= from_then:
+        return ""
+    return _("%(processor)s may show a refund late: this can be said from %(time)s on.") % {
+        "processor": gateway.label,
+        "time": _local(from_then),
+    }
+
+
+def _send_again(refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
+    life = gateway.capabilities.idempotency_key_life
+    key_ends = _last_sent(attempt) + life if life else None
+    same_key = attempt.credential_fingerprint == refund.account.credential_fingerprint
+    if attempt.number >= MAX_ATTEMPTS:
+        return (
+            _("It was tried %s times. Rule that it was not made, and start a new refund.")
+            % attempt.number
+        )
+    if key_ends and same_key and timezone.now() < key_ends:
+        return _(
+            "%(processor)s knows its key until %(time)s. Until then Refund Desk repeats the same "
+            "request by itself, which cannot pay twice; after that it can be sent anew."
+        ) % {"processor": gateway.label, "time": _local(key_ends)}
+    if _has_case(refund, AttentionKind.FOUND_SEVERAL, AttentionKind.AMOUNT_DIFFERS):
+        return _("%s reports refunds that may be this one: it must not be sent again.") % (
+            gateway.label
+        )
+    if resolution.is_absent(attempt, gateway.capabilities):
+        return ""
+    return _what_is_missing(attempt, gateway)
+
+
+def _what_is_missing(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
+    """Which look-ups have to come before the refund may be sent again."""
+    if attempt.first_absent_at:
+        return _(
+            "One complete look-up at %(processor)s did not find it (%(time)s). A second one has to "
+            "confirm that half an hour later or more: ask the processor then."
+        ) % {"processor": gateway.label, "time": _local(attempt.first_absent_at)}
+    return _(
+        "Two complete look-ups at %(processor)s that do not find it have to come first, half an "
+        "hour apart or more. They count from %(time)s on."
+    ) % {"processor": gateway.label, "time": _local(_quiet_from(attempt, gateway))}
+
+
+_CONDITIONS: dict[Verdict, Callable[[Refund, RefundAttempt, type[PaymentGateway]], str]] = {
+    Verdict.HAPPENED: _made,
+    Verdict.DID_NOT: _not_made,
+    Verdict.SEND_AGAIN: _send_again,
+}
+
+
+def _last_sent(attempt: RefundAttempt) -> datetime:
+    return attempt.last_sent_at or attempt.started_at
+
+
+def _quiet_from(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> datetime:
+    """From when on nothing of the attempt can be on its way, or made and not shown yet."""
+    return _last_sent(attempt) + resolution.QUARANTINE + gateway.capabilities.lookup_lag
+
+
+def _has_case(refund: Refund, *kinds: AttentionKind) -> bool:
+    return Attention.objects.filter(refund=refund, kind__in=kinds, closed_at__isnull=True).exists()
+
+
+def _local(at: datetime) -> str:
+    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
+
+
+# Effects: each moves the locked refund of a confirmed ruling.
+
+
+def _count_as_made(ruling: Ruling, actor: User) -> None:
+    _end(
+        ruling,
+        AttemptState.ACCEPTED,
+        Status.SUCCEEDED,
+        actor,
+        {"processor_refund_id": ruling.processor_refund_id},
+    )
+
+
+def _count_as_not_made(ruling: Ruling, actor: User) -> None:
+    why = {"failure_code": FailureCode.NOT_MADE, "failure_message": _who_said(ruling)[:1000]}
+    _end(ruling, AttemptState.RULED_OUT, Status.FAILED, actor, why)
+
+
+def _let_out_again(ruling: Ruling, actor: User) -> None:
+    """Queue it for its next identity. Before that leaves, the worker looks the earlier ones up."""
+    due = {"next_action_at": timezone.now(), "unknown_since": None, "lookups": 0}
+    _end(ruling, AttemptState.RULED_OUT, Status.QUEUED, actor, due)
+    refund_id = ruling.refund_id
+    database.on_commit(lambda: publish([refund_id]))
+
+
+_EFFECTS = {
+    Verdict.HAPPENED: _count_as_made,
+    Verdict.DID_NOT: _count_as_not_made,
+    Verdict.SEND_AGAIN: _let_out_again,
+}
+
+
+def _end(
+    ruling: Ruling, state: AttemptState, to: Status, actor: User, changes: dict[str, Any]
+) -> None:
+    end_attempt(ruling.attempt, state)
+    ruling.attempt.save()
+    data = _facts(ruling) | {"why": _who_said(ruling)}
+    move(ruling.refund, to, f"ruled_{ruling.verdict}", actor=actor, data=data, changes=changes)
+
+
+def _who_said(ruling: Ruling) -> str:
+    """Who found what, for the history and for people who read it later."""
+    people = {
+        "first": ruling.proposed_by,
+        "second": ruling.decided_by,
+        "verdict": ruling.get_verdict_display(),
+    }
+    return _("%(verdict)s, %(first)s found, and %(second)s confirmed it.") % people
