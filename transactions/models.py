@@ -73,6 +73,9 @@ class Transaction(models.Model):
     over_refunded = models.BooleanField(_("refunded beyond the amount"), default=False)
     status = models.CharField(_("status"), max_length=12, choices=TransactionStatus)
     disputed = models.BooleanField(_("disputed"), default=False)
+    # When a later reading found it so; empty for what was so when it was first read.
+    disputed_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True)
     method_type = models.CharField(_("method"), max_length=20, default="other")
     brand = models.CharField(_("brand"), max_length=30, blank=True)
     last4 = models.CharField(_("last four"), max_length=4, blank=True)
@@ -175,6 +178,11 @@ class Transaction(models.Model):
                 fields=["-created_at", "-id"],
                 condition=Q(disputed=True),
                 name="transaction_disputed",
+            ),
+            models.Index(
+                fields=["account", "voided_at"],
+                condition=Q(voided_at__isnull=False),
+                name="transaction_voided",
             ),
             models.Index(
                 fields=["account", "id"],
