@@ -112,6 +112,8 @@ class Refund(models.Model):
     # After a restore the processor may know sends that this row does not.
     look_up_first = models.BooleanField(default=False)
     lookups = models.PositiveIntegerField(default=0)
+    # When the processor last reported it, with this amount and in this or a later state.
+    confirmed_at = models.DateTimeField(null=True)
     next_action_at = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(_("requested at"))
@@ -275,6 +277,7 @@ class RefundAttempt(models.Model):
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
         ordering = ["number"]
+        indexes = [models.Index(fields=["account", "first_sent_at"], name="attempt_by_first_send")]
         constraints = [
             models.UniqueConstraint(
                 fields=["refund", "number"], name="attempt_number_is_used_once"
