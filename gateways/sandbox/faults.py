@@ -161,7 +161,8 @@ def _other_echo(dialect: Dialect, body: bytes) -> bytes:
     if not found:
         return body
     last = found.end(1) - 1
-    other = b"%d" % ((int(body[last : last + 1]) + 1) % 10)
+    digit = body[last : last + 1]
+    other = b"%d" % ((int(digit) + 1) % 10) if digit.isdigit() else b"0"
     return body[:last] + other + body[last + 1 :]
 
 

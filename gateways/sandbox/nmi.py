@@ -26,7 +26,7 @@ class NmiDialect(Dialect):
     name = "nmi"
     prefix = "/nmi"
     magic = nmi_transactions.MAGIC
-    echo = re.compile(rb"(?:orderid=[^&]*?|<amount>-?[0-9.]*?)([0-9]+)(?=&|<)")
+    echo = re.compile(rb"(?:orderid=|<amount>-?)([^&<]+)")
 
     def call_name(self, request: Request) -> str:
         fields = dict(request.form())

@@ -85,6 +85,13 @@ class Desk:
                 if refund.status not in ("failed", "canceled")
             ]
 
+    def calls(self, call: str) -> int:
+        """How many requests of a kind the processor got."""
+        ledger = self.sandbox.ledger
+        with ledger.lock:
+            got = list(ledger.requests)
+        return sum((each.dialect, each.call) == (self.processor, call) for each in got)
+
     def sums(self, transaction: Transaction) -> tuple[int, int]:
         row = Transaction.objects.get(pk=transaction.pk)
         return row.reserved_minor, row.refunded_minor

@@ -1,0 +1,70 @@
+"""Playing a fault through: a worker's step, time that passes, and what the ledger says at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+from django.db import connections
+from django.utils import timezone
+
+from refunds.execution import send_refund
+from refunds.invariants import INVARIANTS, broken_rows
+from refunds.models import Refund
+from refunds.resolution import look_up_refund
+from refunds.states import Status
+from tests.refunds.desk import Desk
+from transactions.models import Transaction
+
+Result = TypeVar("Result")
+
+
+def sent(refund: Refund) -> Refund:
+    """What a worker makes of a refund that is due now."""
+    due(refund)
+    send_refund(refund.pk)
+    refund.refresh_from_db()
+    return refund
+
+
+def looked_up(refund: Refund) -> Refund:
+    """What a look-up that is due now makes of it."""
+    due(refund)
+    look_up_refund(refund.pk)
+    refund.refresh_from_db()
+    return refund
+
+
+def due(refund: Refund) -> None:
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+
+
+def lose_the_lease(refund: Refund) -> None:
+    """As if its worker had been gone for long; the sweep has not been yet."""
+    Refund.objects.filter(pk=refund.pk, status=Status.SENDING).update(lease_until=timezone.now())
+
+
+def in_parallel(count: int, work: Callable[[int], Result]) -> list[Result]:
+    """What ``work`` returns to each of so many threads that start together."""
+    start = Barrier(count)
+
+    def run(number: int) -> Result:
+        try:
+            start.wait()
+            return work(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def assert_agreement(desk: Desk, transaction: Transaction, *minors: int) -> None:
+    """The ledger gave back exactly these amounts, our rows say the same, and no promise is broken."""
+    assert sorted(desk.given_back(transaction)) == sorted(minors)
+    ours = Refund.objects.filter(transaction=transaction, status=Status.SUCCEEDED)
+    assert sorted(ours.values_list("amount_minor", flat=True)) == sorted(minors)
+    for invariant in INVARIANTS:
+        assert broken_rows(invariant) == [], invariant.name
