@@ -23,6 +23,7 @@ from .authorizenet_records import (
     reason_of,
     transaction_id_of,
 )
+from .authorizenet_webhooks import check_signature, read_notice
 from .base import (
     Account,
     Capabilities,
@@ -38,6 +39,8 @@ from .base import (
     RefundResult,
     RefundState,
     ReportedRefund,
+    Reread,
+    WebhookNotice,
 )
 from .errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
 from .hardened_xml import Element, text_of
@@ -45,6 +48,7 @@ from .money import exponent_of, write_amount
 from .pages import read_page
 from .refusals import AUTHORIZENET
 from .transport import Transport
+from .webhook_deliveries import Delivery, secret_of
 
 _AGE_LIMIT = timedelta(days=180)
 _DAY = timedelta(days=1)
@@ -164,6 +168,28 @@ class AuthorizeNetGateway(PaymentGateway):
         else:
             matches = self._search(order)
         return Lookup(tuple(matches), complete, self.transport.take_exchanges())
+
+    def parse_webhook(
+        self, headers: Mapping[str, str], body: bytes, *, received_at: datetime | None = None
+    ) -> WebhookNotice:
+        key = secret_of(self.account, "signature_key")
+        delivery = Delivery.of(headers, body, received_at)
+        check_signature(delivery, key)
+        return delivery.notice(read_notice)
+
+    def read_again(self, notice: WebhookNotice) -> Reread:
+        """What is named, and the payment of a refund; a payment does not say what was refunded."""
+        self.transport.take_exchanges()
+        payments: dict[str, Payment] = {}
+        refunds: dict[str, ReportedRefund] = {}
+        with self.transport.one_deadline():
+            for named in filter(None, (notice.refund_id, notice.payment_id)):
+                refunds |= {refund.external_id: refund for refund in self._refunds_with_id(named)}
+            of_refunds = {refund.payment_id for refund in refunds.values()}
+            for payment_id in sorted({notice.payment_id, *of_refunds} - {"", *refunds}):
+                payment = self.get_payment(payment_id)
+                payments |= {payment_id: payment} if payment is not None else {}
+        return Reread(tuple(payments.values()), tuple(refunds.values()))
 
     def check_credentials(self) -> str:
         """Read the merchant's details and say whose they are."""

@@ -287,6 +287,7 @@ class Account:
     """One set of credentials, as an adapter needs it.
 
     ``currency`` is the account's only currency where the processor does not name one per payment.
+    ``webhook_verification`` is who checks PayPal's signatures: ``offline`` (we) or ``api`` (it).
     """
 
     slug: str
@@ -294,6 +295,7 @@ class Account:
     base_url: str
     credentials: Mapping[str, str] = field(repr=False)
     currency: str = ""
+    webhook_verification: str = "offline"
 
 
 class PaymentGateway(ABC):
@@ -348,18 +350,20 @@ class PaymentGateway(ABC):
         Raises NotSent (reason ``credentials`` or ``unreachable``), OutcomeUnknown or Misconfigured.
         """
 
-    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookNotice:
+    @abstractmethod
+    def parse_webhook(
+        self, headers: Mapping[str, str], body: bytes, *, received_at: datetime | None = None
+    ) -> WebhookNotice:
         """Verify a webhook against the account's secret, and say what it is about.
 
-        Header names come in any case; ``body`` is as it came, byte for byte. Raises InvalidWebhook
-        (signature, age, mode or shape), Misconfigured without a secret, and NotSent or
-        OutcomeUnknown where verifying needs the processor and it does not answer.
+        Header names come in any case; ``body`` is as it came, byte for byte; ``received_at`` None
+        is now. Raises InvalidWebhook (signature, age, mode or shape), Misconfigured without a
+        secret, NotSent or OutcomeUnknown where verifying needs the processor, which is silent.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read_again(self, notice: WebhookNotice) -> Reread:
-        """Ask the processor about what a notice names. Raises NotSent or OutcomeUnknown."""
-        raise NotImplementedError
+        """The named payment and its refunds, as they are now. Raises NotSent or OutcomeUnknown."""
 
     def _begin(self, order: RefundOrder) -> None:
         """Drop old evidence, and refuse what must never be sent: to some, no amount means all.

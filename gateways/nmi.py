@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import ClassVar, NoReturn, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -26,14 +27,18 @@ from .base import (
     RefundResult,
     RefundState,
     ReportedRefund,
+    Reread,
+    WebhookNotice,
 )
 from .errors import NotSent, OutcomeUnknown
 from .hardened_xml import Element, parse_xml, text_of
 from .money import exponent_of, write_amount
 from .nmi_records import is_voided, last4_of, read_payments, read_refunds, transaction_id_of
+from .nmi_webhooks import check_signature, read_notice
 from .pages import read_page
 from .refusals import NMI, NMI_REJECTIONS, Codes
 from .transport import Response
+from .webhook_deliveries import Delivery, secret_of
 
 Record = TypeVar("Record")
 
@@ -115,6 +120,26 @@ class NmiGateway(PaymentGateway):
             matches = self._find_by_id(order) or self._find_by_reference(order)
             likely = [] if matches else self._find_by_likeness(order)
         return Lookup(tuple(matches), complete, self.transport.take_exchanges(), tuple(likely))
+
+    def parse_webhook(
+        self, headers: Mapping[str, str], body: bytes, *, received_at: datetime | None = None
+    ) -> WebhookNotice:
+        key = secret_of(self.account, "webhook_signing_key")
+        delivery = Delivery.of(headers, body, received_at)
+        check_signature(delivery, key)
+        return delivery.notice(partial(read_notice, mode=self.account.mode))
+
+    def read_again(self, notice: WebhookNotice) -> Reread:
+        """A refund that is a transaction of its own does not name its payment."""
+        self.transport.take_exchanges()
+        with self.transport.one_deadline():
+            named = [self._transaction(each) for each in (notice.payment_id, notice.refund_id)]
+            known = [transaction for transaction in named if transaction is not None]
+            payments = self._read(self._payments_of, known)
+            refunds = self._read(self._refunds_of, known)
+            if not known and notice.reference:
+                refunds = self._search(order_id=notice.reference, action_type="refund")
+        return Reread(tuple(payments), tuple(refunds))
 
     def check_credentials(self) -> str:
         """Read the account's profile and say whose it is."""

@@ -6,21 +6,16 @@ and the refund's invoice id, which PayPal takes only once for ever.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
-import paypalrestsdk
-from paypalrestsdk import exceptions as sdk
-
 from .base import (
     Account,
     Capabilities,
-    Exchange,
     Failure,
     Lookup,
     Page,
@@ -30,11 +25,15 @@ from .base import (
     RefundResult,
     RefundState,
     ReportedRefund,
+    Reread,
+    WebhookNotice,
 )
-from .errors import GatewayError, NotSent, OutcomeUnknown
+from .errors import InvalidWebhook, NotSent
 from .json_fields import integer_at, rows_at, text_at, value_at
 from .money import exponent_of
 from .pages import read_page
+from .paypal_api import VERIFY_PATH, PayPalApi, Refusal
+from .paypal_certificates import Certificates, check_address
 from .paypal_records import (
     DISPUTE_CODES,
     REFUND_CODES,
@@ -54,16 +53,14 @@ from .paypal_records import (
     transaction_id_of,
 )
 from .paypal_search import LONGEST, Found, TooManyRows, search
+from .paypal_webhooks import Transmission, read_notice
 from .resends import unproven_when_resent
-from .tokens import TokenCache
-from .transport import Response, Transport, retry_after
+from .transport import Transport
+from .webhook_deliveries import Delivery, secret_of, wrong_signature
 
-_LIST_BYTES = 8_000_000
 _DAY = timedelta(days=1)
-_LOGIN_PATH = "/v1/oauth2/token"
-_REASONS_OF_LOGIN = {**dict.fromkeys((400, 401, 403), "credentials"), 429: "rate_limited"}
 
-_tokens = TokenCache()  # one for the process: asking for a token with every call gets one blocked
+_certificates = Certificates()  # one for the process, too: PayPal signs for weeks with one
 
 
 class PayPalGateway(PaymentGateway):
@@ -88,7 +85,7 @@ class PayPalGateway(PaymentGateway):
 
     def __init__(self, account: Account, transport: Transport) -> None:
         super().__init__(account, transport)
-        self._api = _Api(account, transport)
+        self._api = PayPalApi(account, transport)
 
     def list_payments(
         self, since: datetime, until: datetime, cursor: str = ""
@@ -103,12 +100,9 @@ class PayPalGateway(PaymentGateway):
 
     def get_payment(self, payment_id: str) -> Payment | None:
         self.transport.take_exchanges()
-        try:
-            capture = self._get(_capture_path(payment_id))
-        except _Refusal as refusal:
-            if refusal.status == 404:
-                return None
-            raise
+        capture = self._get_or_none(_capture_path(payment_id))
+        if capture is None:
+            return None
         order = self._order_of(capture)
         disputed = self._has_open_dispute(payment_id)
         return self._proven(lambda: read_capture(capture, order, disputed=disputed))
@@ -131,7 +125,7 @@ class PayPalGateway(PaymentGateway):
         with self.transport.one_deadline(), unproven_when_resent(order):
             try:
                 answer = self._api.request(url, "POST", body, headers)
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 code = failure_code(refusal.status, refusal.issue)
                 if code is None or order.first_sent_at is not None:
                     raise
@@ -150,11 +144,48 @@ class PayPalGateway(PaymentGateway):
     def find_refund(self, order: RefundOrder) -> Lookup:
         self.transport.take_exchanges()
         if order.refund_id:
-            answer = self._get(f"/v2/payments/refunds/{quote(order.refund_id, safe='')}")
+            answer = self._get(_refund_path(order.refund_id))
             matches, complete = [self._proven(lambda: read_refund(answer))], True
         else:
             matches, complete = self._find_by_reference(order)
         return Lookup(tuple(matches), complete, self.transport.take_exchanges())
+
+    def parse_webhook(
+        self, headers: Mapping[str, str], body: bytes, *, received_at: datetime | None = None
+    ) -> WebhookNotice:
+        self.transport.take_exchanges()
+        webhook_id = secret_of(self.account, "webhook_id")
+        delivery = Delivery.of(headers, body, received_at)
+        transmission = Transmission.of(delivery)
+        check_address(transmission.cert_url, self.account)
+        if self.account.webhook_verification == "api":
+            self._let_paypal_check(transmission.question(webhook_id, delivery))
+        else:
+            key = _certificates.key_at(
+                transmission.cert_url, self.account, self.transport, delivery.received_at
+            )
+            transmission.check(key, webhook_id, body)
+        transmission.check_age(delivery.received_at)
+        return delivery.notice(read_notice)
+
+    def read_again(self, notice: WebhookNotice) -> Reread:
+        self.transport.take_exchanges()
+        with self.transport.one_deadline():
+            named = self._get_or_none(_refund_path(notice.refund_id)) if notice.refund_id else None
+            refunds = [] if named is None else [self._proven(lambda: read_refund(named))]
+            payment_id = next((each.payment_id for each in refunds), "") or notice.payment_id
+            if not payment_id:
+                return Reread(refunds=tuple(refunds))
+            capture = self._get_or_none(_capture_path(payment_id))
+            if capture is None:
+                return Reread(refunds=tuple(refunds))
+            order = self._order_of(capture)
+            disputed = self._has_open_dispute(payment_id)
+        payment = self._proven(lambda: read_capture(capture, order, disputed=disputed))
+        listed = self._proven(lambda: [read_refund(row) for row in refunds_of_order(order)])
+        of_payment = {each.external_id: each for each in listed if each.payment_id == payment_id}
+        found = of_payment | {each.external_id: each for each in refunds}
+        return Reread((payment,), tuple(found.values()))
 
     def check_credentials(self) -> str:
         self.transport.take_exchanges()
@@ -231,7 +262,7 @@ class PayPalGateway(PaymentGateway):
         def ask(query: dict[str, str]) -> Found:
             try:
                 answer = self._get(f"/v1/reporting/transactions?{urlencode(query)}")
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 if refusal.name == "RESULTSET_TOO_LARGE":
                     raise TooManyRows from refusal
                 raise
@@ -257,147 +288,30 @@ class PayPalGateway(PaymentGateway):
     def _get(self, path: str) -> dict[str, Any]:
         return self._api.request(self._url(path), "GET")
 
-
-class _Api(paypalrestsdk.Api):
-    """The SDK's client, with our transport and with logins that end.
-
-    Its own has no timeout, asks for ever after a 401, and sends request ids to the login, too.
-    """
-
-    def __init__(self, account: Account, transport: Transport) -> None:
-        super().__init__(
-            mode="live" if account.mode == "live" else "sandbox",
-            endpoint=account.base_url.rstrip("/"),
-            client_id=account.credentials["client_id"],
-            client_secret=account.credentials["client_secret"],
-        )
-        self._transport = transport
-        self._login = (self.endpoint, self.client_id, self.client_secret)
-
-    def request(
-        self,
-        url: str,
-        method: str,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        **_: Any,
-    ) -> dict[str, Any]:
-        """One call, and one more with a new token where the first was turned away.
-
-        Raises NotSent, OutcomeUnknown, or _Refusal for any answer other than 2xx.
-        """
-        data = "" if body is None else json.dumps(body)
-        token = self.get_access_token()
+    def _get_or_none(self, path: str) -> dict[str, Any] | None:
+        """The record; None where PayPal does not know it."""
         try:
-            return self._send(url, method, data, headers)
-        except _Refusal as refusal:
-            if refusal.status != 401:
-                raise refusal.judged(is_read=method == "GET") from None
-        _tokens.forget(self._login, token)
+            return self._get(path)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                return None
+            raise
+
+    def _let_paypal_check(self, question: str) -> None:
+        """Raises InvalidWebhook unless PayPal says in so many words that it sent the webhook."""
         try:
-            return self._send(url, method, data, headers)
-        except _Refusal as refusal:
-            raise refusal.judged(is_read=method == "GET") from None
-
-    def http_call(self, url: str, method: str, **kwargs: Any) -> dict[str, Any]:
-        is_read = method == "GET" or url.endswith(_LOGIN_PATH)
-        response = self._transport.send(
-            method,
-            url,
-            headers=kwargs["headers"],
-            body=kwargs["data"].encode(),
-            reuse_connection=is_read,
-            max_bytes=_LIST_BYTES if is_read else None,
-        )
-        exchanges = self._transport.exchanges
-        try:
-            answer = self.handle_response(_SdkResponse(response.status), response.body.decode())
-        except sdk.ConnectionError as error:
-            raise _Refusal(response, exchanges) from error
-        except ValueError as error:
-            raise OutcomeUnknown("PayPal's answer is not JSON.", exchanges=exchanges) from error
-        if not isinstance(answer, dict):
-            raise OutcomeUnknown("PayPal's answer is not an object.", exchanges=exchanges)
-        return answer
-
-    def get_token_hash(self, *_: Any, **__: Any) -> dict[str, str]:
-        token = _tokens.get(self._login, self._log_in)
-        self._transport.protect(token)
-        return {"token_type": "Bearer", "access_token": token}
-
-    def _send(
-        self, url: str, method: str, data: str, headers: Mapping[str, str] | None
-    ) -> dict[str, Any]:
-        return self.http_call(url, method, data=data, headers={**self.headers(), **(headers or {})})
-
-    def _log_in(self) -> tuple[str, int]:
-        """A new token and its life in seconds. Whatever fails here, nothing else was sent."""
-        headers = {
-            "Authorization": f"Basic {self.basic_auth()}",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-        }
-        url = self.endpoint + _LOGIN_PATH
-        try:
-            answer = self.http_call(
-                url, "POST", data="grant_type=client_credentials", headers=headers
-            )
-            token, seconds = text_at(answer, "access_token"), integer_at(answer, "expires_in")
-        except (OutcomeUnknown, ValueError) as error:
-            status = error.status if isinstance(error, _Refusal) else 0
-            raise NotSent(
-                f"PayPal did not log us in, so nothing else was sent. {error}",
-                reason=_REASONS_OF_LOGIN.get(status, "unreachable"),
-                exchanges=self._transport.exchanges,
-            ) from error
-        return token, seconds
-
-
-@dataclass(frozen=True, slots=True)
-class _SdkResponse:
-    """As much of a response as the SDK looks at."""
-
-    status_code: int
-
-
-class _Refusal(OutcomeUnknown):
-    """An answer other than 2xx. It proves a refusal only where its issue is one that we know."""
-
-    def __init__(self, response: Response, exchanges: Sequence[Exchange]) -> None:
-        self.status = response.status
-        self.retry_after = retry_after(response.headers)
-        try:
-            body = json.loads(response.body)
-        except ValueError:
-            body = None
-        details = value_at(body, "details")
-        first = details[0] if isinstance(details, list) and details else None
-        self.name = str(value_at(body, "name") or value_at(body, "error") or "")
-        self.issue = str(value_at(first, "issue") or self.name)
-        said = value_at(first, "description") or value_at(body, "message")
-        self.text = str(said or value_at(body, "error_description") or f"HTTP {self.status}")
-        what = ": ".join(part for part in (self.issue, self.text) if part)
-        said = f"PayPal answered {what}.".replace("..", ".")
-        super().__init__(said, code=self.issue or str(self.status), exchanges=exchanges)
-
-    def judged(self, *, is_read: bool) -> GatewayError:
-        """What it means whatever was asked: turned away at the door, or nothing that is proven."""
-        if self.status in {401, 403}:
-            return NotSent(
-                f"PayPal did not accept our login: {self.text}",
-                reason="credentials",
-                exchanges=self.exchanges,
-            )
-        # That a refund which met a 429 did not run is nowhere promised.
-        if self.status == 429 and is_read:
-            return NotSent(
-                f"PayPal turned the request away: {self.text}",
-                reason="rate_limited",
-                retry_after=self.retry_after,
-                exchanges=self.exchanges,
-            )
-        return self
+            answer = self._api.request(self._url(VERIFY_PATH), "POST", question)
+        except Refusal as refusal:
+            if refusal.status not in {400, 422}:
+                raise
+            raise InvalidWebhook(f"PayPal could not check the webhook: {refusal.text}") from refusal
+        if value_at(answer, "verification_status") != "SUCCESS":
+            raise wrong_signature()
 
 
 def _capture_path(payment_id: str) -> str:
     return f"/v2/payments/captures/{quote(payment_id, safe='')}"
+
+
+def _refund_path(refund_id: str) -> str:
+    return f"/v2/payments/refunds/{quote(refund_id, safe='')}"

@@ -117,6 +117,11 @@ def reference_of(refund: object) -> str:
     return text_at(refund, "custom_id") or text_at(refund, "invoice_id")
 
 
+def payment_of_refund(refund: object) -> str:
+    """The capture that a refund is of, empty where it does not say."""
+    return _linked(refund, "/v2/payments/captures/")
+
+
 def read_refund(refund: object) -> ReportedRefund:
     """A refund of Payments v2. A status that is not known yet is a ValueError: no proof."""
     status = text_at(refund, "status")
@@ -126,7 +131,7 @@ def read_refund(refund: object) -> ReportedRefund:
         failure = Failure(FailureCode.OTHER, status, f"PayPal reports the refund as {status}.")
     return ReportedRefund(
         external_id=_required(refund, "id"),
-        payment_id=_linked(refund, "/v2/payments/captures/"),
+        payment_id=payment_of_refund(refund),
         amount=_amount_at(refund, "amount"),
         state=state,
         created_at=iso_time_at(refund, "create_time"),

@@ -59,6 +59,7 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
             base_url=base_url.rstrip("/"),
             credentials=values,
             currency=account.currency,
+            webhook_verification=settings.PAYPAL_WEBHOOK_VERIFICATION,
         ),
         Transport(
             secrets=tuple(values.values()),

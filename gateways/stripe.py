@@ -6,10 +6,11 @@ idempotency key, which Stripe keeps for a day, and stands in the refund's metada
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import stripe
@@ -17,9 +18,7 @@ import stripe
 from .base import (
     Account,
     Capabilities,
-    Exchange,
     Failure,
-    FailureCode,
     Lookup,
     Operation,
     Page,
@@ -29,14 +28,16 @@ from .base import (
     RefundResult,
     RefundState,
     ReportedRefund,
+    Reread,
+    WebhookNotice,
 )
 from .errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
 from .json_fields import rows_at, text_at, value_at
 from .pages import read_page
 from .resends import unproven_when_resent
+from .stripe_api import HttpClient, Refusal
 from .stripe_records import (
     REFERENCE_KEY,
-    failure_code,
     intent_of,
     is_canceled,
     read_charge,
@@ -44,7 +45,9 @@ from .stripe_records import (
     smallest_step,
     to_stripe,
 )
+from .stripe_webhooks import check_signature, read_notice
 from .transport import Transport, retry_after
+from .webhook_deliveries import Delivery, secret_of
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -55,7 +58,7 @@ stripe.enable_telemetry = False
 Record = TypeVar("Record")
 
 _ROWS_PER_PAGE = 100
-_LIST_BYTES = 8_000_000
+_PAGES_READ_AGAIN = 5
 
 _OUR_REASONS = {  # "fraudulent" is never sent: it would also block the customer's card and e-mail
     "duplicate": "duplicate",
@@ -93,7 +96,7 @@ class StripeGateway(PaymentGateway):
             key,
             base_addresses={"api": account.base_url},
             max_network_retries=0,
-            http_client=_HttpClient(transport),
+            http_client=HttpClient(transport),
         )
         self._api = self._client.v1
 
@@ -108,12 +111,9 @@ class StripeGateway(PaymentGateway):
 
     def get_payment(self, payment_id: str) -> Payment | None:
         self.transport.take_exchanges()
-        try:
-            charge = self._ask(lambda: self._api.charges.retrieve(payment_id))
-        except _Refusal as refusal:
-            if refusal.code == "resource_missing":
-                return None
-            raise
+        charge = self._ask_for(lambda: self._api.charges.retrieve(payment_id))
+        if charge is None:
+            return None
         self._check_mode(charge)
         return self._proven(lambda: read_charge(charge))
 
@@ -167,6 +167,31 @@ class StripeGateway(PaymentGateway):
             matches = self._find_by_reference(order)
         return Lookup(tuple(matches), complete=True, exchanges=self.transport.take_exchanges())
 
+    def parse_webhook(
+        self, headers: Mapping[str, str], body: bytes, *, received_at: datetime | None = None
+    ) -> WebhookNotice:
+        secret = secret_of(self.account, "webhook_secret")
+        delivery = Delivery.of(headers, body, received_at)
+        check_signature(delivery, secret)
+        return delivery.notice(partial(read_notice, mode=self.account.mode))
+
+    def read_again(self, notice: WebhookNotice) -> Reread:
+        found: dict[str, ReportedRefund] = {}
+        payment_id = notice.payment_id
+        with self.transport.one_deadline():
+            if notice.refund_id:
+                row = self._ask_for(lambda: self._api.refunds.retrieve(notice.refund_id))
+                if row is not None:
+                    found[notice.refund_id] = self._proven(lambda: read_refund(row))
+                    payment_id = found[notice.refund_id].payment_id
+            payment = self.get_payment(payment_id) if payment_id else None
+            if payment is not None:
+                listed = self._rows("/v1/refunds", {"charge": payment_id})
+                rows = [row for page, _ in islice(listed, _PAGES_READ_AGAIN) for row in page]
+                refunds = self._proven(lambda: [read_refund(row) for row in rows])
+                found |= {refund.external_id: refund for refund in refunds}
+        return Reread(tuple(filter(None, [payment])), tuple(found.values()))
+
     def check_credentials(self) -> str:
         self.transport.take_exchanges()
         try:
@@ -196,7 +221,7 @@ class StripeGateway(PaymentGateway):
         with unproven_when_resent(order):
             try:
                 answer = self._ask(call)
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 code = refusal.failure_code()
                 if code is None or (order.first_sent_at is not None and not refusal.replayed):
                     raise
@@ -308,9 +333,18 @@ class StripeGateway(PaymentGateway):
             )
         return answer.data
 
+    def _ask_for(self, call: Callable[[], Any]) -> dict[str, Any] | None:
+        """The record that a call asks for; None where Stripe does not know it."""
+        try:
+            return self._ask(call)
+        except Refusal as refusal:
+            if refusal.code == "resource_missing":
+                return None
+            raise
+
     def _judge(self, error: stripe.StripeError) -> GatewayError:
         """What an answer other than 2xx proves."""
-        refusal = _Refusal(error, self.transport.exchanges)
+        refusal = Refusal(error, self.transport.exchanges)
         if refusal.status in {401, 403}:
             return NotSent(
                 f"Stripe did not accept our key: {refusal.text}",
@@ -333,58 +367,6 @@ class StripeGateway(PaymentGateway):
                 f"Stripe answered account {self.account.slug}, which is in mode "
                 f"{self.account.mode}, with data of the other mode."
             )
-
-
-class _HttpClient(stripe.HTTPClient):
-    """Lets the SDK speak through our transport. Only reads share a connection."""
-
-    name = "refund-desk"
-
-    def __init__(self, transport: Transport) -> None:
-        super().__init__()
-        self._transport = transport
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        **_: Any,
-    ) -> tuple[Any, int, Mapping[str, str]]:
-        is_read = method == "get"
-        response = self._transport.send(
-            method.upper(),
-            url,
-            headers=headers or {},
-            body=(post_data or "").encode(),
-            reuse_connection=is_read,
-            max_bytes=_LIST_BYTES if is_read else None,
-        )
-        return response.body, response.status, response.headers
-
-    def close(self) -> None:
-        self._transport.close()
-
-
-class _Refusal(OutcomeUnknown):
-    """An answer other than 2xx. It proves a refusal only where :meth:`failure_code` knows it."""
-
-    def __init__(self, error: stripe.StripeError, exchanges: Sequence[Exchange]) -> None:
-        self.status = error.http_status or 0
-        details = value_at(error.json_body, "error")
-        self.type, self.code, self.param, said = (
-            str(value_at(details, name) or "") for name in ("type", "code", "param", "message")
-        )
-        self.text = said or f"HTTP {self.status}, without a reason that can be read."
-        self.replayed = (error.headers or {}).get("idempotent-replayed") == "true"
-        what = ": ".join(part for part in (self.code or self.type, self.text) if part)
-        code = self.code or self.type or str(self.status)
-        super().__init__(f"Stripe answered {what}", code=code, exchanges=exchanges)
-
-    def failure_code(self) -> FailureCode | None:
-        """Our code for a refusal that certainly moved no money; None for anything else."""
-        return failure_code(self.status, self.type, self.code, self.param, self.text)
 
 
 def _id_of(row: object) -> str:

@@ -72,6 +72,13 @@ PROVIDER_TEST_HOSTS = env.list(
 PROVIDER_TIMEOUT_SECONDS = _seconds("PROVIDER_TIMEOUT_SECONDS", default=25, least=1, most=40)
 # Fewer than a worker's processes, so that one silent processor cannot hold them all.
 PROVIDER_CONCURRENCY = _whole("PROVIDER_CONCURRENCY", "a number", default=3, least=1, most=100)
+# Who checks the signatures of PayPal's webhooks: we, or PayPal, at a call for each.
+PAYPAL_WEBHOOK_VERIFICATION = env.str("PAYPAL_WEBHOOK_VERIFICATION", default="offline")
+if PAYPAL_WEBHOOK_VERIFICATION not in {"offline", "api"}:
+    raise ImproperlyConfigured(
+        f"PAYPAL_WEBHOOK_VERIFICATION is {PAYPAL_WEBHOOK_VERIFICATION!r}. "
+        "Set it to offline or api."
+    )
 UNDO_SECONDS = _seconds("UNDO_SECONDS", default=5, least=0, most=3600)
 
 INSTALLED_APPS = [

@@ -217,7 +217,7 @@ def _nmi(ledger: Ledger, event_type: str, row: Movement, _base: str) -> tuple[st
             "event_type": event_type,
             "event_body": {
                 "merchant": {"id": "100001", "name": f"Sandbox {row.account}"},
-                "features": {"is_test_mode": False},
+                "features": {"is_test_mode": True},
                 "transaction_id": row.id,
                 "transaction_type": "ck" if payment.method_type == "bank" else "cc",
                 "condition": "failed" if not good else _NMI_CONDITIONS.get(row.status, "complete"),
@@ -231,15 +231,7 @@ def _nmi(ledger: Ledger, event_type: str, row: Movement, _base: str) -> tuple[st
                     "email": payment.payer_email or "",
                 },
                 "card": {"cc_number": masked, "cc_type": payment.brand},
-                "action": {
-                    "amount": Money(row.amount_minor, row.currency).major(),
-                    "action_type": event_type.split(".")[1],
-                    "date": ledger.clock.now().strftime("%Y%m%d%H%M%S"),
-                    "success": "1" if good else "0",
-                    "source": "api",
-                    "response_text": "SUCCESS" if good else "DECLINE",
-                    "response_code": "100" if good else "200",
-                },
+                "action": _nmi_action(ledger, event_type, row),
             },
         }
     )

@@ -95,6 +95,8 @@ class PayPalDialect(Dialect):
     def call_name(self, request: Request) -> str:
         if request.path == "/v1/oauth2/token":
             return "token"
+        if request.path.startswith(CERT_PATH):
+            return "certificate"
         found = _ROUTES.find(request.method, request.path)
         if not found:
             return "other"
@@ -118,7 +120,9 @@ class PayPalDialect(Dialect):
             return self._dressed(error.reply())
 
     def _answered(self, request: Request) -> Reply:
-        if request.path == CERT_PATH and request.method == "GET":
+        if request.path.startswith(CERT_PATH) and request.method == "GET":
+            if request.path != signer().cert_path:
+                raise PayPalError("INVALID_RESOURCE_ID")
             return Reply(200, signer().chain, {"Content-Type": "application/x-pem-file"})
         if request.path == "/v1/oauth2/token" and request.method == "POST":
             return self._token(request)
@@ -339,7 +343,7 @@ class PayPalDialect(Dialect):
             if not isinstance(wish.get(name), str):
                 raise PayPalError("MISSING_REQUIRED_PARAMETER", field=f"/{name}")
         body = _raw_member(call.request.body, "webhook_event")
-        ours = wish["auth_algo"] == ALGORITHM and wish["cert_url"].endswith(CERT_PATH)
+        ours = wish["auth_algo"] == ALGORITHM and wish["cert_url"].endswith(signer().cert_path)
         known = wish["webhook_id"] == call.account.credentials["webhook_id"]
         held = (
             ours

@@ -8,6 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Condition, Thread
 from time import monotonic
 from typing import Any
@@ -197,9 +198,10 @@ class Notifier:
 
     def _post(self, delivery: _Delivery) -> int | None:
         """The status of the answer; None when there was none."""
-        account = self.ledger.accounts[delivery.event.account]
-        now = self.ledger.clock.now()
-        notice = sign(delivery.event, account, now, self.server_url, delivery.forge)
+        # Not the ledger's time: who receives it holds the signature against the real one.
+        now = datetime.now(UTC)
+        with self.ledger.lock:
+            notice = sign(delivery.event, self.ledger, now, self.server_url, delivery.forge)
         target = urlsplit(delivery.url)
         connection = http.client.HTTPConnection(target.netloc, timeout=_TIMEOUT)
         try:
