@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import User
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, Prefetch, QuerySet
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions
@@ -23,11 +24,15 @@ from access.models import Scope
 from access.scoping import Right, ScopedViewSet
 from transactions.models import Transaction
 
-from . import services
-from .filters import RefundableTransactionFilter, RefundFilter
-from .models import Refund, RefundAttempt
+from . import cases, rulings, services
+from .filters import AttentionFilter, RefundableTransactionFilter, RefundFilter
+from .models import Attention, Refund, RefundAttempt, Ruling, Verdict
 from .serializers import (
+    AcceptSerializer,
+    CaseDetailSerializer,
+    CaseSerializer,
     NewRefundSerializer,
+    NewRulingSerializer,
     NothingSerializer,
     RefundableTransactionSerializer,
     RefundSerializer,
@@ -36,10 +41,21 @@ from .states import Origin
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
-# What is shown of a refund, in two queries however many there are.
+# What is shown of a refund, in three queries however many there are.
 _REFUNDS = Refund.objects.select_related("account", "requested_by", "approved_by").prefetch_related(
-    Prefetch("attempts", queryset=RefundAttempt.objects.defer("exchanges", "order"))
+    Prefetch("attempts", queryset=RefundAttempt.objects.defer("exchanges", "order")),
+    Prefetch(
+        "rulings",
+        queryset=Ruling.objects.select_related("attempt", "proposed_by", "decided_by").defer(
+            "attempt__exchanges", "attempt__order"
+        ),
+    ),
 )
+
+
+_RULING = OpenApiParameter("ruling", int, OpenApiParameter.PATH)
+# Names of arguments, where the API has its own.
+_RULING_FIELDS = {"processor_refund_id": "provider_refund_id"}
 
 
 class Conflict(exceptions.APIException):
@@ -55,7 +71,7 @@ class Conflict(exceptions.APIException):
 
 @contextmanager
 def refusals_as_http() -> Iterator[None]:
-    """Turn what :mod:`refunds.services` refuses into 400, 403 and 409."""
+    """Turn what services, rulings and cases refuse into 400, 403 and 409."""
     try:
         yield
     except services.NotAllowed as error:
@@ -64,6 +80,9 @@ def refusals_as_http() -> Iterator[None]:
         raise Conflict(str(error), "idempotency_key_reused") from None
     except services.WrongStatus as error:
         raise Conflict(str(error), "wrong_status") from None
+    except rulings.InvalidRuling as error:
+        field = _RULING_FIELDS.get(error.field, error.field)
+        raise exceptions.ValidationError({field: [str(error)]}) from None
     except services.RefundRefused as error:
         if error.code == "invalid_amount":
             raise exceptions.ValidationError({"amount": [str(error)]}) from None
@@ -131,6 +150,10 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
         "check": Right("refunds.view_refund", Scope.REFUND),
         "approve": Right("refunds.approve_refund", Scope.APPROVE),
         "reject": Right("refunds.approve_refund", Scope.APPROVE),
+        # Either of two rights will do, and who proposed may withdraw: the service says.
+        "propose_ruling": Right("refunds.view_ruling", Scope.REFUND),
+        "reject_ruling": Right("refunds.view_ruling", Scope.REFUND),
+        "confirm_ruling": Right("refunds.approve_refund", Scope.APPROVE),
     }
 
     @extend_schema(request=None, responses=RefundSerializer)
@@ -163,12 +186,99 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
         """Refuse a refund that awaits approval."""
         return self._perform(request, services.reject_refund)
 
+    @extend_schema(request=NewRulingSerializer, responses={HTTPStatus.CREATED: RefundSerializer})
+    @action(detail=True, methods=["post"], url_path="rulings")
+    def propose_ruling(self, request: Request, **_kwargs: Any) -> Response:
+        """Say what became of an unknown refund; another person has to confirm it."""
+        refund = self.get_object()
+        said = NewRulingSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        with refusals_as_http():
+            rulings.propose(
+                refund,
+                verdict=Verdict(said.validated_data["verdict"]),
+                evidence=said.validated_data["evidence"],
+                processor_refund_id=said.validated_data["provider_refund_id"],
+                actor=cast(User, request.user),
+            )
+        return Response(_serialize(refund), HTTPStatus.CREATED)
+
+    @extend_schema(request=None, responses=RefundSerializer, parameters=[_RULING])
+    @action(detail=True, methods=["post"], url_path="rulings/<int:ruling>/confirm")
+    def confirm_ruling(self, request: Request, ruling: int, **_kwargs: Any) -> Response:
+        """Let a ruling of somebody else count."""
+        return self._decide(request, ruling, rulings.confirm)
+
+    @extend_schema(request=None, responses=RefundSerializer, parameters=[_RULING])
+    @action(detail=True, methods=["post"], url_path="rulings/<int:ruling>/reject")
+    def reject_ruling(self, request: Request, ruling: int, **_kwargs: Any) -> Response:
+        """Close a ruling without effect, or withdraw one's own."""
+        return self._decide(request, ruling, rulings.reject)
+
+    def _decide(self, request: Request, ruling: int, service: Callable[..., Refund]) -> Response:
+        refund = self.get_object()
+        found = get_object_or_404(Ruling, refund=refund, pk=ruling)
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        with refusals_as_http():
+            service(found, actor=request.user)
+        return Response(_serialize(refund))
+
     def _perform(self, request: Request, service: Callable[..., Refund]) -> Response:
         refund = self.get_object()
         NothingSerializer(data=request.data).is_valid(raise_exception=True)
         with refusals_as_http():
             refund = service(refund, actor=request.user)
         return Response(_serialize(refund))
+
+
+class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attention]):
+    """What needs a person: the list has the open cases, an address also a closed one."""
+
+    lookup_value_converter = "int"
+    queryset = Attention.objects.select_related("account", "owner", "closed_by")
+    filterset_class = AttentionFilter
+    ordering = "created_at"  # oldest first
+    rights: ClassVar[dict[str, Right]] = {
+        "list": Right("refunds.view_attention", Scope.READ),
+        "retrieve": Right("refunds.view_attention", Scope.READ),
+        # Who may depends on the case and its owner: cases says.
+        "take": Right("refunds.view_attention", Scope.REFUND),
+        "accept": Right("refunds.view_attention", Scope.APPROVE),
+    }
+
+    def get_queryset(self) -> QuerySet[Attention]:
+        rows = super().get_queryset()
+        if self.action == "list":
+            return rows.filter(closed_at__isnull=True).annotate(created_at=F("raised_at"))
+        return rows.select_related("refund__account")
+
+    def get_serializer_class(self) -> type[CaseSerializer]:
+        return CaseSerializer if self.action == "list" else CaseDetailSerializer
+
+    @extend_schema(request=None, responses=CaseDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def take(self, request: Request, **_kwargs: Any) -> Response:
+        """Become the owner."""
+        case = self.get_object()
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        with refusals_as_http():
+            cases.take(case, cast(User, request.user))
+        return self._answer(case)
+
+    @extend_schema(request=AcceptSerializer, responses=CaseDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def accept(self, request: Request, **_kwargs: Any) -> Response:
+        """Close a case because somebody looked at it. What only proof answers is a 409."""
+        case = self.get_object()
+        said = AcceptSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        with refusals_as_http():
+            cases.accept(case, cast(User, request.user), said.validated_data["note"])
+        return self._answer(case)
+
+    def _answer(self, case: Attention) -> Response:
+        now = self.get_queryset().get(pk=case.pk)
+        return Response(self.get_serializer(now).data)
 
 
 def _read_key(request: Request) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 K = AttentionKind
 
+# What a person says when they close a case.
+NOTE_LENGTH = 300
 # One pass of a sweep touches no more cases than this.
 _BATCH = 200
 # Only proof, or a ruling of two people, answers these.
@@ -43,6 +45,7 @@ class Action(StrEnum):
     """What a person may do about a case."""
 
     ASK_NOW = "ask_now"  # services.check_refund
+    TRY_NOW = "try_now"  # services.hurry_refund, for one that still waits
     CONFIRM_HAPPENED = "confirm_happened"  # rulings.propose, Verdict.HAPPENED
     CONFIRM_DID_NOT = "confirm_did_not"
     SEND_AGAIN = "send_again"
@@ -98,7 +101,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
             raise WrongStatus(sentence)
         if not _may_accept(held, actor):
             raise NotAllowed(_("You may not accept this. Hand it to who may approve refunds."))
-        outcome = note.strip()[:300] or _("Accepted")
+        outcome = note.strip()[:NOTE_LENGTH] or _("Accepted")
         if held.refund:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
@@ -186,6 +189,8 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
     unproven = refund.status in {Status.UNKNOWN, Status.PENDING}
     if unproven and user.has_perm("refunds.view_refund"):
         offered.append(Action.ASK_NOW)
+    if refund.status == Status.QUEUED and user.has_perm("refunds.request_refund"):
+        offered.append(Action.TRY_NOW)
     ruling = Ruling.objects.filter(refund=refund, decided_at__isnull=True).first()
     if ruling:
         if rulings.may_confirm(ruling, user):

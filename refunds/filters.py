@@ -9,7 +9,7 @@ from django_filters import rest_framework as filters
 from transactions.filters import AccountFilter, RegexFilter, TransactionFilter, TrueOrFalse
 from transactions.models import Transaction
 
-from .models import Refund
+from .models import Attention, AttentionKind, Refund
 from .states import Origin, Status
 
 
@@ -25,6 +25,29 @@ class RefundFilter(filters.FilterSet):
     needs_attention = TrueOrFalse(field_name="attention_reason", lookup_expr="isnull", exclude=True)
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+
+class AttentionFilter(filters.FilterSet):
+    """``owner`` is ``me``, ``nobody`` or a username."""
+
+    kind = filters.ChoiceFilter(choices=AttentionKind.choices)
+    account = AccountFilter()
+    owner = RegexFilter(
+        regex=r"\A[\w.@+-]{1,150}\Z",
+        error_messages={"invalid": _("Enter me, nobody or a username.")},
+        method="filter_owner",
+    )
+
+    def filter_owner(
+        self, rows: QuerySet[Attention], _name: str, owner: str
+    ) -> QuerySet[Attention]:
+        if owner == "nobody":
+            return rows.filter(owner__isnull=True)
+        return (
+            rows.filter(owner=self.request.user)
+            if owner == "me"
+            else rows.filter(owner__username=owner)
+        )
 
 
 class RefundableTransactionFilter(TransactionFilter):

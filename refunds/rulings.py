@@ -8,35 +8,23 @@ always comes first: it closes an open ruling (``attention.settle_by_status``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError
 from django.db import transaction as database
-from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from gateways.base import FailureCode, PaymentGateway
-from gateways.registry import gateway_class
+from gateways.base import FailureCode
 
-from . import resolution
+from .clock import database_now
 from .history import record_event
-from .models import (
-    MAX_ATTEMPTS,
-    Attention,
-    AttentionKind,
-    Refund,
-    RefundAttempt,
-    Ruling,
-    RulingState,
-    Verdict,
-)
+from .models import Refund, RefundAttempt, Ruling, RulingState, Verdict
 from .publishing import publish
-from .recording import end_attempt
+from .recording import end_attempt, live_attempt
 from .services import NotAllowed, WrongStatus
-from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
+from .states import AttemptState, Origin, Status
 from .transitions import lock_refund, move
+from .verdicts import why_not
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -58,8 +46,8 @@ def allowed(refund: Refund) -> dict[Verdict, str]:
     """For each verdict '' when it may be proposed now, else the sentence why not, and when."""
     if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
         return dict.fromkeys(Verdict, _already_open())
-    attempt = _live_attempt(refund)
-    return {verdict: _why_not(refund, attempt, verdict) for verdict in Verdict}
+    attempt = live_attempt(refund)
+    return {verdict: why_not(refund, attempt, verdict) for verdict in Verdict}
 
 
 def may_propose(user: User) -> bool:
@@ -171,17 +159,11 @@ def _check_words(ruling: Ruling) -> None:
 
 def _require_condition(ruling: Ruling) -> RefundAttempt:
     """The attempt of the locked refund that is ruled about, locked. Raises WrongStatus."""
-    attempt = _live_attempt(ruling.refund, lock=True)
-    if sentence := _why_not(ruling.refund, attempt, Verdict(ruling.verdict)) or _taken(ruling):
+    attempt = live_attempt(ruling.refund)
+    sentence = why_not(ruling.refund, attempt, Verdict(ruling.verdict)) or _taken(ruling)
+    if attempt is None or sentence:
         raise WrongStatus(sentence)
-    if attempt is None:
-        raise WrongStatus(_("Nothing of this refund was sent, so there is nothing to rule about."))
-    return attempt
-
-
-def _live_attempt(refund: Refund, *, lock: bool = False) -> RefundAttempt | None:
-    attempts = RefundAttempt.objects.filter(refund=refund, state__in=sorted(LIVE_ATTEMPTS))
-    return (attempts.select_for_update() if lock else attempts).first()
+    return RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
 
 
 def _lock(ruling: Ruling) -> Ruling:
@@ -203,7 +185,7 @@ def _lock(ruling: Ruling) -> Ruling:
 
 
 def _decide(ruling: Ruling, actor: User, *, confirmed: bool) -> None:
-    ruling.decided_by, ruling.decided_at, ruling.confirmed = actor, timezone.now(), confirmed
+    ruling.decided_by, ruling.decided_at, ruling.confirmed = actor, database_now(), confirmed
     ruling.save(update_fields=["decided_by", "decided_at", "confirmed"])
 
 
@@ -222,18 +204,6 @@ def _are_one_person(one: User, other: User) -> bool:
     """Two accounts with one e-mail address are one person, as far as we can tell."""
     address = one.email.strip().casefold()
     return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
-
-
-# Conditions.
-
-
-def _why_not(refund: Refund, attempt: RefundAttempt | None, verdict: Verdict) -> str:
-    if refund.status != Status.UNKNOWN or attempt is None:
-        return (
-            _("Only a refund whose outcome is unknown can be ruled about. This one is “%s”.")
-            % refund.get_status_display()
-        )
-    return _CONDITIONS[verdict](refund, attempt, gateway_class(refund.account.processor))
 
 
 def _already_open() -> str:
@@ -265,88 +235,6 @@ def _taken(ruling: Ruling) -> str:
     }
 
 
-def _made(refund: Refund, _attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
-    if _has_case(refund, AttentionKind.AMOUNT_DIFFERS):
-        return (
-            _(
-                "%s reports another amount than this refund has. Rule that this one was not made: "
-                "what was made is then recorded as it is."
-            )
-            % gateway.label
-        )
-    return ""
-
-
-def _not_made(_refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
-    from_then = _quiet_from(attempt, gateway)
-    if timezone.now() >= from_then:
-        return ""
-    return _("%(processor)s may show a refund late: this can be said from %(time)s on.") % {
-        "processor": gateway.label,
-        "time": _local(from_then),
-    }
-
-
-def _send_again(refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
-    life = gateway.capabilities.idempotency_key_life
-    key_ends = _last_sent(attempt) + life if life else None
-    same_key = attempt.credential_fingerprint == refund.account.credential_fingerprint
-    if attempt.number >= MAX_ATTEMPTS:
-        return (
-            _("It was tried %s times. Rule that it was not made, and start a new refund.")
-            % attempt.number
-        )
-    if key_ends and same_key and timezone.now() < key_ends:
-        return _(
-            "%(processor)s knows its key until %(time)s. Until then Refund Desk repeats the same "
-            "request by itself, which cannot pay twice; after that it can be sent anew."
-        ) % {"processor": gateway.label, "time": _local(key_ends)}
-    if _has_case(refund, AttentionKind.FOUND_SEVERAL, AttentionKind.AMOUNT_DIFFERS):
-        return _("%s reports refunds that may be this one: it must not be sent again.") % (
-            gateway.label
-        )
-    if resolution.is_absent(attempt, gateway.capabilities):
-        return ""
-    return _what_is_missing(attempt, gateway)
-
-
-def _what_is_missing(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
-    """Which look-ups have to come before the refund may be sent again."""
-    if attempt.first_absent_at:
-        return _(
-            "One complete look-up at %(processor)s did not find it (%(time)s). A second one has to "
-            "confirm that half an hour later or more: ask the processor then."
-        ) % {"processor": gateway.label, "time": _local(attempt.first_absent_at)}
-    return _(
-        "Two complete look-ups at %(processor)s that do not find it have to come first, half an "
-        "hour apart or more. They count from %(time)s on."
-    ) % {"processor": gateway.label, "time": _local(_quiet_from(attempt, gateway))}
-
-
-_CONDITIONS: dict[Verdict, Callable[[Refund, RefundAttempt, type[PaymentGateway]], str]] = {
-    Verdict.HAPPENED: _made,
-    Verdict.DID_NOT: _not_made,
-    Verdict.SEND_AGAIN: _send_again,
-}
-
-
-def _last_sent(attempt: RefundAttempt) -> datetime:
-    return attempt.last_sent_at or attempt.started_at
-
-
-def _quiet_from(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> datetime:
-    """From when on nothing of the attempt can be on its way, or made and not shown yet."""
-    return _last_sent(attempt) + resolution.QUARANTINE + gateway.capabilities.lookup_lag
-
-
-def _has_case(refund: Refund, *kinds: AttentionKind) -> bool:
-    return Attention.objects.filter(refund=refund, kind__in=kinds, closed_at__isnull=True).exists()
-
-
-def _local(at: datetime) -> str:
-    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
-
-
 # Effects: each moves the locked refund of a confirmed ruling.
 
 
@@ -367,8 +255,8 @@ def _count_as_not_made(ruling: Ruling, actor: User) -> None:
 
 def _let_out_again(ruling: Ruling, actor: User) -> None:
     """Queue it for its next identity. Before that leaves, the worker looks the earlier ones up."""
-    due = {"next_action_at": timezone.now(), "unknown_since": None, "lookups": 0}
-    _end(ruling, AttemptState.RULED_OUT, Status.QUEUED, actor, due)
+    anew = {"next_action_at": database_now(), "unknown_since": None, "lookups": 0}
+    _end(ruling, AttemptState.RULED_OUT, Status.QUEUED, actor, anew)
     refund_id = ruling.refund_id
     database.on_commit(lambda: publish([refund_id]))
 

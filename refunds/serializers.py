@@ -18,8 +18,8 @@ from transactions.serializers import (
     TransactionDetailSerializer,
 )
 
-from . import decision
-from .models import Refund, RefundAttempt, RefundReason
+from . import cases, decision
+from .models import Attention, Refund, RefundAttempt, RefundReason, Ruling, RulingState, Verdict
 
 
 class AttemptSerializer(serializers.ModelSerializer[RefundAttempt]):
@@ -37,6 +37,32 @@ class AttemptSerializer(serializers.ModelSerializer[RefundAttempt]):
             "ended_at",
             "provider_code",
             "provider_message",
+        )
+        read_only_fields = fields
+
+
+class RulingSerializer(serializers.ModelSerializer[Ruling]):
+    """``decided_by`` is null while it is open, and where proof came first."""
+
+    attempt = serializers.IntegerField(source="attempt.number")
+    provider_refund_id = serializers.CharField(source="processor_refund_id")
+    state = serializers.ChoiceField(choices=RulingState.choices)
+    proposed_by = serializers.CharField(source="proposed_by.username")
+    decided_by = serializers.CharField(source="decided_by.username", allow_null=True)
+
+    class Meta:
+        model = Ruling
+        fields = (
+            "id",
+            "verdict",
+            "attempt",
+            "evidence",
+            "provider_refund_id",
+            "state",
+            "proposed_by",
+            "proposed_at",
+            "decided_by",
+            "decided_at",
         )
         read_only_fields = fields
 
@@ -67,6 +93,7 @@ class RefundSerializer(serializers.ModelSerializer[Refund]):
     provider_refund_id = serializers.CharField(source="processor_refund_id", allow_null=True)
     failure = serializers.SerializerMethodField()
     attempts = AttemptSerializer(many=True)
+    rulings = RulingSerializer(many=True)
     requested_by = serializers.CharField(source="requested_by.username", allow_null=True)
     approved_by = serializers.CharField(source="approved_by.username", allow_null=True)
 
@@ -87,6 +114,7 @@ class RefundSerializer(serializers.ModelSerializer[Refund]):
             "provider_refund_id",
             "failure",
             "attempts",
+            "rulings",
             "requested_by",
             "approved_by",
             "created_at",
@@ -145,6 +173,71 @@ class NewRefundSerializer(StrictSerializer):
                 _("There is no such reason. Use one of: %s.") % ", ".join(offered)
             )
         return reason
+
+
+class NewRulingSerializer(StrictSerializer):
+    """``provider_refund_id`` is the proof that a refund was made, and needed then."""
+
+    verdict = serializers.ChoiceField(choices=Verdict.choices)
+    evidence = FreeTextField(allow_blank=True, default="")
+    provider_refund_id = TextField(max_length=100, allow_blank=True, default="")
+
+
+class CaseSerializer(serializers.ModelSerializer[Attention]):
+    """One row of the list of what needs a person."""
+
+    since = serializers.DateTimeField(source="raised_at")
+    account = serializers.CharField(source="account.slug")
+    transaction = serializers.IntegerField(source="transaction_id", allow_null=True)
+    refund = serializers.UUIDField(source="refund_id", allow_null=True)
+    webhook = serializers.IntegerField(source="webhook_id", allow_null=True)
+    evidence = serializers.DictField()
+    owner = serializers.CharField(source="owner.username", allow_null=True)
+    closed_by = serializers.CharField(source="closed_by.username", allow_null=True)
+
+    class Meta:
+        model = Attention
+        fields: tuple[str, ...] = (
+            "id",
+            "kind",
+            "reason",
+            "since",
+            "account",
+            "transaction",
+            "refund",
+            "webhook",
+            "evidence",
+            "owner",
+            "closed_at",
+            "closed_by",
+            "outcome",
+        )
+        read_only_fields = fields
+
+
+class CaseDetailSerializer(CaseSerializer):
+    """``actions`` are what the person who asks may do about it now, the best first."""
+
+    actions = serializers.SerializerMethodField()
+
+    class Meta(CaseSerializer.Meta):
+        fields = (*CaseSerializer.Meta.fields, "actions")
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(list(cases.Action))))
+    def get_actions(self, case: Attention) -> list[str]:
+        return [action.value for action in cases.actions(case, self.context["request"].user)]
+
+
+class AcceptSerializer(StrictSerializer):
+    note = FreeTextField(allow_blank=True, default="")
+
+    def validate_note(self, note: str) -> str:
+        if len(note) > cases.NOTE_LENGTH:
+            raise serializers.ValidationError(
+                _("Write at most %s characters, or a note on the transaction.") % cases.NOTE_LENGTH
+            )
+        return note
 
 
 class NothingSerializer(StrictSerializer):

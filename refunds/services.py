@@ -347,8 +347,9 @@ def _hurry(refund: Refund, *, actor: User, kind: str) -> Refund:
         locked = lock_refund(refund.pk)
         if locked.status != refund.status:
             raise WrongStatus(_("The refund's status has just changed. Look at it again."))
-        locked.next_action_at, locked.enqueued_at = Now(), None
-        locked.save(update_fields=["next_action_at", "enqueued_at"])
+        # A person gives it new turns, also after it took some workers with it.
+        locked.next_action_at, locked.enqueued_at, locked.unfinished = Now(), None, 0
+        locked.save(update_fields=["next_action_at", "enqueued_at", "unfinished"])
         record_event(locked, kind, actor=actor)
         if locked.status == Status.QUEUED:
             _publish_after_commit(locked)

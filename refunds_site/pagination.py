@@ -21,7 +21,8 @@ class CursorPagination(BasePagination):
     """``{"next", "previous", "results"}`` in the order of ``created_at``, newest first.
 
     ``page_size`` is at most 200. ``ordering`` is ``-created_at`` or ``created_at``: every list has
-    an index for these two, and for no other order.
+    an index for these two, and for no other order. A view whose list begins with the oldest says
+    so in its own ``ordering``.
     """
 
     page_size = 50
@@ -34,7 +35,7 @@ class CursorPagination(BasePagination):
         view: Any = None,
     ) -> list[Any]:
         self.address = request.build_absolute_uri()
-        self.newest_first = self._read_ordering(request) == "-created_at"
+        self.newest_first = self._read_ordering(request, view) == "-created_at"
         size = self._read_page_size(request)
         cursor = self._read_cursor(request, queryset)
         towards_newer = cursor.newer if cursor else not self.newest_first
@@ -80,7 +81,7 @@ class CursorPagination(BasePagination):
             for name, schema in {
                 "cursor": {"type": "string"},
                 "page_size": size,
-                "ordering": {"type": "string", "enum": list(_ORDERINGS), "default": _ORDERINGS[0]},
+                "ordering": {"type": "string", "enum": list(_ORDERINGS), "default": _default(view)},
             }.items()
         ]
 
@@ -92,8 +93,8 @@ class CursorPagination(BasePagination):
             raise ValidationError({"page_size": [_("Enter a whole number from 1 to 200.")]})
         return min(int(text), self.max_page_size)
 
-    def _read_ordering(self, request: Request) -> str:
-        ordering = request.query_params.get("ordering") or _ORDERINGS[0]
+    def _read_ordering(self, request: Request, view: Any) -> str:
+        ordering = request.query_params.get("ordering") or _default(view)
         if ordering not in _ORDERINGS:
             raise ValidationError(
                 {"ordering": [_("Lists are ordered by created_at or -created_at only.")]}
@@ -111,3 +112,8 @@ class CursorPagination(BasePagination):
         newer = onwards != self.newest_first
         cursor = Cursor(newer, row.created_at, row.pk)
         return replace_query_param(self.address, "cursor", cursor.write())
+
+
+def _default(view: Any) -> str:
+    ordering: str = getattr(view, "ordering", _ORDERINGS[0])
+    return ordering

@@ -11,8 +11,10 @@ from rest_framework.test import APIClient
 from access.models import ApiToken, Scope
 from gateways.models import ProcessorAccount
 from gateways.money import Money
-from refunds.models import Refund, RefundReason
+from refunds.attention import flag
+from refunds.models import Attention, AttentionKind, Refund, RefundReason, Ruling
 from refunds.services import request_refund
+from tests.refunds.states import add_attempt
 from transactions.models import Transaction
 
 _numbers = itertools.count(1)
@@ -83,6 +85,21 @@ def make_refund(transaction: Transaction, minor: int, person: User | None = None
         idempotency_key=f"key {next(_numbers)}",
     )
     return refund
+
+
+def make_case(refund: Refund, kind: str, reason: str = "Somebody has to look.") -> Attention:
+    """An open case about the refund."""
+    flag(refund, AttentionKind(kind), reason)
+    return Attention.objects.get(refund=refund, kind=kind, closed_at__isnull=True)
+
+
+def make_ruling(refund: Refund, verdict: str, person: User, **fields: Any) -> Ruling:
+    """An open ruling of the person about a first attempt, which is made for it if need be."""
+    attempt = refund.attempts.first() or add_attempt(refund, "not_sent")
+    values = {"evidence": "Nothing on the statement of Friday."} | fields
+    return Ruling.objects.create(
+        refund=refund, attempt=attempt, verdict=verdict, proposed_by=person, **values
+    )
 
 
 def assert_problem(response: Any, status: int, code: str | None = None) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def test_a_refund_is_queued_and_its_money_reserved(post, client, payment):
         "provider_refund_id": None,
         "failure": None,
         "attempts": [],
+        "rulings": [],
         "requested_by": client.person.username,
         "approved_by": None,
         "created_at": None,

@@ -9,7 +9,7 @@ from gateways.base import FailureCode
 from refunds.models import Refund, RefundAttempt
 from refunds.states import AttemptState, Status
 from tests.refunds.raw import triggers_off
-from tests.rest import assert_problem, client_of, make_refund, make_transaction
+from tests.rest import assert_problem, client_of, make_case, make_refund, make_transaction
 from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db
@@ -59,9 +59,8 @@ def test_a_failure_is_explained_and_attempts_are_told(client, payment):
         failure_code=FailureCode.DISPUTED.value,
         failure_processor_code="charge_disputed",
         failure_message="Charge ch_1 has been charged back",
-        attention_reason="Somebody has to look at it.",
-        attention_since=now,
     )
+    case = make_case(refund, "returned", "Somebody has to look at it.")
     document = client.get(f"/api/v1/refunds/{refund.pk}/").json()
     failure = document["failure"]
     assert failure["code"] == "disputed"
@@ -69,7 +68,8 @@ def test_a_failure_is_explained_and_attempts_are_told(client, payment):
     assert failure["provider_message"] == "Charge ch_1 has been charged back"
     assert failure["explanation"]
     assert failure["next_step"]
-    assert document["attention"] == {"reason": "Somebody has to look at it.", "since": since}
+    raised = case.raised_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert document["attention"] == {"reason": "Somebody has to look at it.", "since": raised}
     [attempt] = document["attempts"]
     assert attempt == {
         "number": 1,

@@ -3,7 +3,6 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from refunds.models import Refund
 from refunds.services import cancel_refund
@@ -12,6 +11,7 @@ from tests.rest import (
     assert_problem,
     client_of,
     make_account,
+    make_case,
     make_person,
     make_refund,
     make_transaction,
@@ -67,9 +67,7 @@ def test_refunds_by_time(found):
 def test_what_needs_attention(found):
     calm, loud = make_transaction(), make_transaction()
     quiet, flagged = make_refund(calm, 100), make_refund(loud, 100)
-    Refund.objects.filter(pk=flagged.pk).update(
-        attention_reason="Look at it.", attention_since=timezone.now()
-    )
+    make_case(flagged, "returned")
     assert found(REFUNDS, needs_attention="true") == {str(flagged.pk)}
     assert found(REFUNDS, needs_attention="false") == {str(quiet.pk)}
     assert found(TRANSACTIONS, needs_attention="true") == {loud.pk}
@@ -119,5 +117,5 @@ def test_a_page_costs_the_same_number_of_queries_however_long_it_is(client):
             client.get(REFUNDS)
         counts.append(len(queries))
         assert not any("count(" in query["sql"].lower() for query in queries)
-    # The token, its accounts, two for the person's permissions, the page, and its attempts.
-    assert counts == [6, 6]
+    # The token, its accounts, two for the person's permissions, the page, attempts and rulings.
+    assert counts == [7, 7]

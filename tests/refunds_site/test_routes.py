@@ -1,13 +1,19 @@
 """Who may call what: every route of the API, by every role. A new route needs a row here."""
 
-import re
-
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
 from access.roles import Role
-from tests.rest import client_of, make_account, make_refund, make_transaction
+from tests.rest import (
+    client_of,
+    make_account,
+    make_case,
+    make_person,
+    make_refund,
+    make_ruling,
+    make_transaction,
+)
 
 PUBLIC = {"api/v1/schema/", "api/v1/docs/"}
 CATCH_ALL = "^api/"
@@ -17,9 +23,11 @@ EVERYBODY = {V, A, P, M, D}
 
 TRANSACTION = "api/v1/transactions/<int:pk>/"
 REFUND = "api/v1/refunds/<uuid:pk>/"
+RULING = REFUND + "rulings/<int:ruling>/"
+CASE = "api/v1/attention/<int:pk>/"
 
 # Route, method → who may, and what a person who may gets. The refund that the matrix is tried on is
-# queued, and was asked for by somebody else.
+# queued, and was asked for by somebody else, as its ruling and its case are somebody else's.
 MATRIX = {
     ("api/v1/accounts/", "get"): (EVERYBODY, 200),
     ("api/v1/transactions/", "get"): (EVERYBODY, 200),
@@ -34,10 +42,18 @@ MATRIX = {
     (REFUND + "check/", "post"): (EVERYBODY, 409),
     (REFUND + "approve/", "post"): ({P, M, D}, 409),
     (REFUND + "reject/", "post"): ({P, M, D}, 409),
+    (REFUND + "rulings/", "post"): ({A, P, M, D}, 409),
+    (RULING + "confirm/", "post"): ({P, M, D}, 409),
+    (RULING + "reject/", "post"): ({P, M, D}, 200),
+    ("api/v1/attention/", "get"): (EVERYBODY, 200),
+    (CASE, "get"): (EVERYBODY, 200),
+    (CASE + "take/", "post"): ({A, P, M, D}, 200),
+    (CASE + "accept/", "post"): ({P, M, D}, 200),
 }
 BODIES = {
     TRANSACTION + "notes/": {"text": "hello"},
     TRANSACTION + "refunds/": {"amount": "1.00", "reason": "other"},
+    REFUND + "rulings/": {"verdict": "did_not", "evidence": "Nothing on the statement."},
 }
 
 
@@ -72,9 +88,13 @@ def call(db):
     account = make_account("ours")
     transaction = make_transaction(account)
     refund = make_refund(transaction, 100)
+    ruling = make_ruling(refund, "did_not", make_person("agent"))
+    case = make_case(refund, "made_outside")
 
     def call(client, route, method):
-        address = "/" + re.sub("<int:pk>", str(transaction.pk), route)
+        row = case if route.startswith(CASE) else transaction
+        address = "/" + route.replace("<int:pk>", str(row.pk))
+        address = address.replace("<int:ruling>", str(ruling.pk))
         address = address.replace("<uuid:pk>", str(refund.pk))
         body = BODIES.get(route, {}) if method == "post" else None
         return getattr(client, method)(address, body, HTTP_IDEMPOTENCY_KEY="one")
