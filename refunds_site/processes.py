@@ -12,7 +12,9 @@ from pathlib import Path
 from refunds_site.supervisor import Service
 
 PROJECT = Path(__file__).resolve().parent.parent
-QUEUES = "submit,lookup,webhook,bulk,reports"
+# Sends have a worker of their own: whatever hangs elsewhere, a new refund leaves.
+SUBMIT = "submit"
+BACKGROUND = "sweep,lookup,webhook,bulk,reports"
 
 
 def web(environment: Mapping[str, str], port: int) -> Service:
@@ -32,23 +34,37 @@ def web(environment: Mapping[str, str], port: int) -> Service:
     )
 
 
-def worker(environment: Mapping[str, str], *, concurrency: int = 4) -> Service:
-    """A Celery worker for all queues; ready when it answers a ping over the broker.
+def worker(
+    environment: Mapping[str, str], *, queues: str = f"{SUBMIT},{BACKGROUND}", concurrency: int = 4
+) -> Service:
+    """A Celery worker with processes, which Celery kills when a task exceeds its time limit."""
+    return _worker("worker", environment, queues, f"--concurrency {concurrency}")
+
+
+def background(environment: Mapping[str, str], *, threads: int = 32) -> Service:
+    """A Celery worker for all but sends, which mostly waits for processors: threads, one process.
+
+    Many threads, because each silent processor holds some of them, and nobody else may notice.
+    """
+    return _worker("background", environment, BACKGROUND, f"--pool threads --concurrency {threads}")
+
+
+def _worker(name: str, environment: Mapping[str, str], queues: str, options: str) -> Service:
+    """Ready when it answers a ping over the broker.
 
     It gets the time that its longest task may take (CELERY_TASK_TIME_LIMIT) to stop.
     """
-    name = f"worker-{os.getpid()}@localhost"
+    host = f"{name}-{os.getpid()}@localhost"
     return Service(
-        name="worker",
+        name=name,
         command=[
-            *_celery("worker", "--hostname", name, "--queues", QUEUES),
-            *("--concurrency", str(concurrency)),
+            *_celery("worker", "--hostname", host, "--queues", queues, *options.split()),
             *("--without-mingle", "--without-gossip"),  # there are no peers to wait for
         ],
         environment=environment,
-        ready=lambda: _worker_answers(environment["REDIS_URL"], name),
+        ready=lambda: _worker_answers(environment["REDIS_URL"], host),
         folder=str(PROJECT),
-        stop_seconds=70,
+        stop_seconds=90,
     )
 
 

@@ -158,8 +158,15 @@ DATABASES["default"] |= {
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"] |= {
     "connect_timeout": 5,
+    # A database machine that vanished must not hold a worker for the hours that TCP would wait.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    # An attempt is on disk before its first byte leaves, whatever the server's own setting is.
     "options": (
-        "-c lock_timeout=3s -c statement_timeout=10s -c idle_in_transaction_session_timeout=15s"
+        "-c synchronous_commit=on -c lock_timeout=3s -c statement_timeout=10s "
+        "-c idle_in_transaction_session_timeout=15s"
     ),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -196,20 +203,27 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 300,
     "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,  # look every time, not every tenth
     "socket_connect_timeout": 2,
     "socket_timeout": 10,
     "max_retries": 1,
 }
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep publishes again; a request never waits for a broker
-CELERY_TASK_DEFAULT_QUEUE = "submit"
+# Which worker serves which queue: refunds_site/processes.py. Sweeps call no processor.
+CELERY_TASK_DEFAULT_QUEUE = "bulk"
 CELERY_TASK_ROUTES = {
     "refunds.tasks.send_refund": {"queue": "submit"},
-    "refunds.tasks.publish_due": {"queue": "submit"},
-    "refunds.tasks.expire_leases": {"queue": "submit"},
+    "refunds.tasks.publish_due": {"queue": "sweep"},
+    "refunds.tasks.expire_leases": {"queue": "sweep"},
     "refunds.tasks.look_up_refund": {"queue": "lookup"},
-    "refunds.tasks.look_up_due": {"queue": "lookup"},
+    "refunds.tasks.look_up_due": {"queue": "sweep"},
+    "refunds.tasks.probe_down_accounts": {"queue": "sweep"},
+    "refunds.tasks.process_webhook": {"queue": "webhook"},
+    "refunds.tasks.publish_webhooks": {"queue": "sweep"},
     "refunds.tasks.sync_account": {"queue": "bulk"},
     "refunds.tasks.sync_all_accounts": {"queue": "bulk"},
+    "refunds.tasks.reconcile_all_accounts": {"queue": "bulk"},
+    "refunds.tasks.raise_disputes": {"queue": "sweep"},
 }
 # Messages of a beat that outlived their interval are worthless: they expire instead of piling up.
 CELERY_BEAT_SCHEDULE = {
@@ -228,6 +242,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=5),
         "options": {"expires": 5},
     },
+    "probe-down-accounts": {
+        "task": "refunds.tasks.probe_down_accounts",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
+    "publish-webhooks": {
+        "task": "refunds.tasks.publish_webhooks",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
     "sync-all-accounts": {
         "task": "refunds.tasks.sync_all_accounts",
         "schedule": timedelta(minutes=5),
@@ -237,6 +261,23 @@ CELERY_BEAT_SCHEDULE = {
     "sync-further-back": {
         "task": "refunds.tasks.sync_all_accounts",
         "schedule": crontab(hour="3", minute="17"),
+        "kwargs": {"days": 35},
+        "options": {"expires": 3600},
+    },
+    "raise-disputes": {
+        "task": "refunds.tasks.raise_disputes",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
+    "reconcile": {
+        "task": "refunds.tasks.reconcile_all_accounts",
+        "schedule": crontab(minute="41"),
+        "options": {"expires": 3600},
+    },
+    # Refunds come back weeks after they succeeded.
+    "reconcile-further-back": {
+        "task": "refunds.tasks.reconcile_all_accounts",
+        "schedule": crontab(hour="4", minute="53"),
         "kwargs": {"days": 35},
         "options": {"expires": 3600},
     },

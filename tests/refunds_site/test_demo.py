@@ -15,7 +15,7 @@ from refunds_site import embedded
 from tests.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
-PROCESSES = {"web", "worker", "beat", "sandbox", "postgres", "valkey"}
+PROCESSES = {"web", "worker", "background", "beat", "sandbox", "postgres", "valkey"}
 OF_THE_TESTS = ("DATABASE_URL", "REDIS_URL", "UNDO_SECONDS", "DJANGO_SETTINGS_MODULE")
 
 
@@ -123,7 +123,7 @@ def test_the_demo_from_its_first_start_to_its_end(demo):
     demo.environment["DEBUG"] = "1"
     assert int(counted.stdout) >= 1500, counted.stderr
 
-    for name in ("web", "worker", "postgres", "valkey"):
+    for name in ("web", "worker", "background", "postgres", "valkey"):
         before = demo.facts["pids"][name]
         os.kill(before, signal.SIGKILL)
         wait_until(lambda name=name, before=before: demo.facts["pids"][name] != before, seconds=5)

@@ -17,7 +17,7 @@ from refunds_site.supervisor import StartError, StopRequested, Supervisor, only_
 
 class Command(BaseCommand):
     help = (
-        "Starts PostgreSQL, Valkey, the processors' sandbox, the site, a worker and beat, and "
+        "Starts PostgreSQL, Valkey, the processors' sandbox, the site, workers and beat, and "
         "pulls the demo's transactions in. Reads PORT, SANDBOX_PORT and DATA_DIR."
     )
     requires_system_checks = ()
@@ -113,10 +113,11 @@ class Demo:
         supervisor.run(processes.task(environment, "migrate", "--no-input"))
         supervisor.wait_until_ready()
         self.create_data(supervisor, environment)
-        self.say(f"Starting the site at {self.addresses['url']}/, the worker and beat.")
+        self.say(f"Starting the site at {self.addresses['url']}/, the workers and beat.")
         supervisor.launch(
             processes.web(environment, self.port),
-            processes.worker(environment),
+            processes.worker(environment, queues=processes.SUBMIT),
+            processes.background(environment),
             processes.beat(environment, self.data_dir / "beat-schedule"),
         )
         try:
