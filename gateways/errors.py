@@ -48,7 +48,10 @@ class OutcomeUnknown(GatewayError):
     """Bytes may have left and the answer proves nothing. Never treat this as a failure.
 
     ``processor_code`` is what the processor called it, where there was an answer with a code.
+    ``replayed`` says that it was a stored answer, which every further try would bring again.
     """
+
+    replayed = False
 
     def __init__(self, message: str, *, code: str = "", exchanges: Sequence[Exchange] = ()) -> None:
         super().__init__(message, exchanges=exchanges)

@@ -6,8 +6,6 @@ Three database transactions with the processor's calls between them, never insid
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from datetime import timedelta
 from uuid import UUID
@@ -17,11 +15,11 @@ from django.conf import settings
 from django.db import transaction as database
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import (
     FailureCode,
+    Lookup,
     Operation,
     PaymentGateway,
     RefundResult,
@@ -29,58 +27,41 @@ from gateways.base import (
     ReportedRefund,
 )
 from gateways.errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
+from gateways.failpoints import reach
 from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
 from transactions.sync import refresh_payment
 
 from . import decision
 from .attention import flag
+from .circuits import down_accounts, is_closed, slot
+from .clock import database_now
 from .history import record_event
 from .models import MAX_SENDS, AttentionKind, Refund, RefundAttempt
-from .orders import build_order, dump_order, hash_order, load_order
+from .orders import build_order, dump_order, hash_order, load_order, possible_orders
 from .recording import Answer, fail_unsent, record_answer
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
+from .turns import LEASE, a_moment, is_silence, lease_owner, listening, put_off, take_up
 
 log = structlog.get_logger(__name__)
 
-# Longer than any worker may live with one task (CELERY_TASK_TIME_LIMIT), so that a lease which ran
-# out means that its worker is gone.
-LEASE = timedelta(seconds=120)
 # A send starts only with this much of the lease left beyond the processor's own limit.
 _MARGIN_SECONDS = 5
+# When to look again for what may have been sent before a restore.
+_LOOK_AGAIN = timedelta(minutes=5)
 
 
 def send_refund(refund_id: UUID) -> None:
     """Do what is due for a queued refund. Safe to call at any time, any number of times."""
-    refund = (
-        Refund.objects.select_related("transaction", "account", "requested_by")
-        .filter(pk=refund_id, status=Status.QUEUED, next_action_at__lte=Now())
-        .first()
-    )
+    refund = take_up(refund_id, Status.QUEUED)
     if refund is None or not _may_go(refund):
         return
-    try:
-        gateway = open_gateway(refund.account)
-        refresh_payment(refund.transaction, gateway)
-        made = _made_before(refund, gateway)
-    except GatewayError as error:
-        _record_unsent(refund, error)
-        return
-    if made:
-        _adopt(refund, made)
-        return
-    found = decision.blocked(refund.transaction)
-    if found and found.code != "exceeds_refundable":  # its own money is reserved, of course
-        _refuse(refund, found)
-        return
-    planned = decision.plan(refund.transaction, refund.amount)
-    if planned.waits:
-        _postpone(refund, decision.SETTLEMENT_CHECK, "waits_for_settlement", planned.sentence)
-        return
-    claiming = time.monotonic()
-    if attempt := claim(refund, planned.operation):
-        deliver(attempt, gateway, claiming)
+    with slot(refund.account_id, "submit") as is_free:
+        if is_free and is_closed(refund.account_id):
+            _send(refund)
+        else:
+            put_off(refund, a_moment())
 
 
 def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
@@ -90,7 +71,7 @@ def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
     """
     with database.atomic():
         taken = Refund.objects.filter(
-            pk=refund.pk, status=Status.QUEUED, next_action_at__lte=Now()
+            pk=refund.pk, status=Status.QUEUED, next_action_at=refund.next_action_at
         ).update(
             status=Status.SENDING,
             operation=operation,
@@ -101,6 +82,7 @@ def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
         )
         if not taken:
             return None
+        reach("after-claim")
         refund.refresh_from_db()
         number = refund.attempts.count() + 1
         order = dump_order(build_order(refund, operation, number))
@@ -116,7 +98,7 @@ def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
             order_hash=hash_order(order),
             state=AttemptState.STARTED,
             fence=refund.fence,
-            started_at=timezone.now(),
+            started_at=database_now(),
         )
         record_event(
             refund,
@@ -125,6 +107,7 @@ def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
             to_status=Status.SENDING,
             data={"attempt": number, "reference": attempt.reference, "operation": operation},
         )
+    reach("after-attempt-commit")
     return attempt
 
 
@@ -132,31 +115,84 @@ def deliver(attempt: RefundAttempt, gateway: PaymentGateway, claiming: float) ->
     """Send a claimed attempt and record what came of it.
 
     ``claiming`` is the monotonic time just before the claim. A worker that slept through most of
-    its lease must not start to send: the sweep has taken the refund, or will.
+    its lease must not start to send: the sweep has taken the refund, or will. The transport looks
+    at the same limit just before the first byte.
     """
-    if not _mark_sent(attempt):
-        return
     needed = settings.PROVIDER_TIMEOUT_SECONDS + _MARGIN_SECONDS
-    if time.monotonic() - claiming > LEASE.total_seconds() - needed:
+    not_after = claiming + LEASE.total_seconds() - needed
+    if time.monotonic() < not_after and _mark_sent(attempt):
+        record_answer(attempt, attempt.fence, _call(attempt, gateway, not_after))
+
+
+def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
+    """Look for every attempt that a refund has or may have had: after a restore rows are missing.
+
+    Raises NotSent or OutcomeUnknown.
+    """
+    orders = possible_orders(refund, voids=gateway.capabilities.voids_unsettled)
+    lookups = [gateway.find_refund(order) for order in orders]
+    return Lookup(
+        matches=tuple({each.external_id: each for one in lookups for each in one.matches}.values()),
+        complete=all(one.complete for one in lookups),
+        exchanges=tuple(each for one in lookups for each in one.exchanges),
+        likely=tuple({each.external_id: each for one in lookups for each in one.likely}.values()),
+    )
+
+
+def _send(refund: Refund) -> None:
+    """Find out how things stand at the processor, and act on it."""
+    try:
+        with listening(refund.account_id):
+            gateway = open_gateway(refund.account)
+            refresh_payment(refund.transaction, gateway)
+            with gateway.transport.one_deadline():
+                made = _made_before(refund, gateway)
+    except GatewayError as error:
+        if is_silence(error) and refund.account_id in down_accounts():
+            put_off(refund, a_moment())  # it probed whether the processor answers again
+        else:
+            _record_unsent(refund, error)
         return
-    record_answer(attempt, attempt.fence, _call(attempt, gateway))
+    if made:
+        _adopt(refund, made)
+    elif refund.look_up_first:
+        put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
+    else:
+        _send_unless_blocked(refund, gateway)
 
 
-def lease_owner() -> str:
-    """Who holds a lease: host and process, for the person who reads the row."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:100]
+def _send_unless_blocked(refund: Refund, gateway: PaymentGateway) -> None:
+    found = decision.blocked(refund.transaction)
+    if found and found.code != "exceeds_refundable":  # its own money is reserved, of course
+        _refuse(refund, found)
+        return
+    planned = decision.plan(refund.transaction, refund.amount)
+    if planned.waits:
+        put_off(refund, decision.SETTLEMENT_CHECK, "waits_for_settlement", planned.sentence)
+        return
+    claiming = time.monotonic()
+    if attempt := claim(refund, planned.operation):
+        deliver(attempt, gateway, claiming)
 
 
 def _made_before(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | None:
     """What an earlier attempt made all the same, though its answer said that nothing was done.
 
-    Processors promise that of a 401 or 429; another identity is used only after a look.
+    Processors promise that of a 401 or 429; another identity is used only after a look. After a
+    restore the look goes further, and is needed until it once saw everything.
     """
-    for attempt in refund.attempts.filter(sends__gt=0):
-        for found in gateway.find_refund(load_order(attempt)).matches:
-            if found.state != RefundState.FAILED:
-                return found
-    return None
+    if refund.look_up_first:
+        lookup = look_everywhere(refund, gateway)
+        if lookup.complete:
+            refund.look_up_first = False
+            refund.save(update_fields=["look_up_first"])
+        matches = list(lookup.matches)
+    else:
+        sent = refund.attempts.filter(sends__gt=0)
+        matches = [
+            found for each in sent for found in gateway.find_refund(load_order(each)).matches
+        ]
+    return next((found for found in matches if found.state != RefundState.FAILED), None)
 
 
 def _adopt(refund: Refund, made: ReportedRefund) -> None:
@@ -164,7 +200,7 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
     sentence %= made.reference
     if made.amount != refund.amount:
-        _postpone(refund, timedelta(hours=1), "waits_for_a_person", sentence)
+        put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
     elif attempt := claim(refund, made.operation):
         answer = RefundResult(made.state, made.external_id, made.amount)
         record_answer(attempt, attempt.fence, answer)
@@ -172,14 +208,14 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
         flag(lock_refund(refund.pk), AttentionKind.PAID_AFTER_ALL, sentence)
 
 
-def _call(attempt: RefundAttempt, gateway: PaymentGateway) -> Answer:
+def _call(attempt: RefundAttempt, gateway: PaymentGateway, not_after: float) -> Answer:
     # The attempt was read before this send was counted: a time in the order tells the adapter that
     # it was sent before, so that a 401 or 429 now proves nothing.
     order = load_order(attempt)
     move_money = gateway.void if order.operation is Operation.VOID else gateway.refund
     try:
         # However many calls the adapter makes, they end well within the lease.
-        with gateway.transport.one_deadline():
+        with listening(attempt.account_id), gateway.transport.one_deadline(not_after=not_after):
             return move_money(order)
     except GatewayError as error:
         return error
@@ -211,18 +247,34 @@ def _mark_sent(attempt: RefundAttempt) -> bool:
             fence=attempt.fence,
             first_sent_at=Coalesce("first_sent_at", Now()),
             last_sent_at=Now(),
+            first_absent_at=None,
+            last_absent_at=None,
         )
     )
 
 
-def _may_go(refund: Refund) -> bool:
-    """Whether authority holds at the moment of sending, and the account is not paused."""
+def stopped(refund: Refund) -> str:
+    """Why nothing of a refund may leave now as far as its account goes, or empty."""
     account = ProcessorAccount.objects.get(pk=refund.account_id)
-    if account.paused_reason or not account.is_active:
-        _postpone(refund, timedelta(minutes=1), "account_paused", account.paused_reason)
+    if account.is_active:
+        return account.stopped_reason
+    return _("The account is switched off.")
+
+
+def has_authority(refund: Refund) -> bool:
+    """Whether who requested a refund may still refund, and who approved it still approve."""
+    people = [(refund.requested_by, "refunds.request_refund")]
+    if refund.approved_by:
+        people.append((refund.approved_by, "refunds.approve_refund"))
+    return all(one and one.is_active and one.has_perm(right) for one, right in people)
+
+
+def _may_go(refund: Refund) -> bool:
+    """Whether authority holds at the moment of sending, and the account is not stopped."""
+    if why := stopped(refund):
+        put_off(refund, timedelta(minutes=1), "account_paused", why)
         return False
-    person = refund.requested_by
-    if person and person.is_active and person.has_perm("refunds.request_refund"):
+    if has_authority(refund):
         return True
     with database.atomic():
         locked = lock_refund(refund.pk)
@@ -231,20 +283,9 @@ def _may_go(refund: Refund) -> bool:
             flag(
                 locked,
                 AttentionKind.NOT_SENT,
-                _("Who requested this refund may no longer refund, so it was not sent."),
+                _("Who requested or approved this refund no longer may, so it was not sent."),
             )
     return False
-
-
-def _postpone(refund: Refund, wait: timedelta, kind: str, why: str) -> None:
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        if locked.status != Status.QUEUED:
-            return
-        locked.next_action_at, locked.enqueued_at = Now() + wait, None
-        locked.save(update_fields=["next_action_at", "enqueued_at"])
-        if not locked.events.filter(kind=kind).exists():
-            record_event(locked, kind, data={"why": why})
 
 
 def _record_unsent(refund: Refund, error: GatewayError) -> None:

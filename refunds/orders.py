@@ -15,7 +15,7 @@ from typing import Any
 from gateways.base import Operation, RefundOrder
 from gateways.money import Money
 
-from .models import Refund, RefundAttempt
+from .models import MAX_ATTEMPTS, Refund, RefundAttempt
 
 
 def reference_of(refund_id: uuid.UUID, number: int) -> str:
@@ -38,6 +38,19 @@ def build_order(refund: Refund, operation: Operation, number: int) -> RefundOrde
         last4=transaction.last4,
         related_ids=tuple(transaction.related_ids.split()),
     )
+
+
+def possible_orders(refund: Refund, *, voids: bool) -> list[RefundOrder]:
+    """The orders of all attempts that a refund has, will have, or had before a restore.
+
+    Their references are known without rows. A void, where there are any, needs one only: it has no
+    record of its own.
+    """
+    numbers = range(1, MAX_ATTEMPTS + 1)
+    orders = [build_order(refund, Operation.REFUND, number) for number in numbers]
+    if voids and refund.amount == refund.transaction.amount:
+        orders.append(build_order(refund, Operation.VOID, 1))
+    return [replace(order, first_sent_at=refund.created_at) for order in orders]
 
 
 def dump_order(order: RefundOrder) -> dict[str, Any]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 from django.db import transaction as database
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from gateways.base import Exchange, FailureCode, RefundResult, RefundState
-from gateways.errors import GatewayError, NotSent
+from gateways.base import Capabilities, Exchange, FailureCode, RefundResult, RefundState
+from gateways.errors import GatewayError, NotSent, OutcomeUnknown
+from gateways.failpoints import reach
 from gateways.models import ProcessorAccount
+from gateways.money import Money
+from gateways.registry import gateway_class
 
-from .attention import raise_case
+from .attention import flag, raise_case
+from .clock import database_now
 from .models import MAX_ATTEMPTS, AttentionKind, Refund, RefundAttempt
-from .states import AttemptState, Status
+from .schedule import REPLAYED, first_question, next_question
+from .states import LIVE_ATTEMPTS, AttemptState, Status
 from .transitions import lock_refund, move
 
 # What a call to a processor can come to. Every other exception is a bug, and an unknown outcome.
@@ -27,15 +31,20 @@ Answer = RefundResult | GatewayError
 _KEPT_EXCHANGES = 20
 # Waits before a refund that certainly did not leave is tried under its next identity.
 _BACKOFF = (10, 30, 120, 600)
-# Waits between questions about a refund without a proven outcome.
-LOOKUP_SCHEDULE = (10, 60, 180, 600, 1800, 7200)
-_LOOKUP_FOREVER = 6 * 3600
 
 _CODE_OF_REASON = {
     "unreachable": FailureCode.UNREACHABLE,
     "credentials": FailureCode.CREDENTIALS,
     "rate_limited": FailureCode.RATE_LIMITED,
+    "too_late": FailureCode.UNREACHABLE,
 }
+
+
+class Contradiction(NamedTuple):
+    """What stands against an answer, as a kind of case and a sentence."""
+
+    kind: AttentionKind
+    sentence: str
 
 
 def record_answer(attempt: RefundAttempt, fence: int, answer: Answer) -> Refund:
@@ -49,15 +58,14 @@ def record_answer(attempt: RefundAttempt, fence: int, answer: Answer) -> Refund:
         attempt = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
         keep_exchanges(attempt, answer.exchanges)
         holds_lease = refund.status == Status.SENDING and refund.fence == fence
-        proves = refund.status == Status.UNKNOWN and isinstance(answer, RefundResult)
-        if holds_lease or proves:
-            if isinstance(answer, RefundResult):
-                apply_result(refund, attempt, answer)
-            elif isinstance(answer, NotSent) and attempt.state == AttemptState.STARTED:
-                _apply_not_sent(refund, attempt, answer)
-            else:
-                _apply_unknown(refund, attempt, str(answer))
+        if isinstance(answer, RefundResult):
+            if holds_lease or refund.status == Status.UNKNOWN:
+                _apply_answered(refund, attempt, answer)
+        elif holds_lease:
+            _apply_unanswered(refund, attempt, answer)
         attempt.save()
+        reach("before-result-commit")
+    reach("after-result-commit")
     return refund
 
 
@@ -78,16 +86,52 @@ def apply_result(refund: Refund, attempt: RefundAttempt, result: RefundResult) -
     if result.state == RefundState.SUCCEEDED:
         move(refund, Status.SUCCEEDED, "succeeded", changes=known_id | _NO_FAILURE)
     elif refund.status != Status.PENDING:
-        due = timezone.now() + timedelta(seconds=LOOKUP_SCHEDULE[0])
-        waits = {"next_action_at": due, "lookups": 0}
+        waits = {"next_action_at": first_question(database_now()), "lookups": 0}
         move(refund, Status.PENDING, "accepted", changes=known_id | waits)
+
+
+def contradiction(refund: Refund, amount: Money | None, refund_id: str) -> Contradiction | None:
+    """What stands against an answer being about this refund: then it proves nothing of it."""
+    if amount is not None and amount != refund.amount:
+        return Contradiction(
+            AttentionKind.AMOUNT_DIFFERS,
+            _("The processor reports %(theirs)s where %(ours)s was asked for.")
+            % {"theirs": amount, "ours": refund.amount},
+        )
+    others = Refund.objects.filter(
+        account_id=refund.account_id, mode=refund.mode, processor_refund_id=refund_id
+    ).exclude(pk=refund.pk)
+    if refund_id and others.exists():
+        return Contradiction(
+            AttentionKind.UNKNOWN_OUTCOME,
+            _("The processor answers with %s, which is another refund's id.") % refund_id,
+        )
+    if refund_id and refund.processor_refund_id not in {None, refund_id}:
+        return Contradiction(
+            AttentionKind.FOUND_SEVERAL,
+            _("The processor reports %(theirs)s, and this refund is known there as %(ours)s.")
+            % {"theirs": refund_id, "ours": refund.processor_refund_id},
+        )
+    return None
+
+
+def live_attempt(refund: Refund) -> RefundAttempt | None:
+    """The one attempt that may have moved money; a refund in sending, unknown or pending has it.
+
+    None for refunds that were made elsewhere.
+    """
+    return refund.attempts.filter(state__in=sorted(LIVE_ATTEMPTS)).first()
+
+
+def capabilities_of(refund: Refund) -> Capabilities:
+    return gateway_class(refund.account.processor).capabilities
 
 
 def end_attempt(attempt: RefundAttempt, state: AttemptState) -> None:
     """Close an attempt that is still open to evidence; a proven end stays as it is."""
     if attempt.state in {AttemptState.STARTED, AttemptState.AMBIGUOUS}:
         attempt.state = state
-        attempt.ended_at = timezone.now()
+        attempt.ended_at = database_now()
 
 
 def fail_unsent(refund: Refund, attempt: RefundAttempt, code: str, sentence: str) -> None:
@@ -102,12 +146,6 @@ def keep_exchanges(attempt: RefundAttempt, exchanges: Iterable[Exchange]) -> Non
     """Append evidence to an attempt; the oldest stays, the middle gives way. The caller saves."""
     stored = attempt.exchanges + [_dump_exchange(exchange) for exchange in exchanges]
     attempt.exchanges = stored[:1] + stored[1:][-(_KEPT_EXCHANGES - 1) :]
-
-
-def next_lookup(lookups: int) -> datetime:
-    """When to ask again after ``lookups`` questions."""
-    waits = LOOKUP_SCHEDULE[lookups] if lookups < len(LOOKUP_SCHEDULE) else _LOOKUP_FOREVER
-    return timezone.now() + timedelta(seconds=waits)
 
 
 # What a good end clears.
@@ -129,6 +167,27 @@ def _failure_fields(result: RefundResult) -> dict[str, Any]:
     }
 
 
+def _apply_answered(refund: Refund, attempt: RefundAttempt, result: RefundResult) -> None:
+    """Money did move, or certainly not; but of something else it proves nothing."""
+    against = None
+    if result.state != RefundState.FAILED:
+        against = contradiction(refund, result.amount, result.refund_id)
+    if against is None:
+        apply_result(refund, attempt, result)
+        return
+    if refund.status == Status.SENDING:
+        _apply_unknown(refund, attempt, OutcomeUnknown(against.sentence))
+    flag(refund, against.kind, against.sentence)
+
+
+def _apply_unanswered(refund: Refund, attempt: RefundAttempt, error: GatewayError) -> None:
+    # Of an attempt that was sent before, a later "not sent" says nothing.
+    if isinstance(error, NotSent) and attempt.state == AttemptState.STARTED:
+        _apply_not_sent(refund, attempt, error)
+    else:
+        _apply_unknown(refund, attempt, error)
+
+
 def _apply_not_sent(refund: Refund, attempt: RefundAttempt, answer: NotSent) -> None:
     code = _CODE_OF_REASON.get(answer.reason, FailureCode.BAD_REQUEST)
     if answer.reason == "refused_locally" or attempt.number >= MAX_ATTEMPTS:
@@ -137,7 +196,7 @@ def _apply_not_sent(refund: Refund, attempt: RefundAttempt, answer: NotSent) -> 
     attempt.processor_message = str(answer)[:1000]
     end_attempt(attempt, AttemptState.NOT_SENT)
     wait = max(answer.retry_after or 0, _BACKOFF[attempt.number - 1])
-    due = timezone.now() + timedelta(seconds=min(wait, _BACKOFF[-1]))
+    due = database_now() + timedelta(seconds=min(wait, _BACKOFF[-1]))
     changes = {"next_action_at": due}
     move(refund, Status.QUEUED, "not_sent", data={"why": str(answer)}, changes=changes)
     if answer.reason == "credentials":
@@ -156,18 +215,19 @@ def _pause(refund: Refund, why: str) -> None:
     )
 
 
-def _apply_unknown(refund: Refund, attempt: RefundAttempt, why: str) -> None:
-    attempt.processor_message = why[:1000]
+def _apply_unknown(refund: Refund, attempt: RefundAttempt, error: GatewayError) -> None:
+    if isinstance(error, OutcomeUnknown):
+        attempt.processor_code = REPLAYED if error.replayed else error.processor_code[:100]
+    attempt.processor_message = str(error)[:1000]
     end_attempt(attempt, AttemptState.AMBIGUOUS)
+    now = database_now()
+    due = next_question(Status.UNKNOWN, refund.lookups, attempt, capabilities_of(refund), now)
     move(
         refund,
         Status.UNKNOWN,
         "no_clear_answer",
-        data={"why": why},
-        changes={
-            "unknown_since": refund.unknown_since or timezone.now(),
-            "next_action_at": next_lookup(refund.lookups),
-        },
+        data={"why": str(error)},
+        changes={"unknown_since": refund.unknown_since or now, "next_action_at": due},
     )
 
 

@@ -1,17 +1,19 @@
-"""What follows a send: look-ups of what is not proven, sweeps of what lost its worker."""
+"""What follows a send: look-ups of what is not proven, and what the processor reports at any time.
+
+Where there are keys, an unknown outcome is looked up and then sent again, byte for byte, while its
+key is good. Where there are none nothing is ever sent again by itself: two people rule about it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction as database
-from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import (
@@ -23,149 +25,41 @@ from gateways.base import (
     ReportedRefund,
 )
 from gateways.errors import GatewayError
-from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
-from transactions.models import TransactionStatus
 
 from .attention import flag
-from .execution import LEASE, deliver, lease_owner
-from .models import MAX_ATTEMPTS, MAX_SENDS, Attention, AttentionKind, Refund, RefundAttempt
+from .circuits import down_accounts, slot
+from .clock import database_now
+from .execution import deliver, has_authority, look_everywhere, stopped
+from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
-from .publishing import publish
-from .recording import apply_result, end_attempt, keep_exchanges, next_lookup
-from .states import LIVE_ATTEMPTS, AttemptState, Status
+from .recording import (
+    apply_result,
+    capabilities_of,
+    contradiction,
+    keep_exchanges,
+    live_attempt,
+)
+from .schedule import absence_speaks_from, first_question, key_is_good, next_question
+from .states import AttemptState, Status
 from .transitions import lock_refund, move
-
-# One pass of a sweep touches no more rows than this.
-_BATCH = 200
-# A message for a due row that nobody took after this long counts as lost.
-_LOST_AFTER = timedelta(seconds=15)
-# An outcome that stays unknown this long is shown to a person; a pending one after some days.
-_UNKNOWN_ATTENTION = timedelta(minutes=15)
-_PENDING_ATTENTION = timedelta(days=3)
-# A key is not sent again in the last hours of its life: look-ups decide then.
-_KEY_MARGIN = timedelta(hours=4)
-
-
-def publish_due() -> int:
-    """Hand out queued refunds that are due and that no message is under way for; how many."""
-    lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - _LOST_AFTER)
-    due = Refund.objects.filter(lost, status=Status.QUEUED, next_action_at__lte=Now())
-    return publish(due.order_by("next_action_at").values_list("pk", flat=True)[:_BATCH])
-
-
-def hurry_settled(account: ProcessorAccount) -> int:
-    """Make refunds due that waited for payments which have settled meanwhile; how many."""
-    waiting = Refund.objects.filter(
-        account=account,
-        status=Status.QUEUED,
-        next_action_at__gt=Now(),
-        transaction__status=TransactionStatus.SETTLED,
-        events__kind="waits_for_settlement",
-        attempts__isnull=True,
-    )
-    ids = list(waiting.values_list("pk", flat=True)[:_BATCH])
-    return Refund.objects.filter(pk__in=ids, status=Status.QUEUED).update(
-        next_action_at=Now(), enqueued_at=None
-    )
-
-
-def look_up_due() -> int:
-    """Hand out unknown and pending refunds whose next question is due; how many."""
-    lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - _LOST_AFTER)
-    due = Refund.objects.filter(
-        lost, status__in=[Status.UNKNOWN, Status.PENDING], next_action_at__lte=Now()
-    )
-    ids = due.order_by("next_action_at").values_list("pk", flat=True)[:_BATCH]
-    return publish(ids, task="refunds.tasks.look_up_refund")
-
-
-def expire_leases() -> int:
-    """Turn sends whose worker is gone into ``unknown``: bytes may have left. How many."""
-    gone = Refund.objects.filter(status=Status.SENDING, lease_until__lt=Now())
-    expired = 0
-    for refund_id in gone.values_list("pk", flat=True)[:_BATCH]:
-        with database.atomic():
-            refund = lock_refund(refund_id)
-            if not gone.filter(pk=refund_id).exists():
-                continue
-            attempt = _live_attempt(refund)
-            end_attempt(attempt, AttemptState.AMBIGUOUS)
-            attempt.save()
-            move(
-                refund,
-                Status.UNKNOWN,
-                "lease_expired",
-                data={"worker": refund.lease_owner},
-                changes={
-                    "unknown_since": refund.unknown_since or timezone.now(),
-                    "next_action_at": timezone.now(),
-                },
-            )
-            expired += 1
-    return expired
-
-
-def flag_overdue() -> int:
-    """Show people what stays unproven for too long; how many refunds were new to them."""
-    unknown = Refund.objects.filter(
-        status=Status.UNKNOWN, unknown_since__lt=Now() - _UNKNOWN_ATTENTION
-    )
-    pending = Refund.objects.filter(
-        status=Status.PENDING, created_at__lt=Now() - _PENDING_ATTENTION
-    )
-    flagged = 0
-    for kind, late, sentence in (
-        (
-            AttentionKind.UNKNOWN_OUTCOME,
-            unknown,
-            _("It is not known whether the processor made this refund."),
-        ),
-        (
-            AttentionKind.PENDING_LONG,
-            pending,
-            _("The processor has kept this refund pending for days."),
-        ),
-    ):
-        is_raised = Attention.objects.filter(
-            refund=OuterRef("pk"), kind=kind, closed_at__isnull=True
-        )
-        overdue = late.exclude(Exists(is_raised))
-        for refund_id in overdue.values_list("pk", flat=True)[:_BATCH]:
-            with database.atomic():
-                refund = lock_refund(refund_id)
-                if overdue.filter(pk=refund_id).exists():
-                    flag(refund, kind, sentence)
-                    flagged += 1
-    return flagged
+from .turns import LEASE, a_moment, is_silence, lease_owner, listening, put_off, take_up
 
 
 def look_up_refund(refund_id: UUID) -> None:
     """Ask the processor what became of an unknown or pending refund; write down what is proven."""
-    refund = Refund.objects.select_related("account").filter(
-        pk=refund_id, status__in=[Status.UNKNOWN, Status.PENDING], next_action_at__lte=Now()
-    ).first()  # fmt: skip
+    refund = take_up(refund_id, Status.UNKNOWN, Status.PENDING)
     if refund is None:
         return
-    attempt = _live_attempt(refund)
-    try:
-        gateway = open_gateway(refund.account)
-        lookup = gateway.find_refund(
-            load_order(attempt, refund_id=refund.processor_refund_id or "")
-        )
-    except GatewayError as error:
-        _ask_again(refund, Lookup((), complete=False, exchanges=error.exchanges))
+    attempt = live_attempt(refund)
+    if attempt is None:  # made elsewhere: lists tell what becomes of it
+        put_off(refund, None)
         return
-    if len(lookup.matches) == 1:
-        apply_reported(refund.pk, lookup.matches[0], lookup)
-    elif lookup.matches:
-        _ask_again(refund, lookup)
-    elif may_resend(refund, attempt, gateway.capabilities):
-        _resend(refund, attempt, gateway)
-    elif not attempt.sends and attempt.number < MAX_ATTEMPTS:
-        _queue_again(refund, attempt)
-    else:
-        _ask_again(refund, lookup)
+    with slot(refund.account_id, "lookup") as is_free:
+        if is_free:
+            _look_up(refund, attempt)
+        else:
+            put_off(refund, a_moment())
 
 
 def apply_reported(
@@ -179,14 +73,10 @@ def apply_reported(
             return refund
         if lookup:
             keep_exchanges(attempt, lookup.exchanges)
-        if reported.amount != refund.amount:
-            flag(
-                refund,
-                AttentionKind.AMOUNT_DIFFERS,
-                _("The processor reports %(theirs)s where %(ours)s was asked for.")
-                % {"theirs": reported.amount, "ours": refund.amount},
-            )
-            _plan_next(refund)
+        against = contradiction(refund, reported.amount, reported.external_id)
+        if against:
+            flag(refund, against.kind, against.sentence, {"found": _shown([reported])})
+            _plan_next(refund, attempt)
         else:
             _follow(refund, attempt, reported)
         attempt.save()
@@ -199,18 +89,176 @@ def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> N
     flag(refund, AttentionKind.RETURNED, _("The refund had succeeded, and the money came back."))
 
 
-def may_resend(refund: Refund, attempt: RefundAttempt, capabilities: Capabilities) -> bool:
+def _look_up(refund: Refund, attempt: RefundAttempt) -> None:
+    asked_at = database_now()
+    try:
+        gateway = open_gateway(refund.account)
+        with listening(refund.account_id), gateway.transport.one_deadline():
+            if refund.look_up_first:
+                lookup = look_everywhere(refund, gateway)
+            else:
+                known = refund.processor_refund_id or ""
+                lookup = gateway.find_refund(load_order(attempt, refund_id=known))
+    except GatewayError as error:
+        lookup = Lookup((), complete=False, exchanges=error.exchanges)
+        # No answer at all is no question. The breaker's probes take over when it opens.
+        at_once = is_silence(error) and refund.account_id not in down_accounts()
+        _ask_again(refund, lookup, asked_at, at_once=at_once)
+        return
+    if len(lookup.matches) == 1:
+        apply_reported(refund.pk, lookup.matches[0], lookup)
+    elif lookup.matches or not _send_again(refund, attempt, gateway, lookup):
+        _ask_again(refund, lookup, asked_at)
+
+
+def _send_again(
+    refund: Refund, attempt: RefundAttempt, gateway: PaymentGateway, lookup: Lookup
+) -> bool:
+    """Send what a look-up did not find again, where that is safe; whether anything was done.
+
+    Everything is judged once more under the lock: a worker may have slept since it looked.
+    """
+    claiming = time.monotonic()
+    may_leave = not stopped(refund) and has_authority(refund)
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        attempt = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
+        if locked.status != Status.UNKNOWN or (locked.look_up_first and not lookup.complete):
+            return False
+        locked.look_up_first = False
+        keep_exchanges(attempt, lookup.exchanges)
+        again = may_leave and _may_resend(locked, attempt, gateway.capabilities)
+        if again:
+            _claim_again(locked, attempt)
+        elif not attempt.sends and attempt.number < MAX_ATTEMPTS:
+            _queue_again(locked, attempt)
+        else:
+            return False
+    if again:
+        deliver(attempt, gateway, claiming)
+    return True
+
+
+def _may_resend(refund: Refund, attempt: RefundAttempt, capabilities: Capabilities) -> bool:
     """Whether the same bytes may leave again under a key that the processor still knows."""
-    life = capabilities.idempotency_key_life
-    return (
-        life is not None
-        and refund.status == Status.UNKNOWN
-        and attempt.sends < MAX_SENDS
-        and attempt.credential_fingerprint == refund.account.credential_fingerprint
-        and (
-            attempt.first_sent_at is None
-            or timezone.now() - attempt.first_sent_at < life - _KEY_MARGIN
+    same_account = attempt.credential_fingerprint == refund.account.credential_fingerprint
+    return same_account and key_is_good(attempt, capabilities, database_now())
+
+
+def _claim_again(refund: Refund, attempt: RefundAttempt) -> None:
+    """Take a locked refund to send the same attempt, byte for byte, under a new lease."""
+    move(
+        refund,
+        Status.SENDING,
+        "sent_again",
+        data={"attempt": attempt.number, "sends": attempt.sends + 1},
+        changes={
+            "fence": refund.fence + 1,
+            "claims": refund.claims + 1,
+            "lookups": refund.lookups + 1,
+            "lease_owner": lease_owner(),
+            "lease_until": Now() + LEASE,
+        },
+    )
+    attempt.fence = refund.fence
+    attempt.save(update_fields=["fence", "exchanges"])
+
+
+def _queue_again(refund: Refund, attempt: RefundAttempt) -> None:
+    """Its worker was lost before it counted a send, and lost the lease: nothing has left or will.
+
+    Then another identity may leave, also where there are no keys.
+    """
+    attempt.state = AttemptState.RULED_OUT
+    attempt.save(update_fields=["state", "exchanges"])
+    # Looking it up came to its end, but the worker before this one did not.
+    changes = {"next_action_at": database_now(), "unfinished": refund.unfinished}
+    move(refund, Status.QUEUED, "not_sent", changes=changes)
+
+
+def _ask_again(
+    refund: Refund, lookup: Lookup, asked_at: datetime, *, at_once: bool = False
+) -> None:
+    """Keep what a question brought, and set the next."""
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        attempt = live_attempt(locked)
+        if locked.status not in {Status.UNKNOWN, Status.PENDING} or attempt is None:
+            return
+        keep_exchanges(attempt, lookup.exchanges)
+        likely = _unexplained(locked, lookup)
+        if lookup.complete and not lookup.matches and not likely:
+            _note_absence(attempt, capabilities_of(locked), asked_at)
+        attempt.save(update_fields=["exchanges", "first_absent_at", "last_absent_at"])
+        _show_to_people(locked, lookup.matches, likely)
+        _plan_next(locked, attempt, at_once=at_once)
+
+
+def _note_absence(attempt: RefundAttempt, capabilities: Capabilities, asked_at: datetime) -> None:
+    """Remember that the processor does not show an attempt, once that says something."""
+    speaks = absence_speaks_from(attempt, capabilities)
+    if attempt.state == AttemptState.AMBIGUOUS and speaks and asked_at >= speaks:
+        attempt.first_absent_at = attempt.first_absent_at or asked_at
+        attempt.last_absent_at = asked_at
+
+
+def _unexplained(refund: Refund, lookup: Lookup) -> list[ReportedRefund]:
+    """What looks like the refund at its processor, and is none that we know."""
+    ids = [each.external_id for each in lookup.likely]
+    others = Refund.objects.filter(account_id=refund.account_id, processor_refund_id__in=ids)
+    known = set(others.values_list("processor_refund_id", flat=True))
+    return [each for each in lookup.likely if each.external_id not in known]
+
+
+def _show_to_people(
+    refund: Refund, matches: Sequence[ReportedRefund], likely: Sequence[ReportedRefund]
+) -> None:
+    """Put what only a person can tell into a case of a locked refund."""
+    if len(matches) > 1:
+        sentence = _(
+            "The processor reports several refunds for this one. Money may have left twice."
         )
+        flag(refund, AttentionKind.FOUND_SEVERAL, sentence, {"found": _shown(matches)})
+    if not likely:
+        return
+    evidence = {"likely": _shown(likely)}
+    case = Attention.objects.filter(
+        refund=refund, kind=AttentionKind.UNKNOWN_OUTCOME, closed_at__isnull=True
+    ).first()
+    if case is None:
+        sentence = _("The processor shows a refund of this amount that may be this one.")
+        flag(refund, AttentionKind.UNKNOWN_OUTCOME, sentence, evidence)
+    else:
+        case.evidence |= evidence
+        case.save(update_fields=["evidence"])
+
+
+def _shown(reports: Sequence[ReportedRefund]) -> list[dict[str, str]]:
+    return [
+        {
+            "id": each.external_id,
+            "amount": str(each.amount),
+            "created_at": each.created_at.isoformat(),
+        }
+        for each in reports
+    ]
+
+
+def _plan_next(refund: Refund, attempt: RefundAttempt, *, at_once: bool = False) -> None:
+    """Count a question that brought nothing new, and set the next; ``at_once`` does not count it.
+
+    What was set aside stays so.
+    """
+    if refund.status not in {Status.UNKNOWN, Status.PENDING}:
+        return
+    now, lookups = database_now(), refund.lookups + (not at_once)
+    status, capabilities = Status(refund.status), capabilities_of(refund)
+    due = next_question(status, lookups, attempt, capabilities, now)
+    Refund.objects.filter(pk=refund.pk, next_action_at__isnull=False).update(
+        lookups=lookups,
+        next_action_at=first_question(now) if at_once else due,
+        enqueued_at=None,
+        unfinished=0,
     )
 
 
@@ -224,7 +272,7 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
     status = Status(refund.status)
     if status in {Status.SENDING, Status.UNKNOWN, Status.PENDING}:
         if status == Status.PENDING and reported.state == RefundState.PENDING:
-            _plan_next(refund)
+            _plan_next(refund, attempt)
         elif status != Status.SENDING:
             apply_result(refund, attempt, result)
     elif status == Status.SUCCEEDED and reported.state == RefundState.FAILED:
@@ -236,74 +284,3 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
             AttentionKind.PAID_AFTER_ALL,
             _("The refund counted as failed, and the processor reports that it succeeded."),
         )
-
-
-def _resend(refund: Refund, attempt: RefundAttempt, gateway: PaymentGateway) -> None:
-    """Send the same attempt again, byte for byte, under a new lease."""
-    claiming = time.monotonic()
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        if locked.status != Status.UNKNOWN:
-            return
-        move(
-            locked,
-            Status.SENDING,
-            "sent_again",
-            data={"attempt": attempt.number, "sends": attempt.sends + 1},
-            changes={
-                "fence": locked.fence + 1,
-                "claims": locked.claims + 1,
-                "lookups": locked.lookups + 1,
-                "lease_owner": lease_owner(),
-                "lease_until": Now() + LEASE,
-            },
-        )
-        attempt.fence = locked.fence
-        attempt.save(update_fields=["fence"])
-    deliver(attempt, gateway, claiming)
-
-
-def _queue_again(refund: Refund, attempt: RefundAttempt) -> None:
-    """Its worker was lost before it counted a send, and lost the lease: nothing has left or will.
-
-    Then another identity may leave, also where there are no keys.
-    """
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        attempt = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
-        if locked.status != Status.UNKNOWN or attempt.sends:
-            return
-        attempt.state = AttemptState.RULED_OUT
-        attempt.save(update_fields=["state"])
-        move(locked, Status.QUEUED, "not_sent", changes={"next_action_at": timezone.now()})
-
-
-def _ask_again(refund: Refund, lookup: Lookup) -> None:
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        if locked.status not in {Status.UNKNOWN, Status.PENDING}:
-            return
-        attempt = _live_attempt(locked)
-        keep_exchanges(attempt, lookup.exchanges)
-        attempt.save(update_fields=["exchanges"])
-        if len(lookup.matches) > 1:
-            flag(
-                locked,
-                AttentionKind.FOUND_SEVERAL,
-                _("The processor reports several refunds for this one. Money may have left twice."),
-            )
-        _plan_next(locked)
-
-
-def _plan_next(refund: Refund) -> None:
-    """Count a question that brought nothing new, and set the next."""
-    if refund.status not in {Status.UNKNOWN, Status.PENDING}:
-        return
-    Refund.objects.filter(pk=refund.pk).update(
-        lookups=F("lookups") + 1, next_action_at=next_lookup(refund.lookups), enqueued_at=None
-    )
-
-
-def _live_attempt(refund: Refund) -> RefundAttempt:
-    """The one attempt that may have moved money. A sending, unknown or pending refund has one."""
-    return refund.attempts.get(state__in=sorted(LIVE_ATTEMPTS))

@@ -17,8 +17,10 @@ from transactions.streams import OVERLAP, StreamReader, SyncFailed, single_fligh
 from transactions.sync import fetch_details, sync_payments
 from transactions.upsert import SyncCounts
 
+from .disputes import raise_disputes
+from .external import record_outside_voids
 from .outside import oldest_open, record_reported_refunds
-from .resolution import hurry_settled
+from .sweeps import hurry_settled
 
 # The parts of a run, in their order.
 PARTS = ("payments", "details", "refunds")
@@ -81,6 +83,8 @@ def sync_account(
         report.details = fetch_details(
             account, gateway, limit=most_details, on_page=partial(on_progress, "details")
         )
+        record_outside_voids(account)
+        raise_disputes()
         report.refunds = RefundReader(account, gateway).run(
             since=since, on_page=partial(on_progress, "refunds")
         )

@@ -6,14 +6,19 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import execution, resolution
-from .sync_tasks import sync_account, sync_all_accounts
+from . import execution, resolution, sweeps, webhooks
+from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
     "expire_leases",
     "look_up_due",
     "look_up_refund",
+    "probe_down_accounts",
+    "process_webhook",
     "publish_due",
+    "publish_webhooks",
+    "raise_disputes",
+    "reconcile_all_accounts",
     "send_refund",
     "sync_account",
     "sync_all_accounts",
@@ -27,7 +32,7 @@ def send_refund(refund_id: str) -> None:
 
 @shared_task(name="refunds.tasks.publish_due")
 def publish_due() -> None:
-    resolution.publish_due()
+    sweeps.publish_due()
 
 
 @shared_task(name="refunds.tasks.look_up_refund")
@@ -37,10 +42,25 @@ def look_up_refund(refund_id: str) -> None:
 
 @shared_task(name="refunds.tasks.look_up_due")
 def look_up_due() -> None:
-    resolution.look_up_due()
+    sweeps.look_up_due()
+
+
+@shared_task(name="refunds.tasks.probe_down_accounts")
+def probe_down_accounts() -> None:
+    sweeps.probe_down_accounts()
 
 
 @shared_task(name="refunds.tasks.expire_leases")
 def expire_leases() -> None:
-    resolution.expire_leases()
-    resolution.flag_overdue()
+    sweeps.expire_leases()
+    sweeps.flag_overdue()
+
+
+@shared_task(name="refunds.tasks.process_webhook")
+def process_webhook(event_id: int) -> None:
+    webhooks.process(event_id)
+
+
+@shared_task(name="refunds.tasks.publish_webhooks")
+def publish_webhooks() -> None:
+    webhooks.publish_due()

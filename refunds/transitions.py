@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db.models import BooleanField, Case, F, Value, When
-from django.utils import timezone
 
 from gateways.base import Operation
 from transactions.models import Transaction, TransactionStatus
 
 from .attention import settle_by_status
+from .clock import database_now
 from .history import record_event
 from .models import Refund
 from .states import MOVING, RESERVING, Status
@@ -42,22 +42,32 @@ def move(
 ) -> None:
     """Take a locked refund over an edge, with ``changes`` to its fields, and say so.
 
-    The database refuses an edge that does not exist. ``kind`` names the event.
+    The database refuses an edge that does not exist. ``kind`` names the event. Whoever brings a
+    refund anywhere but into ``sending`` has finished with it, unless ``changes`` say otherwise.
     """
     before = Status(refund.status)
     refund.status = to
-    for name, value in (changes or {}).items():
-        setattr(refund, name, value)
     if to != Status.SENDING:
         refund.lease_owner = refund.lease_until = None
+        refund.unfinished = 0
+    for name, value in (changes or {}).items():
+        setattr(refund, name, value)
     if to not in MOVING:
         refund.next_action_at = None
-        refund.finished_at = timezone.now()
+        refund.finished_at = database_now()
     refund.enqueued_at = None
     refund.save()
+    _compute(refund, changes or {})
     _move_money(refund, before, to)
     record_event(refund, kind, from_status=before, to_status=to, actor=actor, data=data)
     settle_by_status(refund)
+
+
+def _compute(refund: Refund, changes: Mapping[str, Any]) -> None:
+    """Put values in the place of expressions: nobody is handed a row that cannot be read."""
+    computed = [name for name, value in changes.items() if hasattr(value, "resolve_expression")]
+    if computed:
+        refund.refresh_from_db(fields=computed)
 
 
 def _move_money(refund: Refund, before: Status, to: Status) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, reset_queries
+from django.db import DatabaseError, InterfaceError, OperationalError, reset_queries
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -21,6 +21,7 @@ from gateways.base import Page, PaymentGateway
 from gateways.errors import GatewayError
 from gateways.models import Mode, ProcessorAccount
 
+from .advisory import advisory_lock
 from .models import Stream, SyncState
 from .upsert import SyncCounts
 
@@ -55,17 +56,10 @@ def single_flight(account: ProcessorAccount) -> Iterator[None]:
 
     May be nested. Raises SyncBusy at once instead of waiting.
     """
-    lock = [_LOCKS + account.pk]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", lock)
-        if cursor.fetchone() != (True,):
+    with advisory_lock(_LOCKS + account.pk) as is_ours:
+        if not is_ours:
             raise SyncBusy(_("Another sync or import of this account is running. Wait for it."))
-    try:
         yield
-    finally:
-        # A connection that was lost has let go of its locks.
-        with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", lock)
 
 
 def sentence_of(error: GatewayError | OperationalError) -> str:
@@ -143,7 +137,7 @@ class StreamReader(ABC, Generic[Record]):
             state.window_since, state.window_until = window.since, window.until
             end = window.until
             if number == len(windows) - 1 and not until:
-                end += _ahead_of_us(self.account)
+                end += ahead_of_us(self.account)
             for page in self.list_pages(window.since, end, window.cursor):
                 with self.page_scope():
                     counts.add(self.store(page))
@@ -197,6 +191,7 @@ def _described(counts: SyncCounts) -> dict[str, Any]:
     return {"counts": counts.as_json(), "rejected": [asdict(each) for each in counts.rejected]}
 
 
-def _ahead_of_us(account: ProcessorAccount) -> timedelta:
+def ahead_of_us(account: ProcessorAccount) -> timedelta:
+    """How much later than ours an account's clock may be: only a simulated one is moved."""
     simulated = account.mode == Mode.TEST and account.base_url
     return _SIMULATED_FUTURE if simulated else timedelta()

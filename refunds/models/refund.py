@@ -239,7 +239,8 @@ class Refund(models.Model):
         """Whether it waits for more than the moment in which it can be undone."""
         soon = timezone.now() + timedelta(seconds=settings.UNDO_SECONDS)
         due = self.next_action_at
-        return self.status == Status.QUEUED and due is not None and due > soon
+        waits = due is not None and due > soon and not self.unfinished
+        return self.status == Status.QUEUED and waits
 
 
 class RefundAttempt(models.Model):

@@ -10,10 +10,14 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from gateways.base import Operation
+from gateways.errors import NotSent
+from gateways.registry import open_gateway
 from gateways.stripe_records import REFERENCE_KEY
-from refunds import execution
+from refunds import execution, sweeps
 from refunds.execution import send_refund
-from refunds.models import Refund, RefundAttempt
+from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund, RefundAttempt
+from refunds.recording import record_answer
 from refunds.states import AttemptState, Status
 from transactions.models import Transaction
 
@@ -21,6 +25,10 @@ from .desk import Desk
 
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 only_settling = pytest.mark.parametrize("desk", ["authorizenet", "nmi"], indirect=True)
+
+
+def due(refund: Refund) -> None:
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
 
 
 def sent(refund: Refund) -> Refund:
@@ -128,19 +136,41 @@ def test_another_amount_in_the_answer_is_unknown(desk: Desk):
 
 
 def test_a_processor_that_cannot_be_reached_costs_nothing(desk: Desk):
+    """The breaker opens at the third silence; from then on refunds wait and use nothing up."""
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
     desk.account.base_url = f"http://127.0.0.1:9/{desk.processor}"
     desk.account.save()
-    for number in range(1, 6):
-        Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    for number in (1, 2, 2, 2):
+        due(refund)
         sent(refund)
         assert refund.attempts.count() == number
         assert refund.attempts.latest("number").state == AttemptState.NOT_SENT
+        assert (refund.status, refund.unfinished) == (Status.QUEUED, 0)
+        assert refund.next_action_at > timezone.now()
+    desk.account.base_url = f"{desk.sandbox.url}/{desk.processor}"
+    desk.account.save()
+    CircuitBreaker.objects.update(retry_at=timezone.now())
+    due(refund)
+    assert sent(refund).status == Status.SUCCEEDED
+    assert desk.given_back(transaction) == [2_500]
+    assert not CircuitBreaker.objects.exclude(retry_at=None).exists()
+
+
+@only_stripe
+def test_a_refund_that_is_turned_away_five_times_fails(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    for number in range(1, 6):
+        due(refund)
+        refund.refresh_from_db()
+        attempt = execution.claim(refund, Operation.REFUND)
+        assert attempt
+        turned_away = NotSent("Too many requests.", reason="rate_limited")
+        refund = record_answer(attempt, attempt.fence, turned_away)
         assert refund.status == (Status.QUEUED if number < 5 else Status.FAILED)
-    assert refund.failure_code == "unreachable"
+    assert refund.failure_code == "rate_limited"
     assert desk.sums(transaction) == (0, 0)
-    assert desk.given_back(transaction) == []
 
 
 def test_rejected_credentials_pause_the_account_and_keep_the_refund(desk: Desk):
@@ -155,15 +185,16 @@ def test_rejected_credentials_pause_the_account_and_keep_the_refund(desk: Desk):
     desk.account.refresh_from_db()
     assert refund.status == Status.QUEUED
     assert desk.account.paused_reason
-    assert refund.attention_reason
+    case = Attention.objects.get(kind=AttentionKind.ACCOUNT_PAUSED, closed_at=None)
+    assert (case.account, case.refund) == (desk.account, None)
     assert refund.attempts.get().state == AttemptState.NOT_SENT
-    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    due(refund)
     sent(refund)
     assert refund.attempts.count() == 1  # no storm while it is paused
     desk.account.set_credentials(_credentials(desk))
     desk.account.paused_reason = ""
     desk.account.save()
-    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    due(refund)
     assert sent(refund).status == Status.SUCCEEDED
     assert desk.given_back(transaction) == [2_500]
 
@@ -179,7 +210,7 @@ def test_what_was_turned_away_and_made_all_the_same_is_not_made_again(desk: Desk
     if refund.status == Status.QUEUED:
         desk.account.paused_reason = ""
         desk.account.save()
-        Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+        due(refund)
         sent(refund)
         assert refund.status == Status.SUCCEEDED
         assert refund.attention_reason
@@ -197,7 +228,7 @@ def test_what_an_earlier_attempt_made_of_another_amount_waits_for_a_person(desk:
     made = desk.post("refunds", payment_id=transaction.external_id, amount="5.00")["refund"]
     metadata = {REFERENCE_KEY: reference}
     desk.sandbox.ledger.refunds[made["id"]].extra["metadata"] = metadata
-    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    due(refund)
     sent(refund)
     assert refund.status == Status.QUEUED
     assert refund.next_action_at > timezone.now()
@@ -239,7 +270,7 @@ def test_a_part_of_an_unsettled_payment_waits_for_settlement(desk: Desk):
     assert not refund.attempts.exists()
     assert refund.events.filter(kind="waits_for_settlement").count() == 1
     desk.change(transaction, status="settled")
-    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    due(refund)
     sent(refund)
     assert (refund.status, refund.operation) == (Status.SUCCEEDED, "refund")
     assert desk.given_back(transaction) == [4_000]
@@ -289,9 +320,6 @@ def test_who_may_no_longer_refund_sends_nothing(desk: Desk, agent):
 
 @only_stripe
 def test_a_worker_that_slept_through_its_lease_does_not_send(desk: Desk):
-    from gateways.base import Operation
-    from gateways.registry import open_gateway
-
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
     attempt = execution.claim(refund, Operation.REFUND)
@@ -305,16 +333,12 @@ def test_a_worker_that_slept_through_its_lease_does_not_send(desk: Desk):
 
 @only_stripe
 def test_a_worker_that_lost_its_lease_does_not_send(desk: Desk):
-    from gateways.base import Operation
-    from gateways.registry import open_gateway
-    from refunds.resolution import expire_leases
-
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
     attempt = execution.claim(refund, Operation.REFUND)
     assert attempt
     Refund.objects.filter(pk=refund.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert expire_leases() == 1
+    assert sweeps.expire_leases() == 1
     execution.deliver(attempt, open_gateway(desk.account), execution.time.monotonic())
     assert desk.given_back(transaction) == []
     refund.refresh_from_db()

@@ -19,12 +19,10 @@ from gateways.base import (
 from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
 from gateways.registry import open_gateway
-from refunds import execution, resolution
+from refunds import execution, resolution, sweeps
 from refunds.models import Refund, RefundAttempt
 from refunds.recording import record_answer
 from refunds.states import AttemptState, Status
-from refunds.sync import sync_account
-from tests.scripts import NO_BROKER, run_script
 
 from .desk import KEYED, ONE_SHOT, Desk
 
@@ -87,7 +85,8 @@ def test_a_look_up_that_fails_proves_nothing(desk: Desk):
     desk.account.base_url = f"http://127.0.0.1:9/{desk.processor}"
     desk.account.save()
     assert looked_up(refund).status == Status.UNKNOWN
-    assert refund.lookups == 1
+    assert refund.lookups == 0  # no answer is no question
+    assert refund.next_action_at < timezone.now() + timedelta(seconds=11)
     desk.account.base_url = f"{desk.sandbox.url}/{desk.processor}"
     desk.account.save()
     assert looked_up(refund).status == Status.SUCCEEDED
@@ -138,10 +137,10 @@ def test_a_send_whose_worker_is_gone_becomes_unknown_and_is_found(desk: Desk):
     refund = desk.ask(transaction, 2_500)
     attempt = execution.claim(refund, Operation.REFUND)
     assert attempt
-    assert resolution.expire_leases() == 0
+    assert sweeps.expire_leases() == 0
     past = timezone.now() - timedelta(seconds=1)
     Refund.objects.filter(pk=refund.pk).update(lease_until=past)
-    assert resolution.expire_leases() == 1
+    assert sweeps.expire_leases() == 1
     refund.refresh_from_db()
     assert refund.status == Status.UNKNOWN
     attempt.refresh_from_db()
@@ -164,57 +163,13 @@ def test_a_worker_that_wakes_after_its_refund_went_out_again_sends_nothing(desk:
     assert late
     past = timezone.now() - timedelta(seconds=1)
     Refund.objects.filter(pk=refund.pk).update(lease_until=past)
-    resolution.expire_leases()
+    sweeps.expire_leases()
     looked_up(refund)
     execution.deliver(late, open_gateway(desk.account), time.monotonic())
     assert desk.given_back(transaction) == []
     execution.send_refund(refund.pk)
     execution.deliver(late, open_gateway(desk.account), time.monotonic())
     assert desk.given_back(transaction) == [2_500]
-
-
-@only_stripe
-def test_due_refunds_without_a_message_are_handed_out_again(desk: Desk):
-    refund = desk.ask(desk.pay(), 2_500)
-    Refund.objects.filter(pk=refund.pk).update(enqueued_at=None)
-    assert resolution.publish_due() == 1
-    assert resolution.publish_due() == 0  # one is under way
-    lost = timezone.now() - timedelta(seconds=16)
-    Refund.objects.filter(pk=refund.pk).update(enqueued_at=lost)
-    assert resolution.publish_due() == 1
-
-
-@one_shot
-def test_a_sync_hurries_what_waited_for_settlement(desk: Desk):
-    transaction = desk.pay(status="captured")
-    refund = desk.ask(transaction, 2_500)
-    execution.send_refund(refund.pk)
-    sync_account(desk.account)
-    assert resolution.publish_due() == 0  # not settled yet
-    desk.change(transaction, status="settled")
-    sync_account(desk.account)
-    assert resolution.publish_due() == 1
-    execution.send_refund(refund.pk)
-    refund.refresh_from_db()
-    assert (refund.status, refund.operation) == (Status.SUCCEEDED, "refund")
-
-
-@only_stripe
-def test_open_questions_are_handed_out_when_due(desk: Desk):
-    refund = lose_the_answer(desk, "before")
-    assert resolution.look_up_due() == 0
-    due(refund)
-    assert resolution.look_up_due() == 1
-
-
-@only_stripe
-def test_a_broker_that_is_down_refuses_nobody(desk: Desk):
-    refund = desk.ask(desk.pay(), 2_500)
-    Refund.objects.filter(pk=refund.pk).update(enqueued_at=None)
-    script = f"from refunds.publishing import publish; print('sent', publish(['{refund.pk}']))"
-    assert run_script(script, REDIS_URL=NO_BROKER).endswith("sent 0")
-    refund.refresh_from_db()
-    assert refund.enqueued_at is None
 
 
 @only_stripe
@@ -304,18 +259,6 @@ def test_a_refund_that_was_never_tried_takes_no_evidence(desk: Desk):
 
 
 @only_stripe
-def test_what_stays_unproven_is_shown_to_people_once(desk: Desk):
-    refund = lose_the_answer(desk, "before")
-    assert resolution.flag_overdue() == 0
-    long_ago = timezone.now() - timedelta(minutes=16)
-    Refund.objects.filter(pk=refund.pk).update(unknown_since=long_ago)
-    assert resolution.flag_overdue() == 1
-    assert resolution.flag_overdue() == 0
-    refund.refresh_from_db()
-    assert refund.attention_reason
-
-
-@only_stripe
 def test_a_late_worker_brings_evidence_but_moves_nothing_backwards(desk: Desk):
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
@@ -323,7 +266,7 @@ def test_a_late_worker_brings_evidence_but_moves_nothing_backwards(desk: Desk):
     assert attempt
     past = timezone.now() - timedelta(seconds=1)
     Refund.objects.filter(pk=refund.pk).update(lease_until=past)
-    resolution.expire_leases()
+    sweeps.expire_leases()
     late = record_answer(attempt, attempt.fence, OutcomeUnknown("The connection broke."))
     assert late.status == Status.UNKNOWN
     proof = RefundResult(RefundState.SUCCEEDED, "re_77", Money(2_500, "USD"))

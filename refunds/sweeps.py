@@ -1,0 +1,182 @@
+"""Passes over the rows: what is due is handed out, and what lost its worker or its time is found.
+
+Each pass is made by one process at a time, touches few rows, and is fair between accounts. It only
+hands out hints: doing one twice, or never, changes no outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction as database
+from django.db.models import Exists, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import Now, RowNumber
+from django.utils.translation import gettext as _
+
+from gateways.failpoints import reach
+from gateways.models import ProcessorAccount
+from transactions.advisory import advisory_lock
+from transactions.models import TransactionStatus
+
+from .attention import flag
+from .circuits import down_accounts
+from .clock import database_now
+from .models import Attention, AttentionKind, Refund
+from .publishing import publish
+from .recording import end_attempt, live_attempt
+from .states import AttemptState, Status
+from .transitions import lock_refund, move
+from .turns import MAX_UNFINISHED, set_aside
+
+# One pass of a sweep touches no more rows than this.
+BATCH = 200
+# A message for a due row that nobody took after this long counts as lost.
+_LOST_AFTER = timedelta(seconds=15)
+# An outcome that stays unknown this long is shown to a person; a pending one after some days.
+_UNKNOWN_ATTENTION = timedelta(minutes=15)
+_PENDING_ATTENTION = timedelta(days=3)
+_LOCKS = 7_266_857 << 32  # PostgreSQL's advisory locks from this number on, one per sweep
+
+_LOOK_UP = "refunds.tasks.look_up_refund"
+
+
+def _single_flight(number: int) -> Callable[[Callable[[], int]], Callable[[], int]]:
+    """Let one process at a time make a pass; for another there is nothing left to do."""
+
+    def decorate(sweep: Callable[[], int]) -> Callable[[], int]:
+        @wraps(sweep)
+        def alone() -> int:
+            with advisory_lock(_LOCKS + number) as is_ours:
+                return sweep() if is_ours else 0
+
+        return alone
+
+    return decorate
+
+
+@_single_flight(1)
+def publish_due() -> int:
+    """Hand out queued refunds that are due and that no message is under way for; how many."""
+    waits = Q(account__circuit_breaker__retry_at__gt=Now())
+    return _hand_out(due_refunds(Status.QUEUED).exclude(waits), task="refunds.tasks.send_refund")
+
+
+@_single_flight(2)
+def look_up_due() -> int:
+    """Hand out unknown and pending refunds whose next question is due; how many."""
+    return _hand_out(due_refunds(Status.UNKNOWN, Status.PENDING), task=_LOOK_UP)
+
+
+@_single_flight(3)
+def probe_down_accounts() -> int:
+    """Ask each processor that does not answer about one refund, to notice its return; how many."""
+    probes: list[UUID] = []
+    for account_id in down_accounts():
+        waiting = Refund.objects.filter(
+            account_id=account_id,
+            status__in=[Status.UNKNOWN, Status.PENDING],
+            next_action_at__isnull=False,
+            unfinished=0,
+        )
+        probes += waiting.order_by("next_action_at").values_list("pk", flat=True)[:1]
+    Refund.objects.filter(pk__in=probes, next_action_at__gt=Now()).update(next_action_at=Now())
+    return publish(probes, task=_LOOK_UP)
+
+
+@_single_flight(4)
+def expire_leases() -> int:
+    """Turn sends whose worker is gone into ``unknown``: bytes may have left. How many."""
+    gone = Refund.objects.filter(status=Status.SENDING, lease_until__lt=Now())
+    expired = 0
+    for refund_id in gone.order_by("lease_until").values_list("pk", flat=True)[:BATCH]:
+        with database.atomic():
+            refund = lock_refund(refund_id)
+            if gone.filter(pk=refund_id).exists():
+                _expire(refund)
+                expired += 1
+                reach("in-sweep")
+    return expired
+
+
+@_single_flight(5)
+def flag_overdue() -> int:
+    """Show people what stays unproven for too long; how many refunds were new to them."""
+    unknown = Refund.objects.filter(
+        status=Status.UNKNOWN, unknown_since__lt=Now() - _UNKNOWN_ATTENTION
+    )
+    pending = Refund.objects.filter(
+        status=Status.PENDING, created_at__lt=Now() - _PENDING_ATTENTION
+    )
+    return _flag(
+        AttentionKind.UNKNOWN_OUTCOME,
+        unknown,
+        _("It is not known whether the processor made this refund."),
+    ) + _flag(
+        AttentionKind.PENDING_LONG,
+        pending,
+        _("The processor has kept this refund pending for days."),
+    )
+
+
+def hurry_settled(account: ProcessorAccount) -> int:
+    """Make refunds due that waited for payments which have settled meanwhile; how many."""
+    waiting = Refund.objects.filter(
+        account=account,
+        status=Status.QUEUED,
+        next_action_at__gt=Now(),
+        unfinished=0,
+        transaction__status=TransactionStatus.SETTLED,
+        events__kind="waits_for_settlement",
+        attempts__isnull=True,
+    )
+    ids = list(waiting.values_list("pk", flat=True)[:BATCH])
+    return Refund.objects.filter(pk__in=ids, status=Status.QUEUED).update(
+        next_action_at=Now(), enqueued_at=None
+    )
+
+
+def due_refunds(*statuses: Status) -> QuerySet[Refund]:
+    """What is due and has no message under way: the oldest of each account, then its second …"""
+    lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - _LOST_AFTER)
+    turn = Window(RowNumber(), partition_by="account_id", order_by="next_action_at")
+    due = Refund.objects.filter(lost, status__in=statuses, next_action_at__lte=Now())
+    return due.annotate(turn=turn).order_by("turn", "next_action_at")
+
+
+def _hand_out(due: QuerySet[Refund], task: str) -> int:
+    return publish(due.values_list("pk", flat=True)[:BATCH], task=task)
+
+
+def _expire(refund: Refund) -> None:
+    attempt = live_attempt(refund)
+    if attempt is None:
+        raise RuntimeError(f"Refund {refund.pk} is being sent without an attempt.")
+    end_attempt(attempt, AttemptState.AMBIGUOUS)
+    attempt.save()
+    now = database_now()
+    changes: dict[str, Any] = {
+        "unknown_since": refund.unknown_since or now,
+        "next_action_at": now,
+        "unfinished": refund.unfinished,  # its worker did not finish
+    }
+    data = {"worker": refund.lease_owner}
+    move(refund, Status.UNKNOWN, "lease_expired", data=data, changes=changes)
+    if refund.unfinished >= MAX_UNFINISHED:
+        set_aside(refund)
+
+
+def _flag(kind: AttentionKind, late: QuerySet[Refund], sentence: str) -> int:
+    is_raised = Attention.objects.filter(refund=OuterRef("pk"), kind=kind, closed_at__isnull=True)
+    overdue = late.exclude(Exists(is_raised))
+    flagged = 0
+    for refund_id in overdue.values_list("pk", flat=True)[:BATCH]:
+        with database.atomic():
+            refund = lock_refund(refund_id)
+            if overdue.filter(pk=refund_id).exists():
+                flag(refund, kind, sentence)
+                flagged += 1
+    return flagged

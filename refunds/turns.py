@@ -1,0 +1,129 @@
+"""A worker's turn with a refund: taken up, counted, ended; and what the breaker hears of its calls.
+
+Who takes a refund up makes it due again for the time when a worker certainly is gone. Until then a
+second message finds nothing to do, and a worker that is killed leaves the refund to the next one.
+``next_action_at`` is also the token of the turn: whoever finds another one there has lost it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction as database
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from gateways.errors import GatewayError, NotSent
+
+from .attention import flag
+from .circuits import note_answer, note_silence
+from .history import record_event
+from .models import AttentionKind, Refund
+from .states import Status
+from .transitions import lock_refund
+
+# Longer than any worker may live with one task (CELERY_TASK_TIME_LIMIT), so that a turn or a lease
+# which ran out means that its worker is gone.
+LEASE = timedelta(seconds=120)
+# So many turns that never ended, one after the other, are the refund's fault.
+MAX_UNFINISHED = 3
+# One statement makes no more refunds due than this.
+_BATCH = 200
+
+
+def take_up(refund_id: UUID, *statuses: Status) -> Refund | None:
+    """Begin a turn with a due refund; None when there is nothing to do, or never will be."""
+    due = Refund.objects.filter(pk=refund_id, status__in=statuses, next_action_at__lte=Now())
+    if not due.update(unfinished=F("unfinished") + 1, next_action_at=Now() + LEASE):
+        return None
+    refund = Refund.objects.select_related("transaction", "account", "requested_by").get(
+        pk=refund_id
+    )
+    if refund.unfinished <= MAX_UNFINISHED:
+        return refund
+    with database.atomic():
+        set_aside(lock_refund(refund_id))
+    return None
+
+
+def put_off(refund: Refund, wait: timedelta | None, kind: str = "", why: str = "") -> None:
+    """End a turn without a change of status; ``kind`` names the event of the first time.
+
+    Without ``wait`` nothing is due any more.
+    """
+    ours = Refund.objects.filter(
+        pk=refund.pk, status=refund.status, next_action_at=refund.next_action_at
+    )
+    due = None if wait is None else Now() + wait
+    with database.atomic():
+        ended = ours.update(next_action_at=due, enqueued_at=None, unfinished=0)
+        if ended and kind and not refund.events.filter(kind=kind).exists():
+            record_event(refund, kind, data={"why": why})
+
+
+def set_aside(refund: Refund) -> None:
+    """Put a locked refund that ends its workers before a person. Nothing takes it up by itself."""
+    refund.next_action_at = refund.enqueued_at = None
+    refund.save(update_fields=["next_action_at", "enqueued_at"])
+    flag(
+        refund,
+        AttentionKind.STUCK,
+        _(
+            "%d workers in a row were lost with this refund, so it is not tried again by itself. "
+            "Find out why in their logs, then try it again."
+        )
+        % MAX_UNFINISHED,
+    )
+
+
+def a_moment() -> timedelta:
+    """How long to wait for a free slot: never the same for all who wait."""
+    return timedelta(seconds=2 + 2 * random.random())  # noqa: S311
+
+
+def lease_owner() -> str:
+    """Who holds a lease: host and process, for the person who reads the row."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:100]
+
+
+@contextmanager
+def listening(account_id: int) -> Iterator[None]:
+    """Around calls to a processor: tell the circuit breaker whether it answers.
+
+    Its return makes all due at once that it owes an answer.
+    """
+    try:
+        yield
+    except GatewayError as error:
+        if error.exchanges and error.exchanges[-1].status is not None:
+            _note_answer(account_id)
+        elif is_silence(error):
+            note_silence(account_id)
+        raise
+    _note_answer(account_id)
+
+
+def is_silence(error: GatewayError) -> bool:
+    """Whether the processor was called and gave no answer, not even garbage or half of one."""
+    if isinstance(error, NotSent) and error.reason != "unreachable":
+        return False
+    return bool(error.exchanges) and error.exchanges[-1].status is None
+
+
+def _note_answer(account_id: int) -> None:
+    if not note_answer(account_id):
+        return
+    waiting = Refund.objects.filter(
+        account_id=account_id, status=Status.UNKNOWN, unfinished=0, next_action_at__gt=Now()
+    )
+    while ids := list(waiting.values_list("pk", flat=True)[:_BATCH]):
+        Refund.objects.filter(pk__in=ids, status=Status.UNKNOWN).update(
+            next_action_at=Now(), enqueued_at=None
+        )
