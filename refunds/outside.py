@@ -2,43 +2,45 @@
 
 A report with the reference of an attempt of ours, or the id of a refund of ours, is evidence about
 that refund. One that could be ours while we still wait for an answer is left alone until the answer
-is there. Everything else is a fact that is recorded, also where it breaks the cap.
+is there. Everything else is a fact that is recorded, also where it breaks the cap, and shown to a
+person unless it is from before the account was added here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from django.db import DataError, IntegrityError
 from django.db import transaction as database
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
-from gateways.errors import OutcomeUnknown
 from gateways.models import ProcessorAccount
-from gateways.money import MAX_MINOR
-from transactions.models import TAKEN, Transaction
+from transactions.models import Transaction
 from transactions.text import clean
-from transactions.upsert import SyncCounts, store_payments, why_refused
+from transactions.upsert import SyncCounts, why_refused
 
-from .attention import flag
-from .history import record_event
-from .models import AttentionKind, Refund, RefundAttempt
+from .attention import close_cases, flag
+from .external import MADE, STATUS_OF, Case, failure_fields, record_external
+from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
+from .orders import reference_of
+from .placing import (
+    NOT_LEFT,
+    check,
+    find_payment,
+    put_before_a_person,
+    read_payment,
+)
 from .resolution import apply_reported, mark_returned
 from .states import LIVE_ATTEMPTS, Origin, Status
-from .transitions import lock_refund, move, over_refunded_after
+from .transitions import lock_refund, move
 
-_STATUS = {
-    RefundState.PENDING: Status.PENDING,
-    RefundState.SUCCEEDED: Status.SUCCEEDED,
-    RefundState.FAILED: Status.FAILED,
-}
 # What a report makes of a refund that is known already, and the name of the event.
 _NEXT = {
     (Status.PENDING, RefundState.SUCCEEDED): (Status.SUCCEEDED, "succeeded"),
@@ -46,13 +48,25 @@ _NEXT = {
     (Status.SUCCEEDED, RefundState.FAILED): (Status.RETURNED, "returned"),
     (Status.FAILED, RefundState.SUCCEEDED): (Status.SUCCEEDED, "succeeded"),
 }
-# A refund of ours in one of these was made at its processor.
-_MADE = [Status.PENDING, Status.SUCCEEDED, Status.RETURNED]
-# Clocks of processors and ours differ by no more than this.
-_CLOCK_SKEW = timedelta(minutes=5)
-# ``awaited``: left alone, because it may be a refund of ours that has no answer yet.
-Outcome = Literal["new", "changed", "unchanged", "awaited"]
-_ID = re.compile(r"[!-~]{1,100}")
+# Reports that say the same as our row, or what it said before: lists lag behind.
+_AGREEING = {
+    (Status.PENDING, RefundState.PENDING),
+    (Status.SUCCEEDED, RefundState.PENDING),
+    (Status.SUCCEEDED, RefundState.SUCCEEDED),
+    (Status.FAILED, RefundState.FAILED),
+    (Status.RETURNED, RefundState.FAILED),
+}
+# ``awaited``: left alone, because it may be a refund of ours that has no answer yet. ``differs``:
+# it is a row of ours, and says something else than the row; that needs a person.
+Outcome = Literal["new", "changed", "unchanged", "awaited", "differs"]
+
+
+@dataclass
+class Compared:
+    """What became of a page of reports: how many came to which outcome, and what was refused."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    rejected: list[BadRecord] = field(default_factory=list)
 
 
 def record_reported_refunds(
@@ -60,37 +74,56 @@ def record_reported_refunds(
 ) -> SyncCounts:
     """Write down what a page of a processor's refunds tells. Repeating it changes nothing.
 
-    A refund that fits no payment is counted as refused, with a sentence. Raises NotSent when the
-    payment of one has to be read first and cannot.
+    A refund that fits no payment is counted as refused, with a sentence, and put before a person.
+    Raises NotSent when the payment of one has to be read first and cannot.
     """
+    compared = compare_reported_refunds(account, gateway, reported)
+    outcomes = compared.outcomes
+    counts = SyncCounts(
+        new=outcomes["new"],
+        changed=outcomes["changed"],
+        unchanged=outcomes["unchanged"] + outcomes["awaited"] + outcomes["differs"],
+        awaited=outcomes["awaited"],
+    )
+    for record in compared.rejected:
+        counts.reject(record)
+    return counts
+
+
+def compare_reported_refunds(
+    account: ProcessorAccount, gateway: PaymentGateway, reported: Sequence[ReportedRefund]
+) -> Compared:
+    """The same, told apart more finely."""
     page = _Page(account, gateway, reported)
-    counts = SyncCounts()
+    compared = Compared()
     for each in reported:
         try:
             outcome = page.record(each)
         except ValueError as error:
-            counts.reject(BadRecord(clean(each.external_id, 100), str(error)))
-            continue
+            put_before_a_person(account, each, error)
+            compared.rejected.append(BadRecord(clean(each.external_id, 100), str(error)))
         except (DataError, IntegrityError) as error:
-            counts.reject(BadRecord(clean(each.external_id, 100), why_refused(error)))
-            continue
-        counts.new += outcome == "new"
-        counts.changed += outcome == "changed"
-        counts.unchanged += outcome in {"unchanged", "awaited"}
-        counts.awaited += outcome == "awaited"
-    return counts
+            why = why_refused(error)
+            put_before_a_person(account, each, why)
+            compared.rejected.append(BadRecord(clean(each.external_id, 100), why))
+        else:
+            compared.outcomes[outcome] += 1
+    page.confirm()
+    return compared
 
 
 def oldest_open(account: ProcessorAccount) -> Refund | None:
     """The oldest refund about which a list of refunds may still tell something new, or None."""
-    awaited = Q(status__in=[Status.SENDING, Status.UNKNOWN]) | Q(
-        status=Status.PENDING, origin=Origin.EXTERNAL
+    awaited = (
+        Q(status__in=[Status.SENDING, Status.UNKNOWN])
+        | Q(status=Status.PENDING, origin=Origin.EXTERNAL)
+        | Q(status__in=NOT_LEFT, look_up_first=True)
     )
     return Refund.objects.filter(awaited, account=account).order_by("created_at").first()
 
 
 class _Page:
-    """The rows that a page of reports is about, read in three queries."""
+    """The rows that a page of reports is about, read in few queries."""
 
     def __init__(
         self,
@@ -101,6 +134,7 @@ class _Page:
         self.account = account
         self.gateway = gateway
         self.reported = reported
+        self.confirmed: list[Refund] = []
         refunds = Refund.objects.filter(
             account=account, processor_refund_id__in=[each.external_id for each in reported]
         )
@@ -109,6 +143,12 @@ class _Page:
             account=account, reference__in=[each.reference for each in reported if each.reference]
         )
         self.attempts = {each.reference: each for each in attempts.select_related("refund")}
+        restored = Refund.objects.filter(account=account, look_up_first=True, status__in=NOT_LEFT)
+        self.restored = {
+            reference_of(refund_id, number)
+            for refund_id in restored.values_list("pk", flat=True)
+            for number in range(1, MAX_ATTEMPTS + 1)
+        }
         payments = Transaction.objects.filter(
             account=account, external_id__in=[each.payment_id for each in reported]
         )
@@ -117,28 +157,87 @@ class _Page:
     def record(self, reported: ReportedRefund) -> Outcome:
         """Raises ValueError with a sentence."""
         if refund := self.refunds.get(reported.external_id):
-            return _follow(refund, reported)
-        warning = ""
+            return self._follow(refund, reported)
+        case: Case | None = None
         if attempt := self.attempts.get(reported.reference):
-            if attempt.state in LIVE_ATTEMPTS or _has_ended_with(attempt):
-                return _follow(attempt.refund, reported)
+            other = attempt.refund.processor_refund_id
+            is_double = other is not None and attempt.state in LIVE_ATTEMPTS
+            if not is_double and (attempt.state in LIVE_ATTEMPTS or _has_ended_with(attempt)):
+                outcome = self._follow(attempt.refund, reported)
+                attempt.refund.refresh_from_db()
+                return outcome
             if reported.state == RefundState.FAILED:
                 return "unchanged"
-            warning = _("Attempt %s counted as not made, and the processor reports it as made.")
-            warning %= attempt.reference
-        if not reported.has_own_id and self._counts_as_ours(reported):
+            case = _double(attempt, reported) if is_double else _made_after_all(attempt)
+        elif reported.reference in self.restored:
+            return "awaited"
+        if not reported.has_own_id and (ours := self._counts_as(reported)):
+            self.confirmed.append(ours)
             return "unchanged"
-        _check(reported)
+        check(reported)
         payment_id = self._payment_of(reported)
-        return "awaited" if payment_id is None else _create(payment_id, reported, warning)
+        if payment_id is None:
+            return "awaited"
+        return record_external(self.account, payment_id, reported, case)
 
-    def _counts_as_ours(self, reported: ReportedRefund) -> bool:
-        """Whether a refund without an id is one of ours, told by how many there are of its amount.
+    def confirm(self) -> None:
+        """Note of what was reported as it stands here that the processor knows it."""
+        keys = {refund.pk for refund in self.confirmed}
+        with database.atomic():
+            # Whoever holds one of them is changing it just now, and it is confirmed another time.
+            rows = Refund.objects.filter(pk__in=keys).order_by("pk").select_for_update(
+                skip_locked=True, no_key=True
+            )  # fmt: skip
+            free = list(rows.values_list("pk", flat=True))
+            Refund.objects.filter(pk__in=free).update(confirmed_at=Now())
+        missed = Refund.objects.filter(
+            pk__in=keys, cases__kind=AttentionKind.MISSING, cases__closed_at__isnull=True
+        )
+        for refund_id in missed.values_list("pk", flat=True):
+            with database.atomic():
+                found = _("The processor reports it.")
+                close_cases(lock_refund(refund_id), {AttentionKind.MISSING}, found)
+
+    def _follow(self, refund: Refund, reported: ReportedRefund) -> Outcome:
+        """Take a refund that is known already over the edge that a report proves, if any."""
+        status = Status(refund.status)
+        is_ours = refund.origin != Origin.EXTERNAL
+        if is_ours and status == Status.SENDING:
+            return "awaited"
+        if reported.amount != refund.amount:
+            _flag_amount(refund, reported)
+            return "differs"
+        if (status, reported.state) in _AGREEING:
+            self.confirmed.append(refund)
+            return "unchanged"
+        if is_ours and (status == Status.UNKNOWN or (status, reported.state) in _NEXT):
+            apply_reported(refund.pk, reported)
+        elif (status, reported.state) in _NEXT:
+            _follow_outside(refund, reported)
+        else:
+            return self._differ(refund, reported)
+        self.confirmed.append(refund)
+        return "changed"
+
+    def _differ(self, refund: Refund, reported: ReportedRefund) -> Outcome:
+        """The processor says that money moves where we have it as ended. Its lists may lag."""
+        lag = self.gateway.capabilities.lookup_lag
+        if refund.finished_at is None or refund.finished_at > timezone.now() - lag:
+            return "unchanged"
+        theirs = STATUS_OF[reported.state]
+        sentence = _("It counts as “%(ours)s” here, and the processor reports it as “%(theirs)s”.")
+        values = {"ours": refund.get_status_display(), "theirs": theirs.label}
+        evidence = {"reported_state": reported.state.value}
+        flag_once(refund, AttentionKind.PAID_AFTER_ALL, sentence % values, evidence)
+        return "differs"
+
+    def _counts_as(self, reported: ReportedRefund) -> Refund | None:
+        """Which of ours a refund without an id is, told by how many there are of its amount.
 
         A page holds the whole history of a payment, so the rows that are known by the ids given to
         them are somebody else's, and of the rest as many are ours as we made.
         """
-        ends = [Status.FAILED] if reported.state == RefundState.FAILED else _MADE
+        ends = [Status.FAILED] if reported.state == RefundState.FAILED else MADE
         ours = Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
             account=self.account,
             transaction__external_id=reported.payment_id,
@@ -153,75 +252,36 @@ class _Page:
             == (reported.payment_id, reported.amount, reported.state)
             and each.external_id not in self.refunds
         ]
-        return alike.index(reported) < ours.distinct().count()
+        place = alike.index(reported)
+        return ours.order_by("pk").distinct()[place : place + 1].first()
 
     def _payment_of(self, reported: ReportedRefund) -> int | None:
         """Key of the transaction; None while the report may be of a refund that is under way."""
         if not reported.payment_id:
-            return self._payment_of_unlinked(reported)
+            return find_payment(self.account, reported)
         if reported.payment_id not in self.payments:
-            self.payments[reported.payment_id] = self._read_payment(reported)
+            payment_id = read_payment(self.account, self.gateway, reported)
+            self.payments[reported.payment_id] = payment_id
         return self.payments[reported.payment_id]
 
-    def _read_payment(self, reported: ReportedRefund) -> int:
-        names = {"refund": reported.external_id, "payment": reported.payment_id}
-        try:
-            payment = self.gateway.get_payment(reported.payment_id)
-        except OutcomeUnknown as error:
-            raise ValueError(str(error)) from error
-        if payment is None:
-            raise ValueError(
-                _("Refund %(refund)s is of payment %(payment)s, which is not known.") % names
-            )
-        counts = store_payments(self.account, [payment])
-        if counts.rejected:
-            raise ValueError(counts.rejected[0].reason)
-        return Transaction.objects.get(account=self.account, external_id=payment.external_id).pk
 
-    def _payment_of_unlinked(self, reported: ReportedRefund) -> int | None:
-        """Some processors do not name the payment: then exactly one must fit by card and payer."""
-        same_card = Transaction.objects.filter(
-            account=self.account, last4=reported.last4, currency=reported.amount.currency
-        ).exclude(last4="")
-        if awaited_by(reported).filter(transaction__in=same_card).exists():
-            return None
-        fitting = same_card.filter(
-            status__in=TAKEN,
-            created_at__lte=reported.created_at + _CLOCK_SKEW,
-            amount_minor__gte=F("refunded_minor") + F("reserved_minor") + reported.amount.minor,
-        )
-        if email := clean(reported.payer.email, 320):
-            fitting = fitting.filter(customer_email__iexact=email)
-        elif name := clean(reported.payer.name, 300):
-            fitting = fitting.filter(customer_name=name)
-        same_order = fitting.filter(order_reference=reported.reference).exclude(order_reference="")
-        for candidates in (same_order, fitting):
-            keys = list(candidates.values_list("pk", flat=True)[:2])
-            if len(keys) == 1:
-                return keys[0]
-            if keys:
-                break
-        raise ValueError(
-            _(
-                "Refund %(refund)s of %(amount)s names no payment, and its card (%(last4)s) and "
-                "payer do not single one out. Look it up at the processor."
-            )
-            % {
-                "refund": reported.external_id,
-                "amount": reported.amount,
-                "last4": reported.last4 or "–",
-            }
-        )
+def flag_once(
+    refund: Refund, kind: AttentionKind, sentence: str, evidence: Mapping[str, str]
+) -> None:
+    """Put a refund before a person, unless one has closed a case with the same evidence."""
+    closed = Attention.objects.filter(
+        refund=refund, kind=kind, closed_by__isnull=False, evidence=dict(evidence)
+    )
+    if not closed.exists():
+        with database.atomic():
+            flag(lock_refund(refund.pk), kind, sentence, evidence)
 
 
-def _check(reported: ReportedRefund) -> None:
-    if not _ID.fullmatch(reported.external_id):
-        raise ValueError(_("Its id is not 1 to 100 printable characters without spaces."))
-    if not 1 <= reported.amount.minor <= MAX_MINOR:
-        raise ValueError(
-            _("Refund %(refund)s is of %(amount)s, which is not an amount that can go back.")
-            % {"refund": reported.external_id, "amount": reported.amount}
-        )
+def _flag_amount(refund: Refund, reported: ReportedRefund) -> None:
+    sentence = _("The processor reports %(theirs)s where %(ours)s was asked for.")
+    values = {"theirs": reported.amount, "ours": refund.amount}
+    evidence = {"refund": clean(reported.external_id, 100), "amount": str(reported.amount)}
+    flag_once(refund, AttentionKind.AMOUNT_DIFFERS, sentence % values, evidence)
 
 
 def _has_ended_with(attempt: RefundAttempt) -> bool:
@@ -230,125 +290,31 @@ def _has_ended_with(attempt: RefundAttempt) -> bool:
     return refund.status == Status.FAILED and attempt.number == refund.attempts.count()
 
 
-def _follow(refund: Refund, reported: ReportedRefund) -> Outcome:
-    """Take a refund that is known already over the edge that a report proves, if any."""
-    status = Status(refund.status)
-    is_ours = refund.origin != Origin.EXTERNAL
-    if is_ours and status == Status.SENDING:
-        return "awaited"
-    if (status, reported.state) not in _NEXT and not (is_ours and status == Status.UNKNOWN):
-        return "unchanged"
-    if is_ours:
-        apply_reported(refund.pk, reported)
-        return "changed"
+def _made_after_all(attempt: RefundAttempt) -> Case:
+    sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
+    return AttentionKind.PAID_AFTER_ALL, sentence % attempt.reference
+
+
+def _double(attempt: RefundAttempt, reported: ReportedRefund) -> Case:
+    sentence = _(
+        "The processor has refunds %(first)s and %(second)s under our reference %(reference)s. "
+        "Money may have left twice."
+    )
+    return AttentionKind.FOUND_SEVERAL, sentence % {
+        "first": attempt.refund.processor_refund_id,
+        "second": reported.external_id,
+        "reference": attempt.reference,
+    }
+
+
+def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
     with database.atomic():
         locked = lock_refund(refund.pk)
         step = _NEXT.get((Status(locked.status), reported.state))
         if step is None:
-            return "unchanged"
+            return
         to, kind = step
         if to == Status.RETURNED:
-            mark_returned(locked, _failure_fields(reported))
+            mark_returned(locked, failure_fields(reported))
         else:
-            move(locked, to, kind, changes=_failure_fields(reported))
-    return "changed"
-
-
-def awaited_by(reported: ReportedRefund) -> QuerySet[Refund]:
-    """Refunds of ours that may be the reported one, because we still wait for an answer."""
-    return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
-        Q(status__in=[Status.SENDING, Status.UNKNOWN])
-        | Q(status=Status.PENDING, processor_refund_id__isnull=True),
-        amount_minor=reported.amount.minor,
-        currency=reported.amount.currency,
-        attempts__state__in=sorted(LIVE_ATTEMPTS),
-        attempts__started_at__lte=reported.created_at + _CLOCK_SKEW,
-    )
-
-
-def _create(payment_id: int, reported: ReportedRefund, warning: str) -> Outcome:
-    status = _STATUS[reported.state]
-    minor = reported.amount.minor
-    with database.atomic():
-        payment = Transaction.objects.select_for_update().get(pk=payment_id)
-        _check_currency(payment, reported)
-        refunds = Refund.objects.filter(account_id=payment.account_id)
-        is_known = refunds.filter(processor_refund_id=reported.external_id).exists()
-        if is_known:
-            return "unchanged"
-        if not warning and awaited_by(reported).filter(transaction=payment).exists():
-            return "awaited"
-        refund = _new_row(payment, reported, status)
-        refund.save(force_insert=True)
-        record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
-        if status != Status.FAILED:
-            column = "refunded_minor" if status == Status.SUCCEEDED else "reserved_minor"
-            sums = {column: F(column) + minor, "over_refunded": over_refunded_after(minor)}
-            Transaction.objects.filter(pk=payment_id).update(**sums)
-        if warning:
-            flag(refund, AttentionKind.PAID_AFTER_ALL, warning)
-        if status != Status.FAILED and (
-            payment.amount_minor < payment.refunded_minor + payment.reserved_minor + minor
-        ):
-            flag(
-                refund,
-                AttentionKind.OVER_REFUNDED,
-                _("With this refund more went back than was paid."),
-            )
-    return "new"
-
-
-def _check_currency(payment: Transaction, reported: ReportedRefund) -> None:
-    if reported.amount.currency != payment.currency:
-        raise ValueError(
-            _("Refund %(refund)s is in %(theirs)s, and its payment in %(ours)s.")
-            % {
-                "refund": reported.external_id,
-                "theirs": reported.amount.currency,
-                "ours": payment.currency,
-            }
-        )
-
-
-def _new_row(payment: Transaction, reported: ReportedRefund, status: Status) -> Refund:
-    canonical = json.dumps(_facts(reported), sort_keys=True)
-    return Refund(
-        transaction=payment,
-        account_id=payment.account_id,
-        mode=payment.mode,
-        currency=payment.currency,
-        amount_minor=reported.amount.minor,
-        operation=reported.operation.value,
-        origin=Origin.EXTERNAL,
-        status=status,
-        idem_scope=f"external:{payment.account_id}",
-        idem_key=reported.external_id,
-        request_hash=hashlib.sha256(canonical.encode()).digest(),
-        processor_refund_id=reported.external_id,
-        created_at=reported.created_at,
-        finished_at=None if status == Status.PENDING else reported.created_at,
-        **_failure_fields(reported),
-    )
-
-
-def _facts(reported: ReportedRefund) -> dict[str, str | int]:
-    return {
-        "refund": reported.external_id,
-        "payment": reported.payment_id,
-        "amount_minor": reported.amount.minor,
-        "currency": reported.amount.currency,
-        "operation": reported.operation.value,
-        "reference": clean(reported.reference, 100),
-        "created_at": reported.created_at.isoformat(),
-    }
-
-
-def _failure_fields(reported: ReportedRefund) -> dict[str, Any]:
-    failure = reported.failure if reported.state == RefundState.FAILED else None
-    if failure is None:
-        return {"failure_code": "", "failure_processor_code": "", "failure_message": ""}
-    return {
-        "failure_code": failure.code.value,
-        "failure_processor_code": clean(failure.processor_code, 100),
-        "failure_message": clean(failure.message, 1000),
-    }
+            move(locked, to, kind, changes=failure_fields(reported))

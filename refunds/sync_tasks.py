@@ -1,8 +1,12 @@
-"""Celery's doors to the sync. A run that is lost or cut off is continued by beat's next one."""
+"""Celery's doors to the sync and to the comparison with the processors.
+
+A run that is lost or cut off is continued by beat's next one.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -14,6 +18,9 @@ from django.utils import timezone
 from gateways.models import ProcessorAccount
 from transactions.streams import SyncBusy, SyncFailed
 
+from . import disputes
+from .reconciliation import ReconciliationBusy, ReconciliationFailed, reconcile
+from .recovery import finish
 from .sync import sync_account as run_sync
 
 log = structlog.get_logger(__name__)
@@ -68,3 +75,36 @@ def _sync(account: ProcessorAccount, days: int | None) -> None:
             details=report.details.as_json(),
             refunds=report.refunds.as_json(),
         )
+
+
+@shared_task(name="refunds.tasks.reconcile_all_accounts", **_LONG)
+def reconcile_all_accounts(days: int | None = None) -> None:
+    """Compare all active accounts with their processors; with ``days``, that far back again.
+
+    A held account is freed here, once its processor lists all that a restore made us forget.
+    """
+    since = timezone.now() - timedelta(days=days) if days else None
+    for account in ProcessorAccount.objects.filter(is_active=True, paused_reason=""):
+        try:
+            _reconcile(account, since)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:
+            log.exception("reconciliation_broke", account=account.slug)
+
+
+@shared_task(name="refunds.tasks.raise_disputes")
+def raise_disputes() -> None:
+    disputes.raise_disputes()
+
+
+def _reconcile(account: ProcessorAccount, since: datetime | None) -> None:
+    close_old_connections()
+    try:
+        tally = finish(account).tally if account.held_reason else reconcile(account, since=since)
+    except ReconciliationBusy:
+        log.info("reconciliation_busy", account=account.slug)
+    except ReconciliationFailed as error:
+        log.warning("reconciliation_failed", account=account.slug, why=str(error))
+    else:
+        log.info("reconciled", account=account.slug, **asdict(tally))

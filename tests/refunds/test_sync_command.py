@@ -22,6 +22,7 @@ from django.utils import timezone
 from gateways.base import BadRecord
 from gateways.models import ProcessorAccount
 from refunds import sync_tasks
+from refunds.management import console
 from refunds.management.commands import sync_transactions
 from refunds.models import Refund
 from refunds.sync import SyncReport, sync_account
@@ -181,11 +182,11 @@ def test_it_waits_for_a_run_that_is_under_way_but_not_for_ever(desks, capsys, mo
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(hold)
         assert held.wait(10)
-        monkeypatch.setattr(sync_transactions, "_PATIENCE_SECONDS", 0)
+        monkeypatch.setattr(console, "_PATIENCE_SECONDS", 0)
         with pytest.raises(SystemExit):
             call_command("sync_transactions", account="nmi-main")
         assert capsys.readouterr().err.startswith("nmi-main: Another sync")
-        monkeypatch.setattr(sync_transactions, "_PATIENCE_SECONDS", 20)
+        monkeypatch.setattr(console, "_PATIENCE_SECONDS", 20)
         Timer(0.3, release.set).start()
         call_command("sync_transactions", account="nmi-main")
         other.result()

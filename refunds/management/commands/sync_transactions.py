@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from gateways.models import ProcessorAccount
+from refunds.management.console import choose_accounts, read_since, wait_for_turn
 from refunds.sync import PARTS, OnProgress, SyncReport, sync_account
 from transactions.streams import SyncBusy, SyncFailed
 from transactions.upsert import SyncCounts
 
 _REASONS_SHOWN = 20
-_PATIENCE_SECONDS = 60
 
 
 class Command(BaseCommand):
@@ -37,8 +36,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, account: str | None, since: str | None, **_options: Any) -> None:
-        start = _read_since(since) if since else None
-        accounts = _choose(account)
+        start = read_since(since) if since else None
+        accounts = choose_accounts(account)
         self.stdout.ending = ""  # the console ends its lines itself
         console = Console(file=cast(IO[str], self.stdout), highlight=False)
         reports: dict[str, SyncReport] = {}
@@ -62,42 +61,8 @@ class Command(BaseCommand):
 
 
 def _sync(account: ProcessorAccount, since: datetime | None, on_progress: OnProgress) -> SyncReport:
-    """Run the sync, after one that beat or the button has under way, if that ends soon."""
-    until = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return sync_account(account, since=since, on_progress=on_progress)
-        except SyncBusy:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
-
-
-def _read_since(text: str) -> datetime:
-    try:
-        since = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(
-            f"--since {text!r} is not a time such as 2026-07-01 or 2026-07-01T12:00:00Z."
-        ) from None
-    if since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
-    if not datetime(2000, 1, 1, tzinfo=UTC) <= since <= timezone.now():
-        raise CommandError(f"--since {text} lies in the future or before the year 2000.")
-    return since
-
-
-def _choose(slug: str | None) -> list[ProcessorAccount]:
-    if slug is None:
-        accounts = list(ProcessorAccount.objects.filter(is_active=True))
-        if not accounts:
-            raise CommandError("No account is active. Add one with: manage.py account add")
-        return accounts
-    try:
-        return [ProcessorAccount.objects.get(slug=slug)]
-    except ProcessorAccount.DoesNotExist:
-        known = ", ".join(ProcessorAccount.objects.values_list("slug", flat=True)) or "none"
-        raise CommandError(f"There is no account {slug!r}. Known: {known}.") from None
+    run = partial(sync_account, account, since=since, on_progress=on_progress)
+    return wait_for_turn(run, SyncBusy)
 
 
 @contextmanager

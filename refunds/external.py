@@ -1,0 +1,190 @@
+"""The rows of refunds and voids that were made elsewhere, and the case that each one makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Literal
+
+from django.db import transaction as database
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from gateways.base import Operation, RefundState, ReportedRefund
+from gateways.models import ProcessorAccount
+from transactions.models import Transaction, TransactionStatus
+from transactions.text import clean
+
+from .attention import flag
+from .history import record_event
+from .models import Attention, AttentionKind, Refund
+from .placing import awaited_by, subject_of
+from .states import Origin, Status
+from .transitions import over_refunded_after
+
+STATUS_OF = {
+    RefundState.PENDING: Status.PENDING,
+    RefundState.SUCCEEDED: Status.SUCCEEDED,
+    RefundState.FAILED: Status.FAILED,
+}
+# A refund of ours in one of these was made at its processor.
+MADE = (Status.PENDING, Status.SUCCEEDED, Status.RETURNED)
+_OUR_REFERENCE = re.compile(r"[A-Z2-7]{20}")
+# A case, as ``flag`` takes it.
+Case = tuple[AttentionKind, str]
+
+
+def record_external(
+    account: ProcessorAccount, payment_id: int, reported: ReportedRefund, case: Case | None
+) -> Literal["new", "unchanged", "awaited"]:
+    """Write a refund down that was made elsewhere, with the ``case`` it makes, or its usual one."""
+    status = STATUS_OF[reported.state]
+    with database.atomic():
+        payment = Transaction.objects.select_for_update().get(pk=payment_id)
+        _check_currency(payment, reported)
+        refunds = Refund.objects.filter(account=account)
+        if refunds.filter(processor_refund_id=reported.external_id).exists():
+            return "unchanged"
+        if not case and awaited_by(reported).filter(transaction=payment).exists():
+            return "awaited"
+        refund = _new_row(payment, reported, status)
+        refund.save(force_insert=True)
+        record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
+        if status != Status.FAILED:
+            _count(payment, refund)
+            _flag_outside(account, payment, refund, reported, case)
+        Attention.objects.filter(
+            kind=AttentionKind.UNPLACED,
+            subject=subject_of(account, reported.external_id),
+            closed_at__isnull=True,
+        ).update(closed_at=Now(), outcome=_("Its payment was found."))
+    return "new"
+
+
+def _count(payment: Transaction, refund: Refund) -> None:
+    column = "refunded_minor" if refund.status == Status.SUCCEEDED else "reserved_minor"
+    minor = refund.amount_minor
+    sums = {column: F(column) + minor, "over_refunded": over_refunded_after(minor)}
+    Transaction.objects.filter(pk=payment.pk).update(**sums)
+
+
+def _flag_outside(
+    account: ProcessorAccount,
+    payment: Transaction,
+    refund: Refund,
+    reported: ReportedRefund,
+    case: Case | None,
+) -> None:
+    if case:
+        flag(refund, *case)
+    elif reported.created_at >= account.created_at:  # what is older is history, and no news
+        flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported))
+    if payment.amount_minor < (
+        payment.refunded_minor + payment.reserved_minor + refund.amount_minor
+    ):
+        sentence = _("With this refund more went back than was paid.")
+        flag(refund, AttentionKind.OVER_REFUNDED, sentence)
+
+
+def _who_made(reported: ReportedRefund) -> str:
+    if _OUR_REFERENCE.fullmatch(reported.reference):
+        sentence = _(
+            "%(amount)s went back on %(day)s under a reference of Refund Desk that it has no "
+            "record of, as after a restore of its database. Find out who asked for it."
+        )
+    elif reported.operation is Operation.VOID:
+        sentence = _(
+            "The payment of %(amount)s was cancelled outside Refund Desk on %(day)s; accept it or "
+            "find out who did it."
+        )
+    else:
+        sentence = _(
+            "%(amount)s were refunded outside Refund Desk on %(day)s; accept it or find out who "
+            "did it."
+        )
+    return sentence % {"amount": reported.amount, "day": f"{reported.created_at:%Y-%m-%d}"}
+
+
+def _check_currency(payment: Transaction, reported: ReportedRefund) -> None:
+    if reported.amount.currency != payment.currency:
+        raise ValueError(
+            _("Refund %(refund)s is in %(theirs)s, and its payment in %(ours)s.")
+            % {
+                "refund": reported.external_id,
+                "theirs": reported.amount.currency,
+                "ours": payment.currency,
+            }
+        )
+
+
+def _new_row(payment: Transaction, reported: ReportedRefund, status: Status) -> Refund:
+    canonical = json.dumps(_facts(reported), sort_keys=True)
+    return Refund(
+        transaction=payment,
+        account_id=payment.account_id,
+        mode=payment.mode,
+        currency=payment.currency,
+        amount_minor=reported.amount.minor,
+        operation=reported.operation.value,
+        origin=Origin.EXTERNAL,
+        status=status,
+        idem_scope=f"external:{payment.account_id}",
+        idem_key=reported.external_id,
+        request_hash=hashlib.sha256(canonical.encode()).digest(),
+        processor_refund_id=reported.external_id,
+        created_at=reported.created_at,
+        finished_at=None if status == Status.PENDING else reported.created_at,
+        **failure_fields(reported),
+    )
+
+
+def _facts(reported: ReportedRefund) -> dict[str, str | int]:
+    return {
+        "refund": reported.external_id,
+        "payment": reported.payment_id,
+        "amount_minor": reported.amount.minor,
+        "currency": reported.amount.currency,
+        "operation": reported.operation.value,
+        "reference": clean(reported.reference, 100),
+        "created_at": reported.created_at.isoformat(),
+    }
+
+
+def failure_fields(reported: ReportedRefund) -> dict[str, Any]:
+    failure = reported.failure if reported.state == RefundState.FAILED else None
+    if failure is None:
+        return {"failure_code": "", "failure_processor_code": "", "failure_message": ""}
+    return {
+        "failure_code": failure.code.value,
+        "failure_processor_code": clean(failure.processor_code, 100),
+        "failure_message": clean(failure.message, 1000),
+    }
+
+
+def record_outside_voids(account: ProcessorAccount) -> int:
+    """Write down payments that were cancelled elsewhere; how many.
+
+    Lists of refunds do not tell of them, only the status of the payment does. Those that were
+    cancelled before they were first read here never counted as paid, and are left out.
+    """
+    ours = Refund.objects.filter(
+        operation=Operation.VOID.value, status__in=[*MADE, Status.SENDING, Status.UNKNOWN]
+    )
+    voided = Transaction.objects.filter(
+        account=account, status=TransactionStatus.VOIDED, voided_at__isnull=False
+    ).exclude(pk__in=ours.filter(account=account).values("transaction_id"))
+    recorded = 0
+    for payment in voided.order_by("pk").iterator(chunk_size=200):
+        assert payment.voided_at
+        report = ReportedRefund(
+            external_id=payment.external_id,
+            payment_id=payment.external_id,
+            amount=payment.amount,
+            state=RefundState.SUCCEEDED,
+            created_at=payment.voided_at,
+            operation=Operation.VOID,
+        )
+        recorded += record_external(account, payment.pk, report, None) == "new"
+    return recorded

@@ -1,0 +1,169 @@
+"""Which payment a reported refund is of, and the case that is raised where that cannot be told."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
+from gateways.errors import OutcomeUnknown
+from gateways.models import ProcessorAccount
+from gateways.money import MAX_MINOR
+from transactions.models import TAKEN, Transaction
+from transactions.text import clean, mask_card_numbers
+from transactions.upsert import store_payments
+
+from .attention import raise_case
+from .models import Attention, AttentionKind, Refund
+from .states import LIVE_ATTEMPTS, Origin, Status
+
+# Clocks of processors and ours differ by no more than this.
+CLOCK_SKEW = timedelta(minutes=5)
+# Before these a refund holds its money back and has not left, as far as its row says.
+NOT_LEFT = (Status.AWAITING_APPROVAL, Status.QUEUED)
+_CANDIDATES_SHOWN = 5
+_ID = re.compile(r"[!-~]{1,100}")
+
+
+class Unplaced(ValueError):
+    """No payment fits, or several do: ``candidates`` are the first of those, by their ids."""
+
+    def __init__(self, sentence: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(sentence)
+        self.candidates = candidates
+
+
+def awaited_by(reported: ReportedRefund) -> QuerySet[Refund]:
+    """Refunds of ours that may be the reported one, because we still wait for an answer.
+
+    After a restore even one that counts as not sent may be: without a reference none can tell.
+    """
+    unanswered = Q(status__in=[Status.SENDING, Status.UNKNOWN]) | Q(
+        status=Status.PENDING, processor_refund_id__isnull=True
+    )
+    left_before = Q(
+        attempts__state__in=sorted(LIVE_ATTEMPTS),
+        attempts__started_at__lte=reported.created_at + CLOCK_SKEW,
+    )
+    maybe = unanswered & left_before
+    if not reported.reference:
+        maybe |= Q(look_up_first=True, status__in=NOT_LEFT)
+    return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
+        maybe, amount_minor=reported.amount.minor, currency=reported.amount.currency
+    )
+
+
+def check(reported: ReportedRefund) -> None:
+    """Raise ValueError, with a sentence, for what can be no refund of any payment."""
+    if not _ID.fullmatch(reported.external_id):
+        raise ValueError(_("Its id is not 1 to 100 printable characters without spaces."))
+    if not 1 <= reported.amount.minor <= MAX_MINOR:
+        raise ValueError(
+            _("Refund %(refund)s is of %(amount)s, which is not an amount that can go back.")
+            % {"refund": reported.external_id, "amount": reported.amount}
+        )
+
+
+def read_payment(
+    account: ProcessorAccount, gateway: PaymentGateway, reported: ReportedRefund
+) -> int:
+    """Key of the payment that a report names, read from the processor. Raises ValueError."""
+    names = {"refund": reported.external_id, "payment": reported.payment_id}
+    try:
+        payment = gateway.get_payment(reported.payment_id)
+    except OutcomeUnknown as error:
+        raise ValueError(str(error)) from error
+    if payment is None:
+        raise ValueError(
+            _("Refund %(refund)s is of payment %(payment)s, which is not known.") % names
+        )
+    counts = store_payments(account, [payment])
+    if counts.rejected:
+        raise ValueError(counts.rejected[0].reason)
+    return Transaction.objects.get(account=account, external_id=payment.external_id).pk
+
+
+def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | None:
+    """Key of the one payment that fits by card and payer, where the processor names none.
+
+    None while the report may be of a refund that is under way. Raises Unplaced.
+    """
+    same_card = Transaction.objects.filter(
+        account=account, last4=reported.last4, currency=reported.amount.currency
+    ).exclude(last4="")
+    if awaited_by(reported).filter(transaction__in=same_card).exists():
+        return None
+    fitting = same_card.filter(
+        status__in=TAKEN,
+        created_at__lte=reported.created_at + CLOCK_SKEW,
+        amount_minor__gte=F("refunded_minor") + F("reserved_minor") + reported.amount.minor,
+    )
+    if email := clean(reported.payer.email, 320):
+        fitting = fitting.filter(customer_email__iexact=email)
+    elif name := clean(reported.payer.name, 300):
+        fitting = fitting.filter(customer_name=name)
+    same_order = fitting.filter(order_reference=reported.reference).exclude(order_reference="")
+    shown: tuple[str, ...] = ()
+    for candidates in (same_order, fitting):
+        found = list(candidates.values_list("pk", "external_id")[:_CANDIDATES_SHOWN])
+        if len(found) == 1:
+            return found[0][0]
+        if found:
+            shown = tuple(external_id for _pk, external_id in found)
+            break
+    sentence = _(
+        "Refund %(refund)s of %(amount)s names no payment, and its card (%(last4)s) and "
+        "payer do not single one out. Look it up at the processor."
+    )
+    values = {
+        "refund": reported.external_id,
+        "amount": reported.amount,
+        "last4": reported.last4 or "–",
+    }
+    raise Unplaced(sentence % values, shown)
+
+
+def put_before_a_person(
+    account: ProcessorAccount, reported: ReportedRefund, problem: Exception | str
+) -> None:
+    """Raise a case, once, about a refund that moved money and could not be written down.
+
+    What was made before the account was added here is history, and only counted.
+    """
+    if reported.state == RefundState.FAILED or reported.created_at < account.created_at:
+        return
+    evidence = {
+        "refund": clean(reported.external_id, 100),
+        "payment": clean(reported.payment_id, 100),
+        "amount": str(reported.amount),
+        "made_at": reported.created_at.isoformat(),
+        "card": clean(reported.last4, 4),
+        "payer": mask_card_numbers(clean(reported.payer.name, 300)),
+        "email": clean(reported.payer.email, 320),
+        "reference": clean(reported.reference, 100),
+        "candidates": ", ".join(getattr(problem, "candidates", ())),
+    }
+    _raise_once(account, reported.external_id, str(problem), evidence)
+
+
+def put_unreadable_before_a_person(account: ProcessorAccount, record: BadRecord) -> None:
+    """Raise a case, once, about a record of a list of refunds that we could not read."""
+    sentence = _("The processor lists a refund that cannot be read: %s") % record.reason
+    _raise_once(account, record.external_id, sentence, {"refund": clean(record.external_id, 100)})
+
+
+def _raise_once(
+    account: ProcessorAccount, external_id: str, reason: str, evidence: dict[str, str]
+) -> None:
+    subject = subject_of(account, external_id)
+    if not Attention.objects.filter(kind=AttentionKind.UNPLACED, subject=subject).exists():
+        told = {name: value for name, value in evidence.items() if value}
+        raise_case(AttentionKind.UNPLACED, subject, reason, account=account, evidence=told)
+
+
+def subject_of(account: ProcessorAccount, external_id: str) -> str:
+    """What a case about a refund without a row is about."""
+    return f"outside:{account.pk}:{clean(external_id, 100)}"

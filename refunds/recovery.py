@@ -1,0 +1,142 @@
+"""After the database was restored or failed over: what it forgot is fetched before more is sent.
+
+The processors know refunds that the restored rows do not. So every account is held, every row that
+may have left is looked up before it is sent, and an account is free again only when all that its
+processor lists of the gap was compared with our rows.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction as database
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from gateways.errors import Misconfigured
+from gateways.models import ProcessorAccount
+from gateways.registry import gateway_class, open_gateway
+from transactions.streams import SyncBusy, SyncFailed
+from transactions.sync import sync_payments
+
+from .attention import raise_case
+from .models import Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
+from .reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, reconcile
+from .states import AttemptState, Status
+from .sweeps import expire_leases
+
+# What the rows of these say of the processor may be older than the processor.
+_OPEN = (Status.AWAITING_APPROVAL, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """How many refunds were ``sending`` and count as unknown now, and how many are looked up."""
+
+    interrupted: int
+    looked_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What was compared for an account; ``free_at`` is when it may be freed, None if it is."""
+
+    tally: Tally
+    free_at: datetime | None
+
+
+def hold_accounts(since: datetime) -> list[ProcessorAccount]:
+    """Let nothing leave through any active account, because rows written after ``since`` are lost.
+
+    Repeating it keeps the first moment of the hold, and the earliest ``since``.
+    """
+    held = list(ProcessorAccount.objects.filter(is_active=True))
+    reason = _("The database was restored: nothing is sent until its refunds were compared.")
+    for account in held:
+        with database.atomic():
+            ProcessorAccount.objects.filter(pk=account.pk).update(held_reason=reason)
+            raise_case(
+                AttentionKind.ACCOUNT_PAUSED,
+                _subject_of(account),
+                reason,
+                account=account,
+                evidence={"since": since.isoformat()},
+            )
+            case = _hold_of(account)
+            if case and datetime.fromisoformat(case.evidence["since"]) > since:
+                case.evidence["since"] = since.isoformat()
+                case.save(update_fields=["evidence"])
+    return held
+
+
+def suspect_refunds() -> Suspected:
+    """Take it that everything which is not at its end may have left since the backup.
+
+    What was being sent has lost its worker with the old database, and may have left whatever its
+    row says. What had not been sent may have been since: also what waited for approval, should it
+    be approved again.
+    """
+    looked_up = Refund.objects.filter(status__in=_OPEN).update(look_up_first=True)
+    RefundAttempt.objects.filter(
+        refund__status__in=[Status.SENDING, Status.UNKNOWN],
+        state__in=[AttemptState.STARTED, AttemptState.AMBIGUOUS],
+        sends=0,
+    ).update(sends=1, first_sent_at=F("started_at"), last_sent_at=Now())
+    sending = Refund.objects.filter(status=Status.SENDING)
+    interrupted = sending.update(lease_until=Now() - timedelta(seconds=1))
+    while expire_leases():  # what another process sweeps just now is not left over either
+        pass
+    Refund.objects.filter(status__in=[Status.UNKNOWN, Status.PENDING]).update(
+        next_action_at=Now(), enqueued_at=None
+    )
+    return Suspected(interrupted, looked_up)
+
+
+def finish(account: ProcessorAccount) -> Finished:
+    """Compare a held account over the gap, and free it if its processor lists all of it by now.
+
+    Safe to repeat and to kill at any time. Raises ReconciliationFailed (ReconciliationBusy while
+    another run is on): then the account stays held.
+    """
+    hold = _hold_of(account)
+    if hold is None:
+        return Finished(reconcile(account), None)
+    since = datetime.fromisoformat(hold.evidence["since"])
+    _pull_payments(account, since)
+    tally = reconcile(account, since=since)
+    free_at = hold.raised_at + gateway_class(account.processor).capabilities.lookup_lag
+    covering = Reconciliation.objects.filter(
+        account=account, since__lte=since, until__gte=free_at, finished_at__isnull=False
+    )
+    if not covering.exists():
+        return Finished(tally, free_at)
+    with database.atomic():
+        ProcessorAccount.objects.filter(pk=account.pk).update(held_reason="")
+        outcome = _("Everything since %s was compared with the processor.") % since.isoformat()
+        Attention.objects.filter(pk=hold.pk).update(closed_at=Now(), outcome=outcome)
+    return Finished(tally, None)
+
+
+def _pull_payments(account: ProcessorAccount, since: datetime) -> None:
+    """Refunds of the gap may be of payments of the gap, which the rows have lost as well."""
+    try:
+        gateway = open_gateway(account)
+        with closing(gateway.transport):
+            sync_payments(account, gateway, since=since)
+    except SyncBusy as error:
+        raise ReconciliationBusy(str(error)) from error
+    except (Misconfigured, SyncFailed) as error:
+        raise ReconciliationFailed(str(error)) from error
+
+
+def _hold_of(account: ProcessorAccount) -> Attention | None:
+    return Attention.objects.filter(
+        kind=AttentionKind.ACCOUNT_PAUSED, subject=_subject_of(account), closed_at__isnull=True
+    ).first()  # fmt: skip
+
+
+def _subject_of(account: ProcessorAccount) -> str:
+    return f"held:{account.pk}"
