@@ -18,6 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 PROBLEM_TYPE = "application/problem+json"
+# Where programs ask, and get no pages.
+_MACHINES = ("/api/", "/webhooks/")
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +98,7 @@ def problem(status: int, detail: str, *, code: str) -> dict[str, Any]:
 
 
 class UnknownAddress(APIView):
-    """Everything under ``/api/`` that is no address: a problem document, not a page."""
+    """What is no address under ``/api/`` and ``/webhooks/``: a problem document, not a page."""
 
     permission_classes = ()
     schema = None
@@ -109,13 +111,13 @@ class UnknownAddress(APIView):
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's own 400, such as a wrong host, before any view was found."""
-    if not request.path.startswith("/api/"):
+    if not request.path.startswith(_MACHINES):
         return defaults.bad_request(request, exception)
     return _refuse(HTTPStatus.BAD_REQUEST, _("The request cannot be read."), "bad_request")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if not request.path.startswith("/api/"):
+    if not request.path.startswith(_MACHINES):
         return defaults.server_error(request)
     sentence = _("Something went wrong on our side. It has been logged; nothing is lost.")
     return _refuse(HTTPStatus.INTERNAL_SERVER_ERROR, sentence, "server_error")

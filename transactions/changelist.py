@@ -157,18 +157,20 @@ class FromDateFilter(ListFilter):
     kind = "date"
     title = _("From")
     parameter_name = "created_after"
+    moment: ClassVar[str] = "created_at"
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(created_at__gte=_midnight(value))
+        return queryset.filter(**{f"{self.moment}__gte": _midnight(value)})
 
 
 class ToDateFilter(ListFilter):
     kind = "date"
     title = _("To")
     parameter_name = "created_before"
+    moment: ClassVar[str] = "created_at"
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(created_at__lt=_midnight(value, days=1))
+        return queryset.filter(**{f"{self.moment}__lt": _midnight(value, days=1)})
 
 
 def _midnight(text: str, *, days: int = 0) -> datetime:
