@@ -32,12 +32,16 @@ from transactions.readonly import ReadOnlyAdmin, signed_in
 
 from . import pulling, story
 from .badges import refund_badge
-from .models import Refund, RefundReason
+from .inbox import AttentionAdmin
+from .models import Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, WrongStatus
 from .states import Origin, Status
 from .views import changed, refund_dialog
+from .webhook_log import WebhookEventAdmin
 
 admin.site.unregister(Transaction)
+admin.site.register(Attention, AttentionAdmin)
+admin.site.register(WebhookEvent, WebhookEventAdmin)
 
 
 class RefundFailedFilter(FlagFilter):
@@ -71,8 +75,10 @@ class RefundableTransactionAdmin(TransactionAdmin):
     def get_urls(self) -> list[URLPattern]:
         refund = self.admin_site.admin_view(self.refund_view)
         pull = self.admin_site.admin_view(self.pull_view)
+        reread = self.admin_site.admin_view(require_POST(self.reread_view))
         return [
             path("pull/", pull, name="transactions_transaction_pull"),
+            path("<path:object_id>/reread/", reread, name="transactions_transaction_reread"),
             path("<path:object_id>/refund/", refund, name="transactions_transaction_refund"),
             *super().get_urls(),
         ]
@@ -97,7 +103,9 @@ class RefundableTransactionAdmin(TransactionAdmin):
         user = signed_in(request)
         refunds = story.load(transaction.refunds.order_by("-created_at", "-pk"))
         told = story.tell(refunds, user) if user.has_perm("refunds.view_refund") else []
+        unlinked = transaction.cases.filter(refund__isnull=True).order_by("raised_at", "pk")
         return super().describe(request, transaction) | {
+            "cases": story.tell_cases(unlinked, user),
             "told": told,
             "timeline": story.timeline(told),
         }
@@ -113,6 +121,16 @@ class RefundableTransactionAdmin(TransactionAdmin):
         if not request.user.has_perm(f"transactions.{needed}"):
             raise PermissionDenied
         return pulling.answer(request)
+
+    def reread_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Have a worker read what is new at the account of a payment."""
+        if not request.user.has_perm("transactions.sync_transaction"):
+            raise PermissionDenied
+        transaction = self.get_visible(request, object_id)
+        if problem := pulling.enqueue(transaction.account.slug):
+            return changed(request, transaction, problem, messages.ERROR)
+        sentence = _("A worker reads account %s. Load this page again in a moment.")
+        return changed(request, transaction, sentence % transaction.account.slug)
 
 
 def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:

@@ -1,4 +1,4 @@
-"""The tones of refunds and attempts (the words stand in :mod:`refunds.states`)."""
+"""The tones of refunds, attempts and cases (the words stand in :mod:`refunds.states`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from transactions.badges import Badge, badge_of
 
-from .models import Refund, RefundAttempt
+from .models import Attention, AttentionKind, Refund, RefundAttempt
 from .states import AttemptState, Status
 
 TONES: dict[TextChoices, str] = {
@@ -27,6 +27,25 @@ TONES: dict[TextChoices, str] = {
     AttemptState.AMBIGUOUS: "warn",
     AttemptState.RULED_OUT: "quiet",
 }
+# Apart, because some of its words are words of the table above. bad: money went where it should
+# not have; warn: somebody has to decide; info: nothing is lost.
+CASE_TONES: dict[TextChoices, str] = {
+    AttentionKind.UNKNOWN_OUTCOME: "warn",
+    AttentionKind.PENDING_LONG: "warn",
+    AttentionKind.FOUND_SEVERAL: "bad",
+    AttentionKind.AMOUNT_DIFFERS: "bad",
+    AttentionKind.OVER_REFUNDED: "bad",
+    AttentionKind.MADE_OUTSIDE: "info",
+    AttentionKind.RETURNED: "bad",
+    AttentionKind.PAID_AFTER_ALL: "bad",
+    AttentionKind.MISSING: "bad",
+    AttentionKind.UNPLACED: "warn",
+    AttentionKind.DISPUTED: "bad",
+    AttentionKind.NOT_SENT: "warn",
+    AttentionKind.STUCK: "warn",
+    AttentionKind.ACCOUNT_PAUSED: "warn",
+    AttentionKind.WEBHOOK_FAILED: "warn",
+}
 
 
 def refund_badge(refund: Refund) -> Badge:
@@ -37,3 +56,7 @@ def refund_badge(refund: Refund) -> Badge:
 
 def attempt_badge(attempt: RefundAttempt) -> Badge:
     return badge_of(AttemptState(attempt.state), TONES)
+
+
+def case_badge(case: Attention) -> Badge:
+    return badge_of(AttentionKind(case.kind), CASE_TONES)

@@ -1,10 +1,15 @@
-"""The refund dialog: what was typed becomes money, or a sentence that says what is wrong."""
+"""What staff type: in the refund dialog it becomes money, about a case it becomes evidence.
+
+What cannot be used comes back with a sentence that says what is wrong.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import QueryDict
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +19,8 @@ from transactions.amounts import explain
 from transactions.forms import refuse_card_number
 from transactions.models import Transaction
 
-from .models import RefundReason
+from .cases import NOTE_LENGTH
+from .models import Attention, RefundReason, Ruling
 
 
 class RefundForm(forms.Form):
@@ -89,6 +95,108 @@ class RefundForm(forms.Form):
         self.add_error(self.FIELD_OF_REFUSAL.get(code), sentence)
 
 
+if TYPE_CHECKING:  # the class takes its parameter only from the stubs
+    _PersonField = forms.ModelChoiceField[User]
+else:
+    _PersonField = forms.ModelChoiceField
+
+
+class CaseForm(forms.Form):
+    """What is typed about a case."""
+
+    def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.case = case
+        for name, field in self.fields.items():
+            described = [f"case-{name}-error"] + [f"case-{name}-help"] * bool(field.help_text)
+            field.widget.attrs["aria-describedby"] = " ".join(described)
+
+
+class EvidenceForm(CaseForm):
+    """What somebody saw that tells what became of a refund."""
+
+    evidence = forms.CharField(
+        label=_("What did you see, and where?"),
+        help_text=_("Your colleague checks this before confirming it."),
+        max_length=2000,
+        error_messages={"required": _("Say what you saw, and where.")},
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+    def clean_evidence(self) -> str:
+        evidence: str = self.cleaned_data["evidence"]
+        refuse_card_number(evidence)
+        return evidence
+
+
+class MadeForm(EvidenceForm):
+    """The evidence that a refund was made includes its id."""
+
+    processor_refund_id = forms.CharField(
+        label=_("The processor's id of the refund"),
+        max_length=100,
+        error_messages={"required": _("Enter the id that the processor shows.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    field_order = ("processor_refund_id", "evidence")
+
+
+class RulingForm(CaseForm):
+    """The ruling that the person saw, whatever was proposed since."""
+
+    ruling = forms.ModelChoiceField(Ruling.objects.none(), widget=forms.HiddenInput)
+
+    def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
+        super().__init__(case, *args, **kwargs)
+        rulings = Ruling.objects.filter(refund=case.refund_id).select_related("refund")
+        choice = self.fields["ruling"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        choice.queryset = rulings
+        self.initial["ruling"] = rulings.filter(decided_at__isnull=True).first()
+
+
+class AcceptForm(CaseForm):
+    note = forms.CharField(
+        label=_("Note"),
+        help_text=_("What you found. It stays on the case."),
+        required=False,
+        max_length=NOTE_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+    def clean_note(self) -> str:
+        note: str = self.cleaned_data["note"]
+        refuse_card_number(note)
+        return note
+
+
+class PersonField(_PersonField):
+    def label_from_instance(self, obj: User) -> str:
+        return obj.get_full_name() or obj.get_username()
+
+
+class HandOverForm(CaseForm):
+    """Everybody who may own a case."""
+
+    to = PersonField(
+        User.objects.none(),
+        label=_("New owner"),
+        empty_label=_("Choose a person"),
+        error_messages={"required": _("Choose a person.")},
+    )
+
+    def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
+        super().__init__(case, *args, **kwargs)
+        able = Q()
+        for right in ("refunds.request_refund", "refunds.approve_refund"):
+            able |= Q(pk__in=User.objects.with_perm(right, backend=_BACKEND).values("pk"))
+        choice = self.fields["to"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        people = User.objects.filter(able)
+        choice.queryset = people.order_by("first_name", "last_name", "username")
+
+
+_BACKEND = "django.contrib.auth.backends.ModelBackend"
 _STALE = _("This form is incomplete. Close it and open it again.")
 
 

@@ -8,23 +8,35 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db.models import Prefetch, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateways.failures import Explanation, explain
+from gateways.failures import Action, Explanation, explain, explain_open
 from transactions.badges import Badge
+from transactions.models import TransactionStatus
 
 from . import services
-from .badges import attempt_badge, refund_badge
-from .models import Refund, RefundAttempt, RefundEvent
+from .badges import attempt_badge, case_badge, refund_badge
+from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
 from .states import Origin, Status
 
 # Milliseconds.
 _QUICK, _SLOW = 1500, 20_000
 # So long after a refund was asked for somebody is still watching it.
 _WATCHED = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """Something to do about a refund: a press (``is_press``), a dialog or a link."""
+
+    label: str | Promise
+    url: str
+    is_press: bool = False
+    in_dialog: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +52,9 @@ class Button:
     service: Callable[..., Refund]
     offered: Callable[[Refund, User], bool]
 
-    @property
-    def url_name(self) -> str:
-        return f"admin:refunds_refund_{self.name}"
+    def of(self, refund: Refund) -> Remedy:
+        address = reverse(f"admin:refunds_refund_{self.name}", args=[refund.pk])
+        return Remedy(self.label, address, is_press=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +70,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One refund as a page shows it."""
+    """One refund as a page shows it. ``ruling`` waits for a second person."""
 
     refund: Refund
     badge: Badge
     explanation: Explanation | None
-    buttons: list[Button]
+    remedies: list[Remedy]  # what the failure playbook advises
+    buttons: list[Remedy]  # what is offered besides
     attempts: list[tuple[RefundAttempt, Badge]]
+    cases: list[tuple[Attention, Badge]]
+    ruling: Ruling | None
     lines: list[Line]
 
 
@@ -147,6 +162,67 @@ BUTTONS = {
     )
 }
 
+
+def _press(name: str) -> Callable[[Refund, User], Remedy | None]:
+    """The remedy that is a button of the refund, while that is offered."""
+
+    def find(refund: Refund, user: User) -> Remedy | None:
+        button = BUTTONS[name]
+        return button.of(refund) if button.offered(refund, user) else None
+
+    return find
+
+
+def _pull_again(refund: Refund, user: User) -> Remedy | None:
+    if not user.has_perm("transactions.sync_transaction"):
+        return None
+    address = reverse("admin:transactions_transaction_reread", args=[refund.transaction_id])
+    return Remedy(_("Pull it again"), address, is_press=True)
+
+
+def _refund_rest(refund: Refund, user: User) -> Remedy | None:
+    left = refund.transaction.refundable_minor
+    return _dialog(refund, _("Refund what is left")) if left and may_request(user) else None
+
+
+def _cancel_whole(refund: Refund, user: User) -> Remedy | None:
+    payment = refund.transaction
+    is_whole = payment.refundable_minor == payment.amount_minor
+    unsettled = payment.status == TransactionStatus.CAPTURED
+    if not (is_whole and unsettled and may_request(user)):
+        return None
+    return _dialog(refund, _("Cancel the whole payment"))
+
+
+def _dialog(refund: Refund, label: str) -> Remedy:
+    address = reverse("admin:transactions_transaction_refund", args=[refund.transaction_id])
+    return Remedy(label, address, in_dialog=True)
+
+
+def _open_account(refund: Refund, user: User) -> Remedy | None:
+    if not user.has_perm("gateways.view_processoraccount"):
+        return None
+    address = reverse("admin:gateways_processoraccount_change", args=[refund.account_id])
+    return Remedy(_("Open the account"), address)
+
+
+def _write_note(refund: Refund, user: User) -> Remedy | None:
+    if not user.has_perm("transactions.add_note"):
+        return None
+    page = reverse("admin:transactions_transaction_change", args=[refund.transaction_id])
+    return Remedy(_("Write a note"), f"{page}#id_text")
+
+
+_REMEDIES: dict[Action, Callable[[Refund, User], Remedy | None]] = {
+    Action.PULL_AGAIN: _pull_again,
+    Action.TRY_AGAIN: _press("retry"),
+    Action.REFUND_REST: _refund_rest,
+    Action.CANCEL_WHOLE: _cancel_whole,
+    Action.CHECK_NOW: _press("check"),
+    Action.OPEN_ACCOUNT: _open_account,
+    Action.WRITE_NOTE: _write_note,
+}
+
 _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "requested": (_L("Requested"), "busy"),
     "approved": (_L("Approved"), "good"),
@@ -168,6 +244,14 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "check_asked": (_L("Asked to check now"), "busy"),
     "needs_attention": (_L("Put before a person"), "warn"),
     "attention_closed": (_L("Settled"), "quiet"),
+    "case_given": (_L("The case has a new owner"), "quiet"),
+    "ruling_proposed": (_L("An outcome is proposed, and waits for a second person"), "warn"),
+    "ruling_rejected": (_L("The proposed outcome is rejected"), "quiet"),
+    "ruling_withdrawn": (_L("The proposed outcome is withdrawn"), "quiet"),
+    "ruling_superseded": (_L("Proof came before the second person did"), "quiet"),
+    "ruled_happened": (_L("Two people: it was made"), "good"),
+    "ruled_did_not": (_L("Two people: it was not made"), "bad"),
+    "ruled_send_again": (_L("Two people: it was not made, and is sent again"), "busy"),
     "recorded_outside": (_L("Found at the processor: made outside Refund Desk"), "quiet"),
     "returned": (_L("The money came back"), "bad"),
 }
@@ -176,23 +260,22 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
 def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
     """The refunds with everything that :func:`tell` reads, in a fixed number of queries."""
     events = Prefetch("events", RefundEvent.objects.select_related("actor"))
+    cases = Prefetch("cases", Attention.objects.order_by("raised_at", "pk"))
+    rulings = Prefetch("rulings", Ruling.objects.select_related("proposed_by"))
     people = ("requested_by", "approved_by", "reason", "retried_as")
-    return refunds.select_related(*people).prefetch_related("attempts", events)
+    return refunds.select_related(*people).prefetch_related("attempts", events, cases, rulings)
 
 
 def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
     """The refunds as their page shows them to this person."""
-    return [
-        Told(
-            refund,
-            refund_badge(refund),
-            explain(refund.failure_code) if refund.failure_code else None,
-            [button for button in BUTTONS.values() if button.offered(refund, user)],
-            [(attempt, attempt_badge(attempt)) for attempt in refund.attempts.all()],
-            [_line(event) for event in refund.events.all()],
-        )
-        for refund in refunds
-    ]
+    return [_tell(refund, user) for refund in refunds]
+
+
+def tell_cases(cases: Iterable[Attention], user: User) -> list[tuple[Attention, Badge]]:
+    """Those of the cases that are open, for a person who may see cases."""
+    if not user.has_perm("refunds.view_attention"):
+        return []
+    return [(case, case_badge(case)) for case in cases if case.closed_at is None]
 
 
 def poll_after(refunds: Iterable[Refund]) -> int | None:
@@ -210,6 +293,31 @@ def timeline(told: Iterable[Told]) -> list[tuple[Refund, Line]]:
     """What happened to all of them, newest first."""
     lines = [(one.refund, line) for one in told for line in one.lines]
     return sorted(lines, key=lambda pair: pair[1].at, reverse=True)
+
+
+def _tell(refund: Refund, user: User) -> Told:
+    attempts = list(refund.attempts.all())
+    explanation = _explain(refund, attempts)
+    advised = explanation.actions if explanation else ()
+    remedies = [found for action in advised if (found := _REMEDIES[action](refund, user))]
+    offered = [button.of(refund) for button in BUTTONS.values() if button.offered(refund, user)]
+    return Told(
+        refund,
+        refund_badge(refund),
+        explanation,
+        remedies,
+        [button for button in offered if button not in remedies],
+        [(attempt, attempt_badge(attempt)) for attempt in attempts],
+        tell_cases(refund.cases.all(), user),
+        next((ruling for ruling in refund.rulings.all() if ruling.decided_at is None), None),
+        [_line(event) for event in refund.events.all()],
+    )
+
+
+def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | None:
+    if refund.status == Status.UNKNOWN and attempts:
+        return explain_open(refund.transaction.processor, attempts[-1].processor_code)
+    return explain(refund.failure_code) if refund.failure_code else None
 
 
 def _is_due(refund: Refund, now: datetime) -> bool:

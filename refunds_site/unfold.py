@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 # The filters that items of the sidebar stand for, per list; others leave an item marked.
 _FILTERS = {
     "transactions_transaction": ("processor",),
-    "refunds_refund": ("needs_attention", "status"),
+    "refunds_refund": ("status",),
 }
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The sidebar of a person: groups of links to what they may see."""
+    from refunds.inbox import count_open_cases  # models: not before the settings are read
 
     def item(title: str, icon: str, model: str, right: str, **query: str) -> dict[str, Any]:
         address = reverse(f"admin:{model}_changelist")
@@ -40,6 +41,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     def refunds(title: str, icon: str, **query: str) -> dict[str, Any]:
         return item(title, icon, "refunds_refund", "refunds.view_refund", **query)
 
+    def attention() -> dict[str, Any]:
+        right = "refunds.view_attention"
+        inbox = item(_("Needs attention"), "inbox", "refunds_attention", right)
+        if request.user.has_perm(right):
+            inbox["badge"] = count_open_cases(99)
+        return inbox
+
     return [
         {
             "title": _("Transactions"),
@@ -54,9 +62,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": _("Refunds"),
             "items": [
+                attention(),
                 refunds(_("All refunds"), "undo"),
-                refunds(_("Needs attention"), "priority_high", needs_attention="true"),
                 refunds(_("Failed"), "error", status="failed"),
+                item(
+                    _("Webhooks"), "webhook", "refunds_webhookevent", "refunds.view_webhookevent"
+                ),
             ],
         },
         {

@@ -88,6 +88,11 @@ class Attention(models.Model):
                 condition=Q(closed_at__isnull=True),
                 name="attention_by_owner",
             ),
+            models.Index(
+                fields=["-closed_at", "-id"],
+                condition=Q(closed_at__isnull=False),
+                name="attention_settled",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -4,14 +4,20 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from refunds.badges import TONES, refund_badge
-from refunds.models import Refund
+from refunds.badges import CASE_TONES, TONES, case_badge, refund_badge
+from refunds.models import Attention, AttentionKind, Refund
 from refunds.states import AttemptState, Status
 
 
 @pytest.mark.parametrize("choice", [*Status, *AttemptState])
 def test_every_state_has_a_tone(choice):
     assert choice in TONES
+
+
+def test_every_case_has_a_tone():
+    assert set(CASE_TONES) == set(AttentionKind)
+    badge = case_badge(Attention(kind=AttentionKind.DISPUTED))
+    assert (badge.label, badge.tone) == ("Disputed", "bad")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
@@ -62,6 +63,13 @@ def day(at: datetime) -> str:
     at = timezone.localtime(at)
     this_year = at.year == timezone.localdate().year
     return formats.date_format(at, "j M" if this_year else "j M Y")
+
+
+@register.filter
+def waiting(since: datetime) -> str:
+    """How long something has waited, in its largest unit: ``3 hours``."""
+    passed = timezone.now() - since
+    return timesince(since, depth=1) if passed.total_seconds() >= 60 else _("a moment")
 
 
 @register.filter

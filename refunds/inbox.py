@@ -1,0 +1,267 @@
+"""The attention inbox: the cases that need a person, oldest first, each with a page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils import formats, timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateways.errors import GatewayError
+from transactions.admin import AccountFilter
+from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
+from transactions.filters import search
+from transactions.models import Transaction
+from transactions.readonly import ReadOnlyAdmin, signed_in
+
+from . import story
+from .badges import case_badge
+from .cases import Action, why_not_accepted
+from .forms import CaseForm
+from .models import Attention, AttentionKind, Refund
+from .rulings import InvalidRuling
+from .services import NotAllowed, WrongStatus
+from .steps import STEPS, Step, effect_of, offers, open_ruling
+from .webhooks import NotProcessable
+
+
+def count_open_cases(most: int) -> str:
+    """How many cases are open, for a badge: ``99+`` beyond ``most``, empty without one."""
+    number = Attention.objects.filter(closed_at__isnull=True)[: most + 1].count()
+    return f"{most}+" if number > most else str(number or "")
+
+
+class KindFilter(ListFilter):
+    title = gettext_lazy("Kind")
+    parameter_name = "kind"
+    offered = AttentionKind
+
+
+class OwnerFilter(ListFilter):
+    title = gettext_lazy("Owner")
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[Any, Any]]:
+        self.me = signed_in(request)
+        return [("me", _("Me")), ("nobody", _("Nobody"))]
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(owner=self.me if value == "me" else None)
+
+
+class SettledFilter(FlagFilter):
+    """Without it the list shows what is open."""
+
+    title = gettext_lazy("Settled ones")
+    parameter_name = "settled"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.chosen():
+            return queryset.filter(closed_at__isnull=True)
+        return super().queryset(request, queryset)
+
+    def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(closed_at__isnull=False)
+
+
+class CaseChangeList(KeysetChangeList):
+    """Open cases begin with the one that has waited longest, settled ones with the last."""
+
+    moment = "raised_at"
+    oldest_first = True
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        if request.GET.get(SettledFilter.parameter_name):
+            self.moment, self.oldest_first = "closed_at", False
+        return super().get_ordering(request, queryset)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.rows = [(case, case_badge(case)) for case in self.result_list]
+
+
+class AttentionAdmin(ReadOnlyAdmin):
+    """Cases are closed by facts and by actions, never edited."""
+
+    list_select_related = ("account", "transaction", "refund", "owner", "webhook")
+    list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
+        KindFilter, AccountFilter, OwnerFilter, SettledFilter,
+    )  # fmt: skip
+    search_help_text = gettext_lazy("Payment id, name, e-mail, order or last four digits")
+    results_template = "refunds/_cases.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.step_view)
+        steps = [
+            path(f"<int:case_id>/{name}/", view, {"action": name}, name=f"refunds_attention_{name}")
+            for name in STEPS
+        ]
+        return [*steps, *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return CaseChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Attention], search_term: str
+    ) -> tuple[QuerySet[Attention], bool]:
+        queryset = queryset.defer("transaction__search_text")
+        if not search_term.strip():
+            return queryset, False
+        paid = search(Transaction.objects.all(), search_term)
+        return queryset.filter(transaction__in=paid), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"title": _("Needs attention")}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        self.refuse_writing(request)
+        case = self.get_visible(request, object_id)
+        context = self.describe(request, case)
+        if request.GET.get("fragment") == "case":
+            return render(request, "refunds/_case.html", context)
+        return self.render(request, "admin/refunds/attention/change_form.html", case, **context)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Attention | None:
+        people = ("owner", "closed_by", "account", "webhook")
+        try:
+            case = Attention.objects.select_related(*people).get(pk=object_id)
+        except (Attention.DoesNotExist, ValueError, OverflowError):
+            return None
+        payment = ("transaction", "account")
+        if case.refund_id:
+            refunds = story.load(Refund.objects.filter(pk=case.refund_id))
+            case.refund = refunds.select_related(*payment).first()
+        return case
+
+    def describe(self, request: HttpRequest, case: Attention) -> dict[str, Any]:
+        """The context of a case's page."""
+        user = signed_in(request)
+        told = story.tell([case.refund] if case.refund else [], user)
+        ruling = told[0].ruling if told else None
+        return {
+            "case": case,
+            "kind": case_badge(case),
+            "title": case.get_kind_display(),
+            "told": told[0] if told else None,
+            "refund": case.refund,
+            "transaction": case.transaction,
+            "related_ids": case.transaction.related_ids.split() if case.transaction else [],
+            "timeline": story.timeline(told),
+            "ruling": ruling,
+            "effect": effect_of(ruling) if ruling else "",
+            "offers": offers(case, user),
+            "closes_by_itself": "" if case.closed_at else why_not_accepted(case),
+            "evidence": [(_name(name), _value(value)) for name, value in case.evidence.items()],
+            "poll_after": story.poll_after([case.refund] if case.refund else []),
+        }
+
+    def step_view(self, request: HttpRequest, case_id: int, action: Action) -> HttpResponse:
+        """Show the form of a step, or do it. The service checks the right and the state."""
+        case = self.get_visible(request, str(case_id))
+        step = STEPS[action]
+        is_post = request.method == "POST"
+        if not is_post and not step.form:
+            return redirect("admin:refunds_attention_change", case.pk)
+        form = (step.form or CaseForm)(case, request.POST if is_post else None)
+        if is_post and form.is_valid():
+            try:
+                said = step.take(case, signed_in(request), form.cleaned_data)
+            except NotAllowed as refusal:
+                raise PermissionDenied(str(refusal)) from refusal
+            except InvalidRuling as refusal:
+                form.add_error(refusal.field, str(refusal))
+            except (WrongStatus, NotProcessable, GatewayError) as refusal:
+                if not step.form:
+                    return _leave(request, case, step, str(refusal), messages.ERROR)
+                form.add_error(None, str(refusal))
+            else:
+                return _leave(request, case, step, said)
+        return self.ask(request, case, step, form)
+
+    def ask(
+        self, request: HttpRequest, case: Attention, step: Step, form: CaseForm
+    ) -> HttpResponse:
+        """The form of a step: a fragment for the dialog, or a page."""
+        offer = next((one for one in offers(case, signed_in(request)) if one.step is step), None)
+        gone = _("This can no longer be done. Look at the case again.")
+        ruling = open_ruling(case)
+        context = {
+            "case": case,
+            "refund": case.refund,
+            "transaction": case.transaction,
+            "step": step,
+            "form": form,
+            "why_not": offer.why_not if offer else gone,
+            "ruling": ruling,
+            "effect": effect_of(ruling) if ruling else "",
+        }
+        if request.headers.get("HX-Request"):
+            return render(request, "refunds/_step.html", context | {"in_dialog": True})
+        return self.render(request, "refunds/step_page.html", case, **context)
+
+
+def _leave(
+    request: HttpRequest, case: Attention, step: Step, said: str, level: int = messages.SUCCESS
+) -> HttpResponse:
+    """Say what happened on the page that comes next."""
+    messages.add_message(request, level, said)
+    if step.stays or level == messages.ERROR:
+        address = reverse("admin:refunds_attention_change", args=[case.pk])
+    else:
+        address = reverse("admin:refunds_attention_changelist")
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
+    return redirect(address)
+
+
+# What cases bring as evidence, in words; other names are shown as they are.
+_NAMES: dict[str, str | Promise] = {
+    "amount": gettext_lazy("Amount"),
+    "candidates": gettext_lazy("Payments that fit"),
+    "card": gettext_lazy("Card"),
+    "email": gettext_lazy("E-mail"),
+    "made_at": gettext_lazy("Made at"),
+    "payer": gettext_lazy("Payer"),
+    "payment": gettext_lazy("Payment"),
+    "reference": gettext_lazy("Reference"),
+    "refund": gettext_lazy("Refund"),
+}
+
+
+def _name(name: str) -> str:
+    return str(_NAMES.get(name, name.replace("_", " ").capitalize()))
+
+
+def _value(value: Any) -> str:
+    """A value of the evidence as people read it."""
+    if isinstance(value, list):
+        return "; ".join(map(_value, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{_name(name)}: {_value(each)}" for name, each in value.items())
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT") if at.tzinfo else value

@@ -1,0 +1,280 @@
+"""What a person may do about a case: the words, the form, and the service behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateways.accounts import check_account
+
+from . import cases, rulings, services, webhooks
+from .cases import Action
+from .forms import AcceptForm, CaseForm, EvidenceForm, HandOverForm, MadeForm, RulingForm
+from .models import Attention, Refund, Ruling, Verdict
+from .services import NotAllowed, WrongStatus
+from .states import Status
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. ``take`` does it and says what happened; it raises what its service raises.
+
+    Without a ``form`` one press is enough. ``stays`` leads back to the case, not to the inbox.
+    """
+
+    name: Action
+    label: str | Promise
+    explains: str | Promise
+    take: Callable[[Attention, User, Values], str]
+    form: type[CaseForm] | None = None
+    verdict: Verdict | None = None
+    stays: bool = False
+
+
+def open_ruling(case: Attention) -> Ruling | None:
+    """What somebody has proposed about the refund of a case, while it waits for a second person."""
+    return (
+        Ruling.objects.select_related("proposed_by", "attempt")
+        .filter(refund=case.refund_id, decided_at__isnull=True)
+        .first()
+        if case.refund_id
+        else None
+    )
+
+
+def effect_of(ruling: Ruling) -> str:
+    """What confirming the ruling does, in a sentence."""
+    amount = ruling.refund.amount
+    if ruling.verdict == Verdict.HAPPENED:
+        sentence = _(
+            "The %(amount)s will count as refunded, under the processor's id %(id)s. "
+            "Nothing is sent."
+        )
+        return sentence % {"amount": amount, "id": ruling.processor_refund_id}
+    if ruling.verdict == Verdict.DID_NOT:
+        return (
+            _("The refund will count as failed, and its %s can be refunded again. Nothing is sent.")
+            % amount
+        )
+    return _("The %s will be sent again under a new reference.") % amount
+
+
+def _refund_of(case: Attention) -> Refund:
+    if case.refund is None:
+        raise WrongStatus(_("This case is not about a refund."))
+    return case.refund
+
+
+def _ask(case: Attention, actor: User, _values: Values) -> str:
+    services.check_refund(_refund_of(case), actor=actor)
+    return _("The processor is being asked. This page shows what comes of it.")
+
+
+def _propose(verdict: Verdict) -> Callable[[Attention, User, Values], str]:
+    def propose(case: Attention, actor: User, values: Values) -> str:
+        try:
+            rulings.propose(_refund_of(case), verdict=verdict, actor=actor, **values)
+        except WrongStatus:
+            # The second press of a double click finds what the first one did; so do those below.
+            ruling = open_ruling(case)
+            if ruling is None or (ruling.proposed_by_id, ruling.verdict) != (actor.pk, verdict):
+                raise
+        return _("“%s” is proposed. Nothing happens before a second person confirms it.") % (
+            verdict.label
+        )
+
+    return propose
+
+
+def _confirm(_case: Attention, actor: User, values: Values) -> str:
+    ruling: Ruling = values["ruling"]
+    try:
+        rulings.confirm(ruling, actor=actor)
+    except WrongStatus:
+        ruling.refresh_from_db()
+        if not ruling.confirmed or ruling.decided_by_id != actor.pk:
+            raise
+    sentences = {
+        Verdict.HAPPENED: _("Confirmed: %s count as refunded."),
+        Verdict.DID_NOT: _("Confirmed: the refund of %s counts as failed, and its money is free."),
+        Verdict.SEND_AGAIN: _("Confirmed: %s are sent again, under a new reference."),
+    }
+    return sentences[Verdict(ruling.verdict)] % ruling.refund.amount
+
+
+def _reject(_case: Attention, actor: User, values: Values) -> str:
+    ruling: Ruling = values["ruling"]
+    try:
+        rulings.reject(ruling, actor=actor)
+    except WrongStatus:
+        ruling.refresh_from_db()
+        if ruling.confirmed or ruling.decided_by_id != actor.pk:
+            raise
+    return _("“%s” is rejected. Nothing changed, and the case stays open.") % (
+        ruling.get_verdict_display()
+    )
+
+
+def _accept(case: Attention, actor: User, values: Values) -> str:
+    try:
+        cases.accept(case, actor, **values)
+    except WrongStatus:
+        case.refresh_from_db()
+        if case.closed_by_id != actor.pk:
+            raise
+    return _("Settled: %s") % case
+
+
+def _take(case: Attention, actor: User, _values: Values) -> str:
+    cases.take(case, actor)
+    return _("The case is yours now.")
+
+
+def _hand_over(case: Attention, actor: User, values: Values) -> str:
+    to: User = values["to"]
+    try:
+        cases.hand_over(case, to, actor)
+    except NotAllowed:
+        case.refresh_from_db()
+        if case.owner_id != to.pk:
+            raise
+    return _("The case belongs to %s now.") % (to.get_full_name() or to.get_username())
+
+
+def _process_webhook(case: Attention, actor: User, _values: Values) -> str:
+    if case.webhook is None:
+        raise WrongStatus(_("This case is not about a webhook."))
+    webhooks.process_again(case.webhook, actor=actor)
+    return _("The webhook is processed again. The case closes when that works.")
+
+
+def _check_account(case: Attention, actor: User, _values: Values) -> str:
+    if not actor.has_perm("gateways.change_processoraccount"):
+        raise NotAllowed(_("You may not check the credentials of accounts."))
+    return check_account(case.account)
+
+
+_L = gettext_lazy
+STEPS = {
+    step.name: step
+    for step in (
+        Step(
+            Action.ASK_NOW,
+            _L("Ask the processor now"),
+            _L("A worker looks the refund up at once, instead of at the next planned time."),
+            _ask,
+            stays=True,
+        ),
+        Step(
+            Action.CONFIRM_HAPPENED,
+            _L("It was made"),
+            _L("You have found the refund at the processor and can name its id."),
+            _propose(Verdict.HAPPENED),
+            MadeForm,
+            Verdict.HAPPENED,
+        ),
+        Step(
+            Action.CONFIRM_DID_NOT,
+            _L("It was not made"),
+            _L("You have looked wherever it could stand. Its money becomes free; nothing is sent."),
+            _propose(Verdict.DID_NOT),
+            EvidenceForm,
+            Verdict.DID_NOT,
+        ),
+        Step(
+            Action.SEND_AGAIN,
+            _L("Send it again"),
+            _L("It was not made, and the customer is still owed the money."),
+            _propose(Verdict.SEND_AGAIN),
+            EvidenceForm,
+            Verdict.SEND_AGAIN,
+        ),
+        Step(
+            Action.CONFIRM_RULING,
+            _L("Confirm"),
+            _L("You are the second person: look at the evidence yourself first."),
+            _confirm,
+            RulingForm,
+        ),
+        Step(
+            Action.REJECT_RULING,
+            _L("Reject"),
+            _L("Nothing changes, and the case stays open."),
+            _reject,
+            RulingForm,
+        ),
+        Step(
+            Action.PROCESS_WEBHOOK,
+            _L("Process the webhook again"),
+            _L("The processor is asked again about what the webhook named."),
+            _process_webhook,
+        ),
+        Step(
+            Action.CHECK_ACCOUNT,
+            _L("Check the credentials"),
+            _L("One harmless call asks the processor whether it accepts them."),
+            _check_account,
+            stays=True,
+        ),
+        Step(
+            Action.ACCEPT,
+            _L("Accept"),
+            _L("You have looked at it, and the facts stand as they are. This closes the case."),
+            _accept,
+            AcceptForm,
+        ),
+        Step(
+            Action.TAKE,
+            _L("Take it"),
+            _L("You become the owner."),
+            _take,
+            stays=True,
+        ),
+        Step(
+            Action.HAND_OVER,
+            _L("Hand it over"),
+            _L("Somebody else becomes the owner."),
+            _hand_over,
+            HandOverForm,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A step as the page of a case shows it; ``why_not`` says what stands against it for now."""
+
+    step: Step
+    url: str
+    why_not: str = ""
+
+
+def offers(case: Attention, user: User) -> list[Offer]:
+    """What the person may do about the case, and the rulings that are not possible yet."""
+    names = cases.actions(case, user)
+    refusals = _refusals(case, user)
+    found = []
+    for step in STEPS.values():
+        why_not = refusals.get(step.verdict, "") if step.verdict else ""
+        if step.name in names or why_not:
+            address = reverse(f"admin:refunds_attention_{step.name}", args=[case.pk])
+            found.append(Offer(step, address, why_not))
+    return found
+
+
+def _refusals(case: Attention, user: User) -> dict[Verdict, str]:
+    refund = case.refund
+    if case.closed_at or refund is None or refund.status != Status.UNKNOWN:
+        return {}
+    waits = any(ruling.decided_at is None for ruling in refund.rulings.all())
+    return {} if waits or not rulings.may_propose(user) else rulings.allowed(refund)
