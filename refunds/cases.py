@@ -118,9 +118,10 @@ def why_not_accepted(case: Attention) -> str:
             "now, or have two people rule what happened."
         )
     if case.kind == K.ACCOUNT_PAUSED and case.account.stopped_reason:
-        return _(
-            "Account %(account)s is still stopped: %(why)s Enter working credentials and check it."
-        ) % {"account": case.account, "why": case.account.stopped_reason}
+        return _("This closes by itself when account %(account)s works again. Now: %(why)s") % {
+            "account": case.account,
+            "why": case.account.stopped_reason,
+        }
     return ""
 
 
@@ -166,20 +167,19 @@ def reassign_orphans() -> int:
 
 
 def close_resumed_accounts() -> int:
-    """Close the cases of accounts that are not stopped any more; how many."""
+    """Close the cases of accounts whose credentials work again; how many."""
     resumed = Attention.objects.filter(
         kind=K.ACCOUNT_PAUSED,
         subject__startswith="account:",
         closed_at__isnull=True,
         account__paused_reason="",
-        account__held_reason="",
     )
     closed = 0
     for case in resumed[:_BATCH]:
         with database.atomic():
             # Who pauses it writes the account first: either sees what the other did.
             account = ProcessorAccount.objects.select_for_update().get(pk=case.account_id)
-            if not account.stopped_reason:
+            if not account.paused_reason:
                 closed += _close(case, _("The account works again"), None)
     return closed
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from .states import EDGES
+
+_EDGES = ", ".join(f"('{before}', '{after}')" for before in EDGES for after in EDGES[before])
+
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
@@ -67,6 +71,78 @@ INVARIANTS = (
            WHERE origin <> 'external' AND status IN ('sending', 'unknown', 'pending', 'succeeded')
              AND NOT EXISTS (SELECT FROM refunds_refundattempt a WHERE a.refund_id = r.id
                AND a.state IN ('started', 'ambiguous', 'accepted', 'declined'))""",
+    ),
+    Invariant(
+        "A refund of ours that was made has the attempt that made it",
+        """SELECT id, 'is ' || status || ', and none of its attempts was accepted'
+           FROM refunds_refund r
+           WHERE origin <> 'external' AND status IN ('pending', 'succeeded', 'returned')
+             AND NOT EXISTS (SELECT FROM refunds_refundattempt a
+               WHERE a.refund_id = r.id AND a.state = 'accepted')
+             AND NOT EXISTS (SELECT FROM refunds_refundevent e
+               WHERE e.refund_id = r.id AND e.from_status = 'failed' AND e.to_status = 'succeeded')
+        """,
+    ),
+    Invariant(
+        "One attempt of a refund is alive at a time",
+        """SELECT refund_id, count(*) || ' attempts that may move money: '
+             || string_agg(reference, ', ')
+           FROM refunds_refundattempt WHERE state IN ('started', 'ambiguous', 'accepted')
+           GROUP BY refund_id HAVING count(*) > 1""",
+    ),
+    Invariant(
+        "An attempt without an end belongs to a refund without an end",
+        """SELECT a.id, 'is ' || a.state || ', and its refund ' || r.status
+           FROM refunds_refundattempt a JOIN refunds_refund r ON r.id = a.refund_id
+           WHERE a.state IN ('started', 'ambiguous') AND r.status NOT IN ('sending', 'unknown')""",
+    ),
+    Invariant(
+        "What was sent is ruled out by two people only",
+        """SELECT id, 'was sent ' || sends || ' times, and no confirmed ruling rules it out'
+           FROM refunds_refundattempt a WHERE state = 'ruled_out' AND sends > 0
+             AND NOT EXISTS (SELECT FROM refunds_ruling g WHERE g.attempt_id = a.id AND g.confirmed
+               AND g.decided_by_id <> g.proposed_by_id AND g.verdict IN ('did_not', 'send_again'))
+        """,
+    ),
+    Invariant(
+        "What two people ruled is what the attempt says",
+        """SELECT g.id, 'rules ' || g.verdict || ', and its attempt is ' || a.state
+           FROM refunds_ruling g JOIN refunds_refundattempt a ON a.id = g.attempt_id
+           WHERE g.confirmed AND a.state
+             <> CASE g.verdict WHEN 'happened' THEN 'accepted' ELSE 'ruled_out' END""",
+    ),
+    Invariant(
+        "A ruling waits only while the outcome is not proven",
+        """SELECT g.id, 'waits for a second person, and its refund is ' || r.status
+           FROM refunds_ruling g JOIN refunds_refund r ON r.id = g.refund_id
+           WHERE g.decided_at IS NULL AND r.status NOT IN ('unknown', 'sending')""",
+    ),
+    Invariant(
+        "A refund, its transaction and its attempts agree on account, mode and currency",
+        """SELECT r.id, 'is ' || concat_ws(' ', r.account_id, r.mode, r.currency)
+             || ', its transaction ' || concat_ws(' ', t.account_id, t.mode, t.currency)
+             || coalesce(', an attempt ' || a.account_id || ' ' || a.mode, '')
+           FROM refunds_refund r JOIN transactions_transaction t ON t.id = r.transaction_id
+             LEFT JOIN refunds_refundattempt a ON a.refund_id = r.id
+           WHERE (r.account_id, r.mode, r.currency) <> (t.account_id, t.mode, t.currency)
+             OR (r.account_id, r.mode) <> (a.account_id, a.mode)""",
+    ),
+    Invariant(
+        "A refund stands where its history ends",
+        """SELECT r.id, 'is ' || r.status || ', and its history ends with '
+             || coalesce(e.to_status, 'nothing')
+           FROM refunds_refund r LEFT JOIN LATERAL (
+             SELECT to_status FROM refunds_refundevent
+             WHERE refund_id = r.id AND to_status <> '' ORDER BY sequence DESC LIMIT 1
+           ) e ON true
+           WHERE e.to_status IS DISTINCT FROM r.status""",
+    ),
+    Invariant(
+        "A history has no steps that do not exist",
+        f"""SELECT sequence, 'refund ' || refund_id || ' went from ' || from_status || ' to '
+             || to_status FROM refunds_refundevent
+           WHERE from_status <> '' AND to_status <> from_status
+             AND (from_status, to_status) NOT IN ({_EDGES})""",  # noqa: S608
     ),
     Invariant(
         "An attempt is sent for the order that was stored",
