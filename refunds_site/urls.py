@@ -7,7 +7,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from access.api import AccountViewSet
-from refunds.api import RefundableTransactionViewSet, RefundViewSet
+from refunds.api import AttentionViewSet, RefundableTransactionViewSet, RefundViewSet
+from refunds.webhook_views import WebhookView
 from refunds_site.problems import UnknownAddress
 
 handler400 = "refunds_site.problems.bad_request"
@@ -16,6 +17,7 @@ handler500 = "refunds_site.problems.server_error"
 router = SimpleRouter(use_regex_path=False)
 router.register("transactions", RefundableTransactionViewSet)
 router.register("refunds", RefundViewSet)
+router.register("attention", AttentionViewSet)
 router.register("accounts", AccountViewSet)
 
 urlpatterns = [
@@ -24,5 +26,7 @@ urlpatterns = [
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(), name="docs"),
     path("api/v1/", include(router.urls)),
+    path("webhooks/<slug:processor>/<slug:slug>/", WebhookView.as_view(), name="webhook"),
+    re_path("^webhooks/", UnknownAddress.as_view()),
     re_path("^api/", UnknownAddress.as_view()),
 ]
