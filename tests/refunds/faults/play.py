@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import Refund
 from refunds.resolution import look_up_refund
 from refunds.states import Status
+from refunds.sweeps import expire_leases
 from tests.refunds.desk import Desk
 from transactions.models import Transaction
 
@@ -41,9 +43,19 @@ def due(refund: Refund) -> None:
     Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
 
 
-def lose_the_lease(refund: Refund) -> None:
-    """As if its worker had been gone for long; the sweep has not been yet."""
+def recovered(refund: Refund) -> Refund:
+    """What the sweeps and look-ups make of a refund whose worker is gone, once the lease is over."""
     Refund.objects.filter(pk=refund.pk, status=Status.SENDING).update(lease_until=timezone.now())
+    expire_leases()
+    refund.refresh_from_db()
+    if refund.status == Status.UNKNOWN:
+        looked_up(refund)
+    return sent(refund) if refund.status == Status.QUEUED else refund
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process sleeps by SIGSTOP."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def in_parallel(count: int, work: Callable[[int], Result]) -> list[Result]:
