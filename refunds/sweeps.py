@@ -6,7 +6,8 @@ hands out hints: doing one twice, or never, changes no outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -32,14 +33,15 @@ from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import MAX_UNFINISHED, set_aside
 
-# One pass of a sweep touches no more rows than this.
+# One pass of a sweep touches no more rows than this, and is over soon: others wait for it.
 BATCH = 200
+_PASS_SECONDS = 1.5
 # A message for a due row that nobody took after this long counts as lost.
 _LOST_AFTER = timedelta(seconds=15)
 # An outcome that stays unknown this long is shown to a person; a pending one after some days.
 _UNKNOWN_ATTENTION = timedelta(minutes=15)
 _PENDING_ATTENTION = timedelta(days=3)
-_LOCKS = 7_266_857 << 32  # PostgreSQL's advisory locks from this number on, one per sweep
+LOCKS = 7_266_857 << 32  # PostgreSQL's advisory locks from this number on, one per sweep
 
 _LOOK_UP = "refunds.tasks.look_up_refund"
 
@@ -50,7 +52,7 @@ def _single_flight(number: int) -> Callable[[Callable[[], int]], Callable[[], in
     def decorate(sweep: Callable[[], int]) -> Callable[[], int]:
         @wraps(sweep)
         def alone() -> int:
-            with advisory_lock(_LOCKS + number) as is_ours:
+            with advisory_lock(LOCKS + number) as is_ours:
                 return sweep() if is_ours else 0
 
         return alone
@@ -92,7 +94,7 @@ def expire_leases() -> int:
     """Turn sends whose worker is gone into ``unknown``: bytes may have left. How many."""
     gone = Refund.objects.filter(status=Status.SENDING, lease_until__lt=Now())
     expired = 0
-    for refund_id in gone.order_by("lease_until").values_list("pk", flat=True)[:BATCH]:
+    for refund_id in _one_pass(gone.order_by("lease_until")):
         with database.atomic():
             refund = lock_refund(refund_id)
             if gone.filter(pk=refund_id).exists():
@@ -151,6 +153,15 @@ def _hand_out(due: QuerySet[Refund], task: str) -> int:
     return publish(due.values_list("pk", flat=True)[:BATCH], task=task)
 
 
+def _one_pass(refunds: QuerySet[Refund]) -> Iterator[UUID]:
+    """Keys to lock one after the other, as many as fit into the time of one pass."""
+    ends = time.monotonic() + _PASS_SECONDS
+    for refund_id in refunds.values_list("pk", flat=True)[:BATCH]:
+        if time.monotonic() > ends:
+            return
+        yield refund_id
+
+
 def _expire(refund: Refund) -> None:
     attempt = live_attempt(refund)
     if attempt is None:
@@ -173,7 +184,7 @@ def _flag(kind: AttentionKind, late: QuerySet[Refund], sentence: str) -> int:
     is_raised = Attention.objects.filter(refund=OuterRef("pk"), kind=kind, closed_at__isnull=True)
     overdue = late.exclude(Exists(is_raised))
     flagged = 0
-    for refund_id in overdue.values_list("pk", flat=True)[:BATCH]:
+    for refund_id in _one_pass(overdue):
         with database.atomic():
             refund = lock_refund(refund_id)
             if overdue.filter(pk=refund_id).exists():

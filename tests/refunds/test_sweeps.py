@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
-from refunds import execution, sweeps
-from refunds.models import Refund
+from gateways.base import Operation
+from refunds import execution, resolution, sweeps
+from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund
 from refunds.states import Status
 from refunds.sync import sync_account
+from transactions.advisory import advisory_lock
 
+from .crowd import due_now, ended, multiply
 from .desk import ONE_SHOT, Desk
 from .test_resolution import due, lose_the_answer
 
@@ -63,3 +69,115 @@ def test_what_stays_unproven_is_shown_to_people_once(desk: Desk):
     assert sweeps.flag_overdue() == 0
     refund.refresh_from_db()
     assert refund.attention_reason
+
+
+@only_stripe
+def test_an_account_with_very_many_due_does_not_push_out_the_others(desk: Desk):
+    other = Desk(desk.sandbox, "paypal", desk.ask)
+    lonely = other.ask(other.pay(), 2_500)
+    multiply(desk.ask(desk.pay(), 2_500), 500, **due_now(Status.QUEUED))
+    Refund.objects.update(enqueued_at=None)
+    due(lonely)  # the youngest of all
+    assert sweeps.publish_due() == sweeps.BATCH
+    lonely.refresh_from_db()
+    assert lonely.enqueued_at
+    assert sweeps.publish_due() == sweeps.BATCH  # the next ones, not the same again
+
+
+@only_stripe
+def test_a_stopped_account_is_not_handed_out(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    Refund.objects.filter(pk=refund.pk).update(enqueued_at=None)
+    breaker = CircuitBreaker.objects.create(
+        account=desk.account, failures=3, retry_at=timezone.now() + timedelta(seconds=9)
+    )
+    assert sweeps.publish_due() == 0
+    breaker.retry_at = timezone.now()
+    breaker.save()
+    assert sweeps.publish_due() == 1
+
+
+@only_stripe
+def test_two_processes_do_not_make_one_pass(desk: Desk):
+    desk.ask(desk.pay(), 2_500)
+    Refund.objects.update(enqueued_at=None)
+
+    def sweep_elsewhere() -> int:
+        try:
+            return sweeps.publish_due()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with advisory_lock(sweeps.LOCKS + 1) as is_ours:
+            assert is_ours
+            assert pool.submit(sweep_elsewhere).result() == 0
+        assert pool.submit(sweep_elsewhere).result() == 1
+
+
+@only_stripe
+def test_passes_read_what_is_open_and_not_all_that_ever_was(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    multiply(refund, 20_000, **ended())
+    for statuses in ([Status.QUEUED], [Status.UNKNOWN, Status.PENDING], [Status.SENDING]):
+        plan = sweeps.due_refunds(*statuses).explain()
+        assert "refund_due" in plan
+        assert "Seq Scan" not in plan
+
+
+@only_stripe
+def test_a_pass_over_many_open_refunds_is_short(desk: Desk):
+    """A hundred thousand take a quarter of a second; see docs/reliability.md."""
+    refund = desk.ask(desk.pay(), 2_500)
+    multiply(refund, 10_000, **due_now(Status.UNKNOWN))
+    Refund.objects.update(unknown_since=timezone.now() - timedelta(hours=1))
+    for sweep in (sweeps.publish_due, sweeps.look_up_due, sweeps.expire_leases):
+        started = time.monotonic()
+        assert sweep() <= sweeps.BATCH
+        assert time.monotonic() - started < 2
+    started = time.monotonic()
+    assert 0 < sweeps.flag_overdue() <= sweeps.BATCH
+    assert time.monotonic() - started < 4  # two kinds of cases, each with the time of a pass
+
+
+@only_stripe
+def test_a_duplicate_message_ends_after_one_query(desk: Desk, django_assert_num_queries):
+    refund = desk.ask(desk.pay(), 2_500)
+    execution.send_refund(refund.pk)
+    for task in (execution.send_refund, resolution.look_up_refund):
+        with django_assert_num_queries(1):
+            task(refund.pk)
+
+
+@only_stripe
+def test_the_return_of_a_processor_is_noticed_and_all_its_unknown_refunds_are_due(desk: Desk):
+    refunds = [lose_the_answer(desk, when) for when in ("before", "after", "after")]
+    Refund.objects.update(next_action_at=timezone.now() + timedelta(hours=5))
+    now = timezone.now()
+    down = {"failures": 3, "down_since": now, "retry_at": now}
+    CircuitBreaker.objects.update_or_create(down, account=desk.account)
+    assert sweeps.look_up_due() == 0
+    assert sweeps.probe_down_accounts() == 1
+    assert sweeps.look_up_due() == 0  # its message is under way
+    probe = Refund.objects.filter(next_action_at__lte=timezone.now()).get()
+    resolution.look_up_refund(probe.pk)
+    assert not CircuitBreaker.objects.exclude(down_since=None).exists()
+    assert sweeps.look_up_due() == 2
+    for refund in refunds:
+        resolution.look_up_refund(refund.pk)
+        refund.refresh_from_db()
+        assert refund.status == Status.SUCCEEDED
+    assert sweeps.probe_down_accounts() == 0
+
+
+@only_stripe
+def test_a_refund_that_ends_its_workers_is_not_scheduled_again(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    assert execution.claim(refund, Operation.REFUND)
+    past = timezone.now() - timedelta(seconds=1)
+    Refund.objects.filter(pk=refund.pk).update(lease_until=past, unfinished=3)
+    assert sweeps.expire_leases() == 1
+    refund.refresh_from_db()
+    assert (refund.status, refund.next_action_at) == (Status.UNKNOWN, None)
+    assert Attention.objects.get(refund=refund).kind == AttentionKind.STUCK
+    assert sweeps.look_up_due() == 0
