@@ -49,6 +49,7 @@ class WebhookView(APIView):
 
     authentication_classes = ()
     permission_classes = ()  # the signature is what lets a webhook in
+    http_method_names = ("post",)
     schema = None
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
@@ -79,7 +80,7 @@ class WebhookView(APIView):
 
 def _read_body(request: Request) -> bytes:
     """The body as it came, whatever its encoding says: only these bytes were signed."""
-    if "Content-Length" not in request.headers and "Transfer-Encoding" in request.headers:
+    if not request.headers.get("Content-Length") and "Transfer-Encoding" in request.headers:
         raise LengthRequired(_("Send the webhook whole, with its Content-Length."))
     try:
         body: bytes = request.body

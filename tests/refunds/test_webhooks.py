@@ -263,6 +263,7 @@ class TestProcessing:
         assert Transaction.objects.get().amount_minor == 700
         assert states() == [("processed", 1)]
 
+    @pytest.mark.parametrize("desk", ["stripe", "nmi"], indirect=True)
     def test_in_any_order_the_end_is_the_same(self, desk, hooks):
         ends = set()
         for number, order in enumerate(permutations(range(4))):
@@ -350,7 +351,7 @@ class TestProcessing:
         def take():
             webhooks.process(told[1].pk)
 
-        with circuits.slot(desk.account.pk, "lookup") as is_free:
+        with circuits.slot(desk.account.pk, "webhook") as is_free:
             assert is_free
             in_two_threads(take)
         assert asked(desk) == before
