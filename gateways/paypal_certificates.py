@@ -41,6 +41,7 @@ _SUBJECTS = {
     "test": "messageverificationcerts.sandbox.paypal.com",
 }
 _CHAIN_BYTES = 64_000
+_KEY_BITS = 2048
 _KEPT = 32
 _FETCHES_PER_MINUTE = 10  # forged webhooks name addresses that were never seen before
 _UNKNOWN_THERE = {400, 404, 410}
@@ -137,8 +138,10 @@ def verified_key(
             f"The certificate of the webhook does not prove that it is {subject}'s."
         ) from error
     key = leaf.public_key()
-    if not isinstance(key, RSAPublicKey):
-        raise InvalidWebhook("The certificate of the webhook has no RSA key.")
+    if not isinstance(key, RSAPublicKey) or key.key_size < _KEY_BITS:
+        raise InvalidWebhook(
+            f"The certificate of the webhook has no RSA key of at least {_KEY_BITS} bits."
+        )
     return SigningKey(
         key,
         max(certificate.not_valid_before_utc for certificate in verified),

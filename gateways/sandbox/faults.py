@@ -13,7 +13,8 @@ from .http import Dialect, Reply
 KINDS = {
     "reset": "the connection is reset without an answer",
     "silence": "the connection stays open without an answer for `seconds` (60)",
-    "slow": "the request is in progress for `seconds` (2), then answered",
+    "slow": "before: in progress for `seconds` (2), then processed and answered; after: processed "
+    "at once, so that its webhook is first, and answered after `seconds`",
     "500": "an error of the processor; after processing, it is what a stored answer replays",
     "refusal": "the processor refuses with its own `code`",
     "502_html": "an HTML page of a gateway in between",

@@ -11,6 +11,7 @@ from gateways.money import Money
 from .faults import KINDS
 from .ledger import Ledger, LedgerPayment, LedgerRefund
 from .records import as_json
+from .signatures import FORGERIES
 
 if TYPE_CHECKING:
     from .server import SandboxServer
@@ -31,8 +32,8 @@ CONTROLS = {
         "DELETE disarms them"
     ),
     "POST /_sandbox/webhooks": (
-        '{"subscribe": url, "account"}, or {"url", "refund_id", "repeat", "delay_seconds", '
-        '"reorder", "forge"}; GET shows what was delivered'
+        '{"subscribe": url, "account"}, or {"url"?, "event_id" or "refund_id" or "payment_id", '
+        '"repeat", "delay_seconds", "reorder", "forge"}; GET shows what was delivered'
     ),
     "POST /_sandbox/clock": '{"advance_seconds"} or {"now"}: settlement, key expiry, time limits',
     "POST /_sandbox/accounts": '{"account", "balance": {"USD": 0}…}: settings and credentials',
@@ -58,6 +59,7 @@ def overview(sandbox: SandboxServer, base_url: str) -> Json:
             for dialect in sandbox.dialects
         },
         "faults": KINDS,
+        "forgeries": FORGERIES,
         "controls": CONTROLS,
     }
 
@@ -145,6 +147,8 @@ def as_page(known: Json) -> bytes:
         _table(("Call", "Meaning"), [(_code(a), escape(b)) for a, b in known["controls"].items()]),
         "<h2>Faults</h2><p><code>when</code> is before (nothing is processed) or after.</p>",
         _table(("What", "Meaning"), [(_code(a), escape(b)) for a, b in known["faults"].items()]),
+        "<h2>Forged webhooks</h2>",
+        _table(("Forge", "It is"), [(_code(a), escape(b)) for a, b in known["forgeries"].items()]),
         "</html>\n",
     ]
     return "".join(parts).encode()

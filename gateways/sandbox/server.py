@@ -326,13 +326,15 @@ class SandboxServer:
         self.ledger.advance()
         if fault is None:
             return dialect.handle(request)
-        if fault.what == "slow":
+        if fault.what == "slow" and fault.when == "before":
             return self._answer_slowly(dialect, request, fault)
         if fault.when == "before":
             return spoil(fault, dialect, replace(dialect.refusal(500), status=200))
         reply = spoil(fault, dialect, dialect.handle(request))
         if fault.what == "500":
             dialect.answer_was_replaced(request, reply)
+        if fault.what == "slow":
+            self.faults.wait(fault.seconds)
         return reply
 
     def _answer_slowly(self, dialect: Dialect, request: Request, fault: Fault) -> Reply:

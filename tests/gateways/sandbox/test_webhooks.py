@@ -5,7 +5,6 @@ import hmac
 import json
 import zlib
 from base64 import b64decode
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
@@ -18,42 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from tests.waiting import wait_until
 
 from .merchants import new_key
-
-
-class Inbox:
-    """An address that keeps what is posted to it, and answers with ``status``."""
-
-    def __init__(self):
-        self.notices, self.status = [], 200
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                inbox.notices.append((dict(self.headers), body))
-                self.send_response(inbox.status)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hooks?a=1"
-        Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def take(self, count):
-        """The next ``count`` notices: (headers, body)."""
-        wait_until(lambda: len(self.notices) >= count)
-        taken, self.notices = self.notices[:count], self.notices[count:]
-        return taken
-
-
-@pytest.fixture
-def inbox():
-    made = Inbox()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 @pytest.fixture
@@ -249,6 +212,55 @@ def test_a_paypal_forgery_does_not_hold(paypal, notice):
     refund = paypal.refund(paypal.pay(), "1.00").data
     headers, body = notice(refund_id=refund["id"], forge="signature")
     assert verified(paypal, headers, body) == "FAILURE"
+
+
+def test_forgeries_that_are_signed_properly(stripe, notice):
+    refund = stripe.refund(stripe.pay(), amount=100).data
+    _, true_body = notice(2, refund_id=refund["id"])
+    true = json.loads(true_body)
+    ids = {true["id"]}
+    for forge in ("foreign", "type"):
+        headers, body = notice(2, refund_id=refund["id"], forge=forge)
+        event = sdk.Webhook.construct_event(body, headers["Stripe-Signature"], "whsec_sandbox_main")
+        ids.add(event["id"])
+        assert (event["type"] == true["type"]) is (forge == "foreign")
+        assert (refund["id"] in body.decode()) is (forge == "type")
+        assert (refund["charge"] in body.decode()) is (forge == "type")
+    assert len(ids) == 3
+
+
+def test_the_key_of_another_account(stripe, japan, notice):
+    refund = stripe.refund(stripe.pay(), amount=100).data
+    headers, body = notice(2, refund_id=refund["id"], forge="account")
+    assert sdk.Webhook.construct_event(body, headers["Stripe-Signature"], "whsec_sandbox_japan")
+    foreign = japan.pay(currency="USD")
+    _, body = notice(2, refund_id=refund["id"], forge="foreign")
+    assert foreign.id in body.decode()
+
+
+def test_signatures_bear_the_real_time_whatever_the_clock_says(stripe, notice, control):
+    refund = stripe.refund(stripe.pay(), amount=100).data
+    control("/clock", {"advance_seconds": 86_400})
+    headers, body = notice(2, refund_id=refund["id"])
+    assert sdk.Webhook.construct_event(body, headers["Stripe-Signature"], "whsec_sandbox_main")
+
+
+def test_the_page_tells_of_forgeries(control):
+    assert set(control("/")["forgeries"]) == set(control("/webhooks")["forge"])
+
+
+def test_a_webhook_comes_before_the_answer(sandbox, stripe, inbox, control):
+    control("/webhooks", {"subscribe": inbox.url, "account": "stripe-main"})
+    wish = {"dialect": "stripe", "call": "refund", "what": "slow", "when": "after", "seconds": 60}
+    control("/faults", wish)
+    payment, answers = stripe.pay(), []
+    thread = Thread(target=lambda: answers.append(stripe.refund(payment, amount=100)))
+    thread.start()
+    wait_until(lambda: any(b"refund.created" in body for _, body in inbox.notices))
+    assert answers == []
+    control("/faults", method="DELETE")
+    thread.join(10)
+    assert answers[0].data["status"] == "succeeded"
 
 
 def test_repeats_and_another_order(stripe, inbox, control):
