@@ -144,8 +144,9 @@ class PayPalGateway(PaymentGateway):
     def find_refund(self, order: RefundOrder) -> Lookup:
         self.transport.take_exchanges()
         if order.refund_id:
-            answer = self._get(_refund_path(order.refund_id))
-            matches, complete = [self._proven(lambda: read_refund(answer))], True
+            row = self._get_or_none(_refund_path(order.refund_id))
+            matches = [] if row is None else [self._proven(lambda: read_refund(row))]
+            complete = True
         else:
             matches, complete = self._find_by_reference(order)
         return Lookup(tuple(matches), complete, self.transport.take_exchanges())

@@ -161,8 +161,8 @@ class StripeGateway(PaymentGateway):
         if order.operation is Operation.VOID:
             matches = self._find_void(order)
         elif order.refund_id:
-            row = self._ask(lambda: self._api.refunds.retrieve(order.refund_id))
-            matches = [self._proven(lambda: read_refund(row))]
+            row = self._ask_for(lambda: self._api.refunds.retrieve(order.refund_id))
+            matches = [] if row is None else [self._proven(lambda: read_refund(row))]
         else:
             matches = self._find_by_reference(order)
         return Lookup(tuple(matches), complete=True, exchanges=self.transport.take_exchanges())

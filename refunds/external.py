@@ -20,7 +20,7 @@ from transactions.text import clean
 from .attention import flag
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
-from .placing import awaited_by, subject_of
+from .placing import awaited_by, is_history, subject_of
 from .states import Origin, Status
 from .transitions import over_refunded_after
 
@@ -79,7 +79,7 @@ def _flag_outside(
 ) -> None:
     if case:
         flag(refund, *case)
-    elif reported.created_at >= account.created_at:  # what is older is history, and no news
+    elif not is_history(account, reported):
         flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported))
     if payment.amount_minor < (
         payment.refunded_minor + payment.reserved_minor + refund.amount_minor

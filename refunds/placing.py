@@ -133,7 +133,7 @@ def put_before_a_person(
 
     What was made before the account was added here is history, and only counted.
     """
-    if reported.state == RefundState.FAILED or reported.created_at < account.created_at:
+    if reported.state == RefundState.FAILED or is_history(account, reported):
         return
     evidence = {
         "refund": clean(reported.external_id, 100),
@@ -162,6 +162,14 @@ def _raise_once(
     if not Attention.objects.filter(kind=AttentionKind.UNPLACED, subject=subject).exists():
         told = {name: value for name, value in evidence.items() if value}
         raise_case(AttentionKind.UNPLACED, subject, reason, account=account, evidence=told)
+
+
+def is_history(account: ProcessorAccount, reported: ReportedRefund) -> bool:
+    """Whether it was made before the account was added here: no news then, and no case.
+
+    Some processors tell time in whole seconds.
+    """
+    return reported.created_at < account.created_at.replace(microsecond=0)
 
 
 def subject_of(account: ProcessorAccount, external_id: str) -> str:

@@ -25,7 +25,8 @@ from gateways.money import Money
 from gateways.registry import open_gateway
 from refunds import execution
 from refunds.execution import send_refund
-from refunds.models import Refund, RefundAttempt, RefundEvent
+from refunds.external import record_outside_voids
+from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, RefundEvent
 from refunds.outside import record_reported_refunds
 from refunds.states import AttemptState, Status
 from refunds.sync import RefundReader, sync_account
@@ -123,6 +124,113 @@ def test_sync_of_the_payment_leaves_the_sums_alone(paid):
     record(paid.account, reported("re_1", "ch_1"), reported("re_2", "ch_1", 100, state=PENDING))
     store_payments(paid.account, [payment("ch_1", description="A lamp")])
     assert sums(paid) == (100, 500, False)
+
+
+# --- before a person ---------------------------------------------------------------------------
+
+
+def now_outside(external_id: str = "re_1", **values):
+    return reported(external_id, "ch_1", **({"created_at": timezone.now()} | values))
+
+
+def test_a_new_refund_made_elsewhere_is_put_before_a_person(paid, approver):
+    report = now_outside()
+    record(paid.account, report)
+    case = Attention.objects.get()
+    assert (case.kind, case.owner) == (AttentionKind.MADE_OUTSIDE, approver)
+    assert case.reason == (
+        f"5.00 USD were refunded outside Refund Desk on {report.created_at:%Y-%m-%d}; accept it or "
+        "find out who did it."
+    )
+    record(paid.account, report)
+    assert Attention.objects.count() == 1
+
+
+@pytest.mark.parametrize("values", [{"created_at": PAID_AT}, {"state": FAILED, "failure": REFUSAL}])
+def test_history_and_what_moved_no_money_make_no_case(paid, values):
+    record(paid.account, now_outside(**values))
+    assert Refund.objects.count() == 1
+    assert not Attention.objects.exists()
+
+
+def test_a_reference_like_ours_without_a_row_is_told_from_other_hands(paid):
+    record(paid.account, now_outside(reference="A2B3C4D5E6F7G2H3I4J5"))
+    assert "under a reference of Refund Desk that it has no record of" in (
+        Attention.objects.get().reason
+    )
+
+
+def test_what_fits_no_payment_is_one_case_with_its_evidence_until_it_is_placed(paid):
+    card = PaymentMethod("card", "visa", "4242")
+    store_payments(paid.account, [payment("ch_2", method=card)])
+    lost = reported("9001", "", last4="4242", created_at=timezone.now(), payer=Payer("Jane Doe"))
+    assert record(paid.account, lost).refused == 1
+    record(paid.account, lost)
+    case = Attention.objects.get()
+    assert (case.kind, case.subject) == (
+        AttentionKind.UNPLACED,
+        f"outside:{paid.account.pk}:9001",
+    )
+    assert case.evidence == {
+        "refund": "9001",
+        "amount": "5.00 USD",
+        "made_at": lost.created_at.isoformat(),
+        "card": "4242",
+        "payer": "Jane Doe",
+        "candidates": "ch_1, ch_2",
+    }
+    store_payments(paid.account, [payment("ch_2", 100, method=card)])
+    assert record(paid.account, lost).new == 1
+    case.refresh_from_db()
+    assert (case.outcome, case.closed_by) == ("Its payment was found.", None)
+
+
+def test_a_case_about_a_refund_without_a_payment_stays_closed(paid, approver):
+    lost = reported("9001", "", last4="9999", created_at=timezone.now())
+    record(paid.account, lost)
+    Attention.objects.update(closed_at=timezone.now(), closed_by=approver, outcome="Cash.")
+    record(paid.account, lost)
+    assert Attention.objects.count() == 1
+
+
+# --- voids -------------------------------------------------------------------------------------
+
+
+def test_a_payment_that_was_cancelled_elsewhere_becomes_a_void(paid):
+    store_payments(paid.account, [payment("ch_1", status=PaymentStatus.VOIDED)])
+    assert record_outside_voids(paid.account) == 1
+    refund = Refund.objects.get()
+    assert (refund.operation, refund.origin, refund.status) == ("void", "external", "succeeded")
+    assert (refund.amount, refund.processor_refund_id) == (paid.amount, "ch_1")
+    assert sums(paid) == (0, 1_000, False)
+    assert Attention.objects.get().reason.startswith(
+        "The payment of 10.00 USD was cancelled outside Refund Desk on "
+    )
+    assert record_outside_voids(paid.account) == 0
+
+
+def test_payments_that_were_never_taken_are_no_voids(paid):
+    store_payments(paid.account, [payment("ch_2", status=PaymentStatus.VOIDED)])
+    store_payments(paid.account, [payment("ch_3", status=PaymentStatus.AUTHORIZED)])
+    store_payments(paid.account, [payment("ch_3", status=PaymentStatus.VOIDED)])
+    assert record_outside_voids(paid.account) == 0
+
+
+@pytest.mark.parametrize("desk", ["authorizenet", "nmi"], indirect=True)
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_void_at_the_processor_is_one_row(desk, is_ours):
+    transaction = desk.pay(status="captured")
+    if is_ours:
+        desk.arm("void", "reset", "after")
+        send_refund(desk.ask(transaction, 10_000).pk)
+    else:
+        desk.post("refunds", payment_id=transaction.external_id, operation="void")
+    sync_account(desk.account)
+    refund = Refund.objects.get()
+    assert (refund.operation, refund.origin) == ("void", "staff" if is_ours else "external")
+    assert sum(desk.sums(transaction)) == 10_000
+    transaction.refresh_from_db()
+    assert (transaction.status, transaction.refundable_minor) == ("voided", 0)
 
 
 # --- later states ------------------------------------------------------------------------------
