@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.db import transaction as database
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Coalesce, Now
@@ -48,6 +49,8 @@ log = structlog.get_logger(__name__)
 
 # A send starts only with this much of the lease left beyond the processor's own limit.
 _MARGIN_SECONDS = 5
+# Seconds between tries to record an answer: a database that restarts is back by then.
+_DATABASE_WAITS = (0.2, 1, 3, 5)
 # When to look again for what may have been sent before a restore.
 _LOOK_AGAIN = timedelta(minutes=5)
 
@@ -121,7 +124,24 @@ def deliver(attempt: RefundAttempt, gateway: PaymentGateway, claiming: float) ->
     needed = settings.PROVIDER_TIMEOUT_SECONDS + _MARGIN_SECONDS
     not_after = claiming + LEASE.total_seconds() - needed
     if time.monotonic() < not_after and _mark_sent(attempt):
-        record_answer(attempt, attempt.fence, _call(attempt, gateway, not_after))
+        record(attempt, _call(attempt, gateway, not_after))
+
+
+def record(attempt: RefundAttempt, answer: Answer) -> None:
+    """Record an answer though the database may be gone for a moment: it may be the only proof.
+
+    Recording twice does no harm, and so a commit without a reply is simply repeated.
+    """
+    for wait in _DATABASE_WAITS:
+        try:
+            record_answer(attempt, attempt.fence, answer)
+        except (OperationalError, InterfaceError):
+            log.warning("answer_waits_for_the_database", attempt=str(attempt.pk))
+            connection.close()
+            time.sleep(wait)
+        else:
+            return
+    record_answer(attempt, attempt.fence, answer)
 
 
 def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
@@ -199,13 +219,28 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
     """Take a refund that an earlier attempt made for ours, instead of sending again."""
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
     sentence %= made.reference
-    if made.amount != refund.amount:
+    if _is_counted(refund, made):
+        _call_off(refund, "made_before", sentence)
+    elif made.amount != refund.amount:
         put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
     elif attempt := claim(refund, made.operation):
         answer = RefundResult(made.state, made.external_id, made.amount)
         record_answer(attempt, attempt.fence, answer)
     with database.atomic():
         flag(lock_refund(refund.pk), AttentionKind.PAID_AFTER_ALL, sentence)
+
+
+def _is_counted(refund: Refund, made: ReportedRefund) -> bool:
+    """Whether a sync has recorded it meanwhile in a row of its own: ours would be a second one."""
+    rows = Refund.objects.filter(account_id=refund.account_id, mode=refund.mode)
+    return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
+
+
+def _call_off(refund: Refund, kind: str, why: str) -> None:
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status == Status.QUEUED:
+            move(locked, Status.CANCELED, kind, data={"why": why})
 
 
 def _call(attempt: RefundAttempt, gateway: PaymentGateway, not_after: float) -> Answer:

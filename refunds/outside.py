@@ -38,7 +38,7 @@ from .placing import (
     read_payment,
 )
 from .resolution import apply_reported, mark_returned
-from .states import LIVE_ATTEMPTS, Origin, Status
+from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
 from .transitions import lock_refund, move
 
 # What a report makes of a refund that is known already, and the name of the event.
@@ -162,7 +162,9 @@ class _Page:
         if attempt := self.attempts.get(reported.reference):
             other = attempt.refund.processor_refund_id
             is_double = other is not None and attempt.state in LIVE_ATTEMPTS
-            if not is_double and (attempt.state in LIVE_ATTEMPTS or _has_ended_with(attempt)):
+            if not is_double and (
+                attempt.state in LIVE_ATTEMPTS or _has_ended_with(attempt, reported)
+            ):
                 outcome = self._follow(attempt.refund, reported)
                 attempt.refund.refresh_from_db()
                 return outcome
@@ -284,10 +286,14 @@ def _flag_amount(refund: Refund, reported: ReportedRefund) -> None:
     flag_once(refund, AttentionKind.AMOUNT_DIFFERS, sentence % values, evidence)
 
 
-def _has_ended_with(attempt: RefundAttempt) -> bool:
-    """Whether the attempt's refund came to its end with this attempt, and not with a later one."""
+def _has_ended_with(attempt: RefundAttempt, reported: ReportedRefund) -> bool:
+    """Whether the attempt's refund came to its end with this attempt, and not with a later one.
+
+    One that people ruled out for its amount ended without the other amount that was made.
+    """
     refund = attempt.refund
-    return refund.status == Status.FAILED and attempt.number == refund.attempts.count()
+    is_last = refund.status == Status.FAILED and attempt.number == refund.attempts.count()
+    return is_last and (attempt.state != AttemptState.RULED_OUT or reported.amount == refund.amount)
 
 
 def _made_after_all(attempt: RefundAttempt) -> Case:
