@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import execution, resolution, sweeps, webhooks
+from . import cases, execution, resolution, sweeps, webhooks
 from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "send_refund",
     "sync_account",
     "sync_all_accounts",
+    "tidy_cases",
 ]
 
 
@@ -64,3 +65,9 @@ def process_webhook(event_id: int) -> None:
 @shared_task(name="refunds.tasks.publish_webhooks")
 def publish_webhooks() -> None:
     webhooks.publish_due()
+
+
+@shared_task(name="refunds.tasks.tidy_cases")
+def tidy_cases() -> None:
+    cases.reassign_orphans()
+    cases.close_resumed_accounts()

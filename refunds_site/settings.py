@@ -224,6 +224,7 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.sync_all_accounts": {"queue": "bulk"},
     "refunds.tasks.reconcile_all_accounts": {"queue": "bulk"},
     "refunds.tasks.raise_disputes": {"queue": "sweep"},
+    "refunds.tasks.tidy_cases": {"queue": "sweep"},
 }
 # Messages of a beat that outlived their interval are worthless: they expire instead of piling up.
 CELERY_BEAT_SCHEDULE = {
@@ -263,6 +264,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour="3", minute="17"),
         "kwargs": {"days": 35},
         "options": {"expires": 3600},
+    },
+    "tidy-cases": {
+        "task": "refunds.tasks.tidy_cases",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
     },
     "raise-disputes": {
         "task": "refunds.tasks.raise_disputes",
