@@ -1,0 +1,230 @@
+"""After a restore: nothing is sent twice, nothing is lost, and nothing leaves before that is sure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from django.utils import timezone
+
+from gateways.accounts import check_account
+from gateways.base import Operation
+from gateways.models import ProcessorAccount
+from gateways.registry import gateway_class, open_gateway
+from refunds.execution import claim, deliver, send_refund
+from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
+from refunds.reconciliation import ReconciliationFailed
+from refunds.recovery import finish, hold_accounts, suspect_refunds
+from refunds.resolution import look_up_refund
+from refunds.states import Origin, Status
+from refunds.sync_tasks import reconcile_all_accounts
+from tests.refunds.faults.play import due, sent
+
+from .desk import ACCOUNTS, Desk
+from .test_outside import in_ledger, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def pass_lag() -> None:
+    """Make the holds look so old that every processor lists all that it ever will."""
+    Attention.objects.filter(subject__startswith="held:").update(
+        raised_at=timezone.now() - timedelta(hours=4)
+    )
+
+
+def an_hour_ago() -> str:
+    return (timezone.now() - timedelta(hours=1)).isoformat()
+
+
+def recover(capsys) -> tuple[int, str]:
+    code = 0
+    try:
+        call_command("recover", since=an_hour_ago())
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    return code, capsys.readouterr().out
+
+
+# --- held --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(desk: Desk) -> Desk:
+    hold_accounts(timezone.now() - timedelta(hours=1))
+    return desk
+
+
+def test_nothing_leaves_while_an_account_is_held(held: Desk):
+    transaction = held.pay()
+    refund = sent(held.ask(transaction, 4_000))
+    assert refund.status == Status.QUEUED
+    assert held.given_back(transaction) == []
+    check_account(held.account)
+    held.account.refresh_from_db()
+    assert held.account.held_reason
+    assert sent(refund).status == Status.QUEUED
+
+
+def test_a_hold_is_a_case_that_keeps_its_first_moment_and_earliest_time(held: Desk):
+    first = Attention.objects.get()
+    earlier = timezone.now() - timedelta(days=2)
+    hold_accounts(earlier)
+    hold_accounts(timezone.now())
+    case = Attention.objects.get()
+    assert (case.kind, case.raised_at) == (AttentionKind.ACCOUNT_PAUSED, first.raised_at)
+    assert case.evidence == {"since": earlier.isoformat()}
+
+
+def test_an_account_is_free_when_its_processor_can_list_all_of_the_gap(held: Desk):
+    lag = gateway_class(held.processor).capabilities.lookup_lag
+    raised_at = Attention.objects.get().raised_at
+    assert finish(held.account).free_at == raised_at + lag
+    held.account.refresh_from_db()
+    assert held.account.held_reason
+    pass_lag()
+    assert finish(held.account).free_at is None
+    held.account.refresh_from_db()
+    assert not held.account.held_reason
+    assert not Attention.objects.filter(closed_at__isnull=True).exists()
+
+
+def test_an_account_whose_processor_does_not_answer_stays_held(held: Desk):
+    pass_lag()
+    ProcessorAccount.objects.update(base_url="http://127.0.0.1:9")
+    held.account.refresh_from_db()
+    with pytest.raises(ReconciliationFailed):
+        finish(held.account)
+    held.account.refresh_from_db()
+    assert held.account.held_reason
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_beat_frees_a_held_account_when_the_time_has_come(held: Desk):
+    reconcile_all_accounts()
+    held.account.refresh_from_db()
+    assert held.account.held_reason
+    pass_lag()
+    reconcile_all_accounts()
+    held.account.refresh_from_db()
+    assert not held.account.held_reason
+
+
+def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(desk: Desk):
+    transaction = desk.pay()
+    waiting, taken = desk.ask(transaction, 1_000), desk.ask(transaction, 2_000)
+    due(taken)
+    taken.refresh_from_db()
+    attempt = claim(taken, Operation.REFUND)
+    assert attempt
+    assert attempt.sends == 0
+    suspected = suspect_refunds()
+    assert (suspected.interrupted, suspected.looked_up) == (1, 2)
+    waiting.refresh_from_db()
+    taken.refresh_from_db()
+    assert (waiting.status, waiting.look_up_first) == (Status.QUEUED, True)
+    assert (taken.status, taken.look_up_first) == (Status.UNKNOWN, True)
+    attempt.refresh_from_db()
+    assert (attempt.sends, attempt.first_sent_at) == (1, attempt.started_at)
+    assert suspect_refunds().interrupted == 0
+
+
+# --- F9 ----------------------------------------------------------------------------------------
+
+
+def run_at_server(*statements: str) -> None:
+    """Over a session that stands in no test database, with none left that does."""
+    connections.close_all()
+    with connection._nodb_cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@pytest.fixture
+def back_up(transactional_db) -> Iterator[Callable[[], Callable[[], None]]]:
+    """Takes a backup of the whole database; what that returns brings it back."""
+    name = connection.settings_dict["NAME"]
+    backup = f"{name}_backup"
+
+    def bring_back() -> None:
+        run_at_server(
+            f'DROP DATABASE "{name}" WITH (FORCE)',
+            f'CREATE DATABASE "{name}" TEMPLATE "{backup}"',
+        )
+
+    def take() -> Callable[[], None]:
+        run_at_server(f'CREATE DATABASE "{backup}" TEMPLATE "{name}"')
+        return bring_back
+
+    yield take
+    run_at_server(f'DROP DATABASE IF EXISTS "{backup}" WITH (FORCE)')
+
+
+def settle_all() -> None:
+    """What workers make of all that is due, until nothing moves any more."""
+    for _round in range(3):
+        for refund in Refund.objects.filter(status__in=[Status.UNKNOWN, Status.PENDING]):
+            due(refund)
+            look_up_refund(refund.pk)
+        for refund in Refund.objects.filter(status=Status.QUEUED):
+            due(refund)
+            send_refund(refund.pk)
+
+
+def test_f9_refunds_that_a_restore_forgot_are_found_and_none_is_made_twice(
+    sandbox, ask, approver, back_up, capsys
+):
+    desks = [Desk(sandbox, processor, ask) for processor in ACCOUNTS]
+    payments = {
+        desk.name: [desk.pay(last4=f"{place}11{number}") for number in range(4)]
+        for place, desk in enumerate(desks)
+    }
+    for desk in desks:
+        known, queued, taken, _new = payments[desk.name]
+        assert sent(desk.ask(known, 1_100)).status == Status.SUCCEEDED
+        desk.ask(queued, 2_200)
+        refund = desk.ask(taken, 3_300)
+        due(refund)
+        refund.refresh_from_db()
+        assert claim(refund, Operation.REFUND)
+    bring_back = back_up()
+
+    for desk in desks:  # what the lost time line did: two that the backup knows, and three new ones
+        known, queued, taken, new = payments[desk.name]
+        sent(Refund.objects.get(transaction=queued))
+        deliver(
+            RefundAttempt.objects.get(refund__transaction=taken),
+            open_gateway(desk.account),
+            time.monotonic(),
+        )
+        for transaction, minor in ((new, 4_400), (new, 4_500), (known, 4_600)):
+            transaction.refresh_from_db()
+            sent(desk.ask(transaction, minor))
+        assert len(in_ledger(desk)) == 6
+    before = {desk.name: in_ledger(desk) for desk in desks}
+
+    bring_back()
+    code, told = recover(capsys)
+    assert code == 2
+    assert told.count("still held") == 4
+    settle_all()
+    assert {desk.name: in_ledger(desk) for desk in desks} == before
+    pass_lag()
+    code, told = recover(capsys)
+    assert code == 1
+    assert told.count("free again") == 4
+    settle_all()
+    for desk in desks:
+        assert in_ledger(desk) == before[desk.name] == stored(desk)
+        rows = Refund.objects.filter(account=desk.account)
+        assert rows.filter(origin=Origin.EXTERNAL).count() == 3
+        assert rows.filter(status=Status.SUCCEEDED).count() == 6
+        assert not rows.filter(look_up_first=True, status__in=[Status.QUEUED]).exists()
+    adopted = Attention.objects.filter(kind=AttentionKind.MADE_OUTSIDE)
+    assert adopted.count() == 12
+    assert all("that it has no record of" in case.reason for case in adopted)
+    call_command("check_invariants")
