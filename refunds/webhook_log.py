@@ -79,7 +79,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
         StateFilter, AccountFilter, ReceivedFrom, ReceivedTo,
     )  # fmt: skip
-    search_help_text = gettext_lazy("Id of a webhook, payment or refund, or how it begins")
+    search_help_text = gettext_lazy("Event, payment or refund id")
     results_template = "refunds/webhook_results.html"
 
     def get_urls(self) -> list[URLPattern]:

@@ -161,7 +161,7 @@ INDEXED = {
     "?state=failed": "webhook_by_state",
     "?p=older.1772107200000000.5": "webhook_newest",
     "?q=ch_777": "webhook_by_payment_id",
-    "?q=evt_77": "webhook_by_event_id",
+    "?q=evt_77": "BitmapOr",
     "?q=re_777": "webhook_by_refund_id",
 }
 _MANY = """
