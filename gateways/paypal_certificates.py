@@ -115,7 +115,8 @@ def check_address(url: str, account: Account) -> None:
         if url.startswith(prefix) and _NAME.fullmatch(url[len(prefix) :]):
             return
     raise InvalidWebhook(
-        f"The webhook's certificate is not at an address of PayPal's for mode {account.mode}."
+        f"The webhook's certificate is not at {' or '.join(places)}, where this account's are, "
+        f"which is in mode {account.mode}."
     )
 
 

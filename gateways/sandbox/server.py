@@ -242,7 +242,8 @@ class SandboxServer:
         self.faults = Faults()
         self.stopping = Event()
         self._sockets = _Sockets((host, port), self)  # first: who has the port has the state
-        self.url = f"http://{self._sockets.address}"
+        # Who listens everywhere is reached here; plain http goes no farther anyway.
+        self.url = f"http://{self._sockets.address}".replace("//0.0.0.0:", "//127.0.0.1:")
         self.state = StateFile(state, self.ledger) if state else None
         try:
             self._fill()

@@ -63,6 +63,12 @@ def test_an_account_becomes_a_gateway(processor):
     assert "sk_test" not in repr(gateway.account)
 
 
+@pytest.mark.parametrize("way", ["offline", "api"])
+def test_the_installation_says_who_checks_the_webhooks_of_paypal(settings, way):
+    settings.PAYPAL_WEBHOOK_VERIFICATION = way
+    assert open_gateway(account("paypal")).account.webhook_verification == way
+
+
 @pytest.mark.parametrize("processor", Processor.values)
 def test_without_an_address_it_is_the_processors_own(processor):
     gateway = open_gateway(account(processor))

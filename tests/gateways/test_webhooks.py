@@ -97,8 +97,8 @@ def test_a_void_is_told_of_by_its_payment(hooked):
     payment = hooked.pay(status="authorized")
     hooked.refund_by_hand(payment, operation="void")
     notices = [parse(hooked, each) for each in hooked.deliver(payment_id=payment["id"])]
-    (notice,) = [each for each in notices if each.event_type.split(".")[-2] == "void"
-                 or each.event_type.endswith("canceled")]  # fmt: skip
+    words = ("void.created", "void.success", "intent.canceled")
+    (notice,) = [each for each in notices if each.event_type.endswith(words)]
     (reread,) = hooked.gateway.read_again(notice).payments
     assert reread.status is PaymentStatus.VOIDED
 

@@ -41,6 +41,7 @@ def test_these_settings_work():
         ("PROVIDER_TIMEOUT_SECONDS", "0", "PROVIDER_TIMEOUT_SECONDS is '0'. Set it to whole"),
         ("UNDO_SECONDS", "soon", "UNDO_SECONDS is 'soon'. Set it to whole seconds from 0 to 3600."),
         ("UNDO_SECONDS", "-1", "UNDO_SECONDS is '-1'."),
+        ("PAYPAL_WEBHOOK_VERIFICATION", "no", "PAYPAL_WEBHOOK_VERIFICATION is 'no'. Set it to"),
     ],
 )
 def test_one_that_cannot_work_is_a_sentence(name, value, said):
