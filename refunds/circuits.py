@@ -8,15 +8,16 @@ locks of a database session, so a killed worker frees its own and nothing has to
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Literal
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Case, DurationField, ExpressionWrapper, F, Q, Value, When
 from django.db.models.functions import Least, Now
+
+from transactions.advisory import advisory_lock
 
 from .models import CircuitBreaker
 
@@ -28,9 +29,14 @@ SILENCES = 3  # in a row open the breaker
 PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=2)
 
-Kind = Literal["submit", "lookup"]
+# Each has slots of its own: thousands of look-ups never keep a webhook waiting.
+Kind = Literal["submit", "lookup", "webhook"]
 # PostgreSQL's advisory locks from these numbers on: up to a hundred slots per account.
-_LOCKS: dict[Kind, int] = {"submit": 7_266_855 << 32, "lookup": 7_266_856 << 32}
+_LOCKS: dict[Kind, int] = {
+    "submit": 7_266_855 << 32,
+    "lookup": 7_266_856 << 32,
+    "webhook": 7_266_859 << 32,
+}
 _MOST_SLOTS = 100
 
 
@@ -92,23 +98,9 @@ def slot(account_id: int, kind: Kind) -> Iterator[bool]:
     Yields False when all are taken: come back later, do not wait. Enter it outside of database
     transactions. Calls of one process may nest; they are one after the other anyway.
     """
-    lock = _take_slot(account_id, kind)
-    try:
-        yield lock is not None
-    finally:
-        # A connection that was lost has let go of its locks.
-        with suppress(DatabaseError, InterfaceError):
-            if lock is not None:
-                _ask_lock("pg_advisory_unlock", lock)
-
-
-def _take_slot(account_id: int, kind: Kind) -> int | None:
     first = _LOCKS[kind] + account_id * _MOST_SLOTS
-    slots = range(first, first + settings.PROVIDER_CONCURRENCY)
-    return next((lock for lock in slots if _ask_lock("pg_try_advisory_lock", lock)), None)
-
-
-def _ask_lock(function: str, lock: int) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s)", [lock])
-        return bool(cursor.fetchone() == (True,))
+    with ExitStack() as held:
+        yield any(
+            held.enter_context(advisory_lock(first + number))
+            for number in range(settings.PROVIDER_CONCURRENCY)
+        )

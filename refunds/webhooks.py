@@ -132,7 +132,7 @@ def process(event_id: int) -> None:
     started = time.monotonic()
     due = _due().filter(account_id=event.account_id).order_by("next_try_at")
     next_id: int | None = event_id
-    with circuits.slot(event.account_id, "lookup") as is_free:
+    with circuits.slot(event.account_id, "webhook") as is_free:
         while is_free and next_id is not None:
             if claimed := _claim(next_id):
                 _process(claimed)

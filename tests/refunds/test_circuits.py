@@ -151,12 +151,12 @@ def test_no_more_than_so_many_calls_at_once(make_account, settings):
     assert sum(together(8, call)) == 3, "they are free again"
 
     def other_kind(number):
-        with circuits.slot(account.pk, "submit" if number else "lookup") as taken:
+        with circuits.slot(account.pk, ("submit", "lookup", "webhook")[number // 3]) as taken:
             everybody_asked.wait(10)
             return taken
 
-    everybody_asked = Barrier(4)
-    assert all(together(4, other_kind)), "look-ups have slots of their own"
+    everybody_asked = Barrier(9)
+    assert all(together(9, other_kind)), "each kind has slots of its own"
     with circuits.slot(account.pk, "submit"), circuits.slot(other.pk, "submit") as taken:
         assert taken
 
