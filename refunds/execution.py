@@ -1,7 +1,6 @@
-"""What a worker does with a queued refund: read the payment again, claim, send, record.
+"""What a worker does with a queued refund: read the payment again, judge, and send.
 
-Three database transactions with the processor's calls between them, never inside. Who holds the
-``fence`` may write; who loses the lease may only bring evidence.
+Whether it may go, whether it went before, and how it goes is decided at the last moment.
 """
 
 from __future__ import annotations
@@ -10,12 +9,7 @@ import time
 from datetime import timedelta
 from uuid import UUID
 
-import structlog
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db import transaction as database
-from django.db.models import Exists, F, OuterRef
-from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 
 from gateways.base import (
@@ -27,8 +21,7 @@ from gateways.base import (
     RefundState,
     ReportedRefund,
 )
-from gateways.errors import GatewayError, Misconfigured, NotSent, OutcomeUnknown
-from gateways.failpoints import reach
+from gateways.errors import GatewayError, Misconfigured, NotSent
 from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
 from transactions.sync import refresh_payment
@@ -36,21 +29,14 @@ from transactions.sync import refresh_payment
 from . import decision
 from .attention import flag
 from .circuits import down_accounts, is_closed, slot
-from .clock import database_now
-from .history import record_event
-from .models import MAX_SENDS, AttentionKind, Refund, RefundAttempt
-from .orders import build_order, dump_order, hash_order, load_order, possible_orders
-from .recording import Answer, fail_unsent, record_answer
-from .states import AttemptState, Status
+from .delivery import claim, deliver
+from .models import AttentionKind, Refund
+from .orders import load_order, possible_orders
+from .recording import fail_unsent, record_answer
+from .states import Status
 from .transitions import lock_refund, move
-from .turns import LEASE, a_moment, is_silence, lease_owner, listening, put_off, take_up
+from .turns import a_moment, is_silence, listening, put_off, take_up
 
-log = structlog.get_logger(__name__)
-
-# A send starts only with this much of the lease left beyond the processor's own limit.
-_MARGIN_SECONDS = 5
-# Seconds between tries to record an answer: a database that restarts is back by then.
-_DATABASE_WAITS = (0.2, 1, 3, 5)
 # When to look again for what may have been sent before a restore.
 _LOOK_AGAIN = timedelta(minutes=5)
 
@@ -65,83 +51,6 @@ def send_refund(refund_id: UUID) -> None:
             _send(refund)
         else:
             put_off(refund, a_moment())
-
-
-def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
-    """Take a queued refund and write its next attempt down, in one commit.
-
-    None when another worker was faster.
-    """
-    with database.atomic():
-        taken = Refund.objects.filter(
-            pk=refund.pk, status=Status.QUEUED, next_action_at=refund.next_action_at
-        ).update(
-            status=Status.SENDING,
-            operation=operation,
-            fence=F("fence") + 1,
-            claims=F("claims") + 1,
-            lease_owner=lease_owner(),
-            lease_until=Now() + LEASE,
-        )
-        if not taken:
-            return None
-        reach("after-claim")
-        refund.refresh_from_db()
-        number = refund.attempts.count() + 1
-        order = dump_order(build_order(refund, operation, number))
-        attempt = RefundAttempt.objects.create(
-            refund=refund,
-            account_id=refund.account_id,
-            mode=refund.mode,
-            credential_fingerprint=refund.account.credential_fingerprint,
-            number=number,
-            operation=operation,
-            reference=order["reference"],
-            order=order,
-            order_hash=hash_order(order),
-            state=AttemptState.STARTED,
-            fence=refund.fence,
-            started_at=database_now(),
-        )
-        record_event(
-            refund,
-            "claimed",
-            from_status=Status.QUEUED,
-            to_status=Status.SENDING,
-            data={"attempt": number, "reference": attempt.reference, "operation": operation},
-        )
-    reach("after-attempt-commit")
-    return attempt
-
-
-def deliver(attempt: RefundAttempt, gateway: PaymentGateway, claiming: float) -> None:
-    """Send a claimed attempt and record what came of it.
-
-    ``claiming`` is the monotonic time just before the claim. A worker that slept through most of
-    its lease must not start to send: the sweep has taken the refund, or will. The transport looks
-    at the same limit just before the first byte.
-    """
-    needed = settings.PROVIDER_TIMEOUT_SECONDS + _MARGIN_SECONDS
-    not_after = claiming + LEASE.total_seconds() - needed
-    if time.monotonic() < not_after and _mark_sent(attempt):
-        record(attempt, _call(attempt, gateway, not_after))
-
-
-def record(attempt: RefundAttempt, answer: Answer) -> None:
-    """Record an answer though the database may be gone for a moment: it may be the only proof.
-
-    Recording twice does no harm, and so a commit without a reply is simply repeated.
-    """
-    for wait in _DATABASE_WAITS:
-        try:
-            record_answer(attempt, attempt.fence, answer)
-        except (OperationalError, InterfaceError):
-            log.warning("answer_waits_for_the_database", attempt=str(attempt.pk))
-            connection.close()
-            time.sleep(wait)
-        else:
-            return
-    record_answer(attempt, attempt.fence, answer)
 
 
 def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
@@ -241,51 +150,6 @@ def _call_off(refund: Refund, kind: str, why: str) -> None:
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
             move(locked, Status.CANCELED, kind, data={"why": why})
-
-
-def _call(attempt: RefundAttempt, gateway: PaymentGateway, not_after: float) -> Answer:
-    # The attempt was read before this send was counted: a time in the order tells the adapter that
-    # it was sent before, so that a 401 or 429 now proves nothing.
-    order = load_order(attempt)
-    move_money = gateway.void if order.operation is Operation.VOID else gateway.refund
-    try:
-        # However many calls the adapter makes, they end well within the lease.
-        with listening(attempt.account_id), gateway.transport.one_deadline(not_after=not_after):
-            return move_money(order)
-    except GatewayError as error:
-        return error
-    except Exception as error:
-        # A bug of ours after the request may have left: the outcome is unknown, and never lost.
-        log.exception("gateway_raised", attempt=str(attempt.pk))
-        return OutcomeUnknown(
-            f"Refund Desk failed while it read the answer ({type(error).__name__}).",
-            exchanges=gateway.transport.take_exchanges(),
-        )
-
-
-def _mark_sent(attempt: RefundAttempt) -> bool:
-    """Count the send before the first byte leaves.
-
-    False when the lease is lost or the sends are used up: then nothing may leave.
-    """
-    holds = Refund.objects.filter(
-        pk=OuterRef("refund_id"), fence=attempt.fence, status=Status.SENDING
-    )
-    return bool(
-        RefundAttempt.objects.filter(
-            Exists(holds),
-            pk=attempt.pk,
-            state__in=[AttemptState.STARTED, AttemptState.AMBIGUOUS],
-            sends__lt=MAX_SENDS,
-        ).update(
-            sends=F("sends") + 1,
-            fence=attempt.fence,
-            first_sent_at=Coalesce("first_sent_at", Now()),
-            last_sent_at=Now(),
-            first_absent_at=None,
-            last_absent_at=None,
-        )
-    )
 
 
 def stopped(refund: Refund) -> str:

@@ -30,7 +30,8 @@ from gateways.registry import open_gateway
 from .attention import flag
 from .circuits import down_accounts, slot
 from .clock import database_now
-from .execution import deliver, has_authority, look_everywhere, stopped
+from .delivery import deliver
+from .execution import has_authority, look_everywhere, stopped
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
 from .recording import (

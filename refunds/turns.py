@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
+from django.db import InterfaceError, OperationalError
 from django.db import transaction as database
 from django.db.models import F
 from django.db.models.functions import Now
@@ -28,6 +30,8 @@ from .history import record_event
 from .models import AttentionKind, Refund
 from .states import Status
 from .transitions import lock_refund
+
+log = structlog.get_logger(__name__)
 
 # Longer than any worker may live with one task (CELERY_TASK_TIME_LIMIT), so that a turn or a lease
 # which ran out means that its worker is gone.
@@ -103,11 +107,11 @@ def listening(account_id: int) -> Iterator[None]:
         yield
     except GatewayError as error:
         if error.exchanges and error.exchanges[-1].status is not None:
-            _note_answer(account_id)
+            _tell(_note_answer, account_id)
         elif is_silence(error):
-            note_silence(account_id)
+            _tell(note_silence, account_id)
         raise
-    _note_answer(account_id)
+    _tell(_note_answer, account_id)
 
 
 def is_silence(error: GatewayError) -> bool:
@@ -115,6 +119,14 @@ def is_silence(error: GatewayError) -> bool:
     if isinstance(error, NotSent) and error.reason != "unreachable":
         return False
     return bool(error.exchanges) and error.exchanges[-1].status is None
+
+
+def _tell(note: Callable[[int], None], account_id: int) -> None:
+    """Tell the breaker; where the database is gone, what the processor answered counts for more."""
+    try:
+        note(account_id)
+    except (OperationalError, InterfaceError):
+        log.warning("breaker_not_told", account=account_id)
 
 
 def _note_answer(account_id: int) -> None:

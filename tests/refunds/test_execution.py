@@ -22,6 +22,7 @@ from refunds.states import AttemptState, Status
 from transactions.models import Transaction
 
 from .desk import Desk
+from .raw import triggers_off
 
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 only_settling = pytest.mark.parametrize("desk", ["authorizenet", "nmi"], indirect=True)
@@ -100,7 +101,10 @@ def test_a_payment_disputed_meanwhile_is_not_sent(desk: Desk):
     assert desk.sums(transaction) == (0, 0)
 
 
-@pytest.mark.parametrize("what", ["reset", "500", "502_html", "malformed", "empty", "truncated"])
+@pytest.mark.parametrize(
+    "what",
+    ["reset", "500", "502_html", "malformed", "empty", "truncated", "redirect", "dtd", "huge"],
+)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_an_answer_that_proves_nothing_is_unknown(desk: Desk, what, when):
     transaction = desk.pay()
@@ -380,3 +384,51 @@ def _requests(desk: Desk) -> list[str]:
             for each in json.load(answer)["requests"]
             if each.get("method") == "POST"
         ]
+
+
+def forget(refund: Refund) -> None:
+    """What a restore leaves of a refund that was sent after the backup."""
+    restored = {"status": Status.QUEUED, "processor_refund_id": None, "finished_at": None}
+    with triggers_off():
+        RefundAttempt.objects.filter(refund=refund).delete()
+        Refund.objects.filter(pk=refund.pk).update(**restored, look_up_first=True)
+        Transaction.objects.filter(pk=refund.transaction_id).update(
+            status="captured" if refund.operation == "void" else "settled",
+            reserved_minor=refund.amount_minor,
+            refunded_minor=0,
+        )
+    due(refund)
+
+
+@pytest.mark.parametrize("status", ["settled", "captured"])
+def test_after_a_restore_what_was_sent_is_found_and_not_sent_again(desk: Desk, status):
+    transaction = desk.pay(status=status)
+    refund = desk.ask(transaction, 10_000)
+    assert sent(refund).status == Status.SUCCEEDED
+    went_back, known = desk.given_back(transaction), refund.processor_refund_id
+    forget(refund)
+    assert sent(refund).status == Status.SUCCEEDED
+    assert (refund.processor_refund_id, refund.look_up_first) == (known, False)
+    assert desk.given_back(transaction) == went_back
+    assert desk.sums(transaction) == (0, 10_000)
+
+
+def test_after_a_restore_what_was_not_sent_goes_out_once(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 2_500)
+    Refund.objects.filter(pk=refund.pk).update(look_up_first=True)
+    assert sent(refund).status == Status.SUCCEEDED
+    assert not refund.look_up_first
+    assert desk.given_back(transaction) == [2_500]
+
+
+def test_a_held_account_sends_nothing(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    desk.account.held_reason = "Restored from a backup."
+    desk.account.save()
+    for _ in range(2):
+        due(refund)
+        assert sent(refund).status == Status.QUEUED
+    assert refund.unfinished == 0
+    assert refund.events.filter(kind="account_paused").count() == 1
+    assert desk.given_back(refund.transaction) == []

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
-from gateways.base import (
-    Failure,
-    FailureCode,
-    Operation,
-    RefundResult,
-    RefundState,
-    ReportedRefund,
-)
-from gateways.errors import NotSent, OutcomeUnknown
+from gateways.base import Operation, RefundState, ReportedRefund
 from gateways.money import Money
 from gateways.registry import open_gateway
-from refunds import execution, resolution, sweeps
-from refunds.models import Refund, RefundAttempt
-from refunds.recording import record_answer
+from gateways.stripe_records import REFERENCE_KEY
+from refunds import execution, resolution, schedule, sweeps
+from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
+from refunds.orders import reference_of
 from refunds.states import AttemptState, Status
 
 from .desk import KEYED, ONE_SHOT, Desk
+from .raw import triggers_off
 
 keyed = pytest.mark.parametrize("desk", KEYED, indirect=True)
 one_shot = pytest.mark.parametrize("desk", ONE_SHOT, indirect=True)
@@ -107,8 +101,6 @@ def test_a_key_is_sent_six_times_at_most(desk: Desk):
 def test_a_key_near_the_end_of_its_life_is_not_sent_again(desk: Desk):
     refund = lose_the_answer(desk, "before")
     old = timezone.now() - timedelta(days=46)
-    from .raw import triggers_off
-
     with triggers_off():
         RefundAttempt.objects.filter(refund=refund).update(first_sent_at=old)
     assert looked_up(refund).status == Status.UNKNOWN
@@ -258,40 +250,111 @@ def test_a_refund_that_was_never_tried_takes_no_evidence(desk: Desk):
     assert refund.status == Status.QUEUED
 
 
-@only_stripe
-def test_a_late_worker_brings_evidence_but_moves_nothing_backwards(desk: Desk):
-    transaction = desk.pay()
-    refund = desk.ask(transaction, 2_500)
-    attempt = execution.claim(refund, Operation.REFUND)
-    assert attempt
-    past = timezone.now() - timedelta(seconds=1)
-    Refund.objects.filter(pk=refund.pk).update(lease_until=past)
-    sweeps.expire_leases()
-    late = record_answer(attempt, attempt.fence, OutcomeUnknown("The connection broke."))
-    assert late.status == Status.UNKNOWN
-    proof = RefundResult(RefundState.SUCCEEDED, "re_77", Money(2_500, "USD"))
-    assert record_answer(attempt, attempt.fence, proof).status == Status.SUCCEEDED
-    refused = RefundResult(RefundState.FAILED)
-    assert record_answer(attempt, attempt.fence, refused).status == Status.SUCCEEDED
-    assert desk.sums(transaction) == (0, 2_500)
+def age_the_send(refund: Refund, by: timedelta) -> None:
+    """As if the only send had been so long ago."""
+    then = timezone.now() - by
+    with triggers_off():
+        RefundAttempt.objects.filter(refund=refund).update(first_sent_at=then, last_sent_at=then)
 
 
 @only_stripe
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (
-            RefundResult(RefundState.FAILED, failure=Failure(FailureCode.OTHER, "x\0", "No\0")),
-            "failed",
-        ),
-        (NotSent("Turned\0 away.", reason="rate_limited"), "queued"),
-        (OutcomeUnknown("Broken\0 off."), "unknown"),
-    ],
-)
-def test_words_that_the_database_cannot_hold_lose_no_answer(desk: Desk, answer, status):
-    refund = desk.ask(desk.pay(), 2_500)
-    attempt = execution.claim(refund, Operation.REFUND)
-    assert attempt
-    assert record_answer(attempt, attempt.fence, answer).status == status
-    attempt.refresh_from_db()
-    assert "\N{REPLACEMENT CHARACTER}" in attempt.processor_message
+def test_a_stored_fault_ends_the_sending(desk: Desk):
+    """Stripe keeps a 500 for the life of the key: to send again brings the same answer."""
+    refund = lose_the_answer(desk, "after", "500")
+    [made] = desk.sandbox.ledger.refunds.values()
+    hidden, made.extra["metadata"] = made.extra["metadata"], {}
+    attempt = looked_up(refund).attempts.get()
+    assert (refund.status, attempt.sends) == (Status.UNKNOWN, 2)
+    assert attempt.processor_code == schedule.REPLAYED
+    assert looked_up(refund).attempts.get().sends == 2
+    made.extra["metadata"] = hidden
+    assert looked_up(refund).status == Status.SUCCEEDED
+    assert desk.given_back(refund.transaction) == [2_500]
+
+
+def test_two_look_ups_after_the_quarantine_that_find_nothing_come_by_themselves(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    RefundAttempt.objects.filter(refund=refund).update(sends=6)
+    capabilities = open_gateway(desk.account).capabilities
+    assert looked_up(refund).attempts.get().first_absent_at is None
+    age_the_send(refund, schedule.QUARANTINE + capabilities.lookup_lag)
+    attempt = looked_up(refund).attempts.get()
+    assert attempt.first_absent_at == attempt.last_absent_at
+    assert refund.next_action_at <= attempt.first_absent_at + schedule.ABSENCES_APART
+    attempt.first_absent_at -= schedule.ABSENCES_APART
+    attempt.save()
+    age_the_send(refund, schedule.QUARANTINE * 2 + capabilities.lookup_lag)
+    attempt = looked_up(refund).attempts.get()
+    assert schedule.is_absent(attempt, capabilities)
+    assert refund.status == Status.UNKNOWN
+    assert desk.sums(refund.transaction) == (2_500, 0)
+
+
+@pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+def test_what_may_be_the_refund_is_shown_to_people_and_counts_as_no_absence(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    assert looked_up(refund).attention_reason is None
+    made = desk.post("refunds", payment_id=refund.transaction.external_id, amount="25.00")
+    age_the_send(refund, timedelta(days=1))
+    for _ in range(2):
+        looked_up(refund)
+        case = Attention.objects.get(refund=refund, kind=AttentionKind.UNKNOWN_OUTCOME)
+        [likely] = case.evidence["likely"]
+        assert (likely["id"], likely["amount"]) == (made["refund"]["id"], "25.00 USD")
+        assert datetime.fromisoformat(likely["created_at"]).tzinfo
+    assert refund.status == Status.UNKNOWN
+    assert refund.attempts.get().first_absent_at is None
+
+
+@keyed
+@pytest.mark.parametrize("field", ["held_reason", "paused_reason"])
+def test_nothing_is_sent_again_through_an_account_that_is_stopped(desk: Desk, field):
+    refund = lose_the_answer(desk, "before")
+    setattr(desk.account, field, "Restored from a backup.")
+    desk.account.save()
+    assert looked_up(refund).status == Status.UNKNOWN
+    assert refund.attempts.get().sends == 1
+    setattr(desk.account, field, "")
+    desk.account.save()
+    assert looked_up(refund).status == Status.SUCCEEDED
+
+
+@keyed
+def test_nothing_is_sent_again_for_who_may_no_longer_refund(desk: Desk, agent):
+    refund = lose_the_answer(desk, "before")
+    agent.is_active = False
+    agent.save()
+    assert looked_up(refund).status == Status.UNKNOWN
+    assert refund.attempts.get().sends == 1
+
+
+@only_stripe
+def test_after_a_restore_an_unknown_refund_is_looked_up_everywhere_first(desk: Desk):
+    """Another attempt than the one that the restored row knows was made."""
+    refund = lose_the_answer(desk, "before")
+    made = desk.post("refunds", payment_id=refund.transaction.external_id, amount="25.00")["refund"]
+    lost = {REFERENCE_KEY: reference_of(refund.pk, 3)}
+    desk.sandbox.ledger.refunds[made["id"]].extra["metadata"] = lost
+    Refund.objects.filter(pk=refund.pk).update(look_up_first=True)
+    assert looked_up(refund).processor_refund_id == made["id"]
+    assert desk.given_back(refund.transaction) == [2_500]
+
+
+@keyed
+def test_after_a_restore_an_unknown_refund_that_was_not_made_is_sent_again(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    Refund.objects.filter(pk=refund.pk).update(look_up_first=True)
+    assert looked_up(refund).status == Status.SUCCEEDED
+    assert not refund.look_up_first
+    assert refund.attempts.get().sends == 2
+
+
+@only_stripe
+def test_an_outside_refund_that_is_pending_is_left_to_the_lists(desk: Desk):
+    refund = desk.ask(desk.pay(last4="7726"), 2_500)
+    execution.send_refund(refund.pk)
+    with triggers_off():
+        RefundAttempt.objects.filter(refund=refund).delete()
+        Refund.objects.filter(pk=refund.pk).update(origin="external")
+    assert looked_up(refund).status == Status.PENDING
+    assert (refund.next_action_at, refund.unfinished) == (None, 0)

@@ -23,7 +23,7 @@ SEND = "from refunds.execution import send_refund; send_refund('{}')"
 
 
 @only_stripe
-def test_f40_a_refund_that_kills_its_workers_is_put_before_a_person(desk: Desk, agent):
+def test_a_refund_that_kills_its_workers_is_put_before_a_person(desk: Desk, agent):
     refund = desk.ask(desk.pay(), 2_500)
     for number in (1, 2, 3):
         due(refund)
@@ -48,7 +48,7 @@ def test_f40_a_refund_that_kills_its_workers_is_put_before_a_person(desk: Desk, 
 
 @only_stripe
 @pytest.mark.parametrize("minutes", [-10, 10])
-def test_f25_a_worker_whose_clock_is_off_changes_no_schedule(desk: Desk, minutes):
+def test_a_worker_whose_clock_is_off_changes_no_schedule(desk: Desk, minutes):
     lost, leased = (desk.ask(desk.pay(), 2_500) for _ in range(2))
     assert execution.claim(leased, execution.Operation.REFUND)
     desk.arm("refund", "reset", "before")
