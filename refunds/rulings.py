@@ -112,9 +112,9 @@ def confirm(ruling: Ruling, *, actor: User) -> Refund:
             held = _lock(ruling)
             if not may_confirm(held, actor):
                 raise NotAllowed(_("Another person has to confirm what you proposed."))
-            if not held.proposed_by.is_active:
+            if not may_propose(held.proposed_by):
                 raise WrongStatus(
-                    _("Who proposed this is no longer active. Reject it and propose it yourself.")
+                    _("Who proposed this no longer may. Reject it, and propose it yourself.")
                 )
             held.attempt = _require_condition(held)
             _decide(held, actor, confirmed=True)

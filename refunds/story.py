@@ -249,6 +249,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "ruling_rejected": (_L("The proposed outcome is rejected"), "quiet"),
     "ruling_withdrawn": (_L("The proposed outcome is withdrawn"), "quiet"),
     "ruling_superseded": (_L("Proof came before the second person did"), "quiet"),
+    "made_before": (_L("Not sent: an earlier attempt had made it"), "warn"),
     "ruled_happened": (_L("Two people: it was made"), "good"),
     "ruled_did_not": (_L("Two people: it was not made"), "bad"),
     "ruled_send_again": (_L("Two people: it was not made, and is sent again"), "busy"),

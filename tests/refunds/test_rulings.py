@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -291,13 +292,17 @@ def test_people_without_an_address_are_told_apart(unknown, make_user):
     assert confirm(ruling, actor=second).status == Status.FAILED
 
 
-def test_who_was_switched_off_has_proposed_nothing(unknown, agent, approver):
+@pytest.mark.parametrize("how", ["switched off", "without the right"])
+def test_who_no_longer_may_has_proposed_nothing(unknown, agent, approver, how):
     ruling = propose(unknown, verdict=Verdict.DID_NOT, evidence=EVIDENCE, actor=agent)
-    agent.is_active = False
-    agent.save()
-    with pytest.raises(WrongStatus, match="no longer active"):
+    if how == "switched off":
+        agent.is_active = False
+        agent.save()
+    else:
+        agent.user_permissions.clear()
+    assert not may_propose(User.objects.get(pk=agent.pk))
+    with pytest.raises(WrongStatus, match="no longer may"):
         confirm(ruling, actor=approver)
-    assert not may_propose(agent)
     reject(ruling, actor=approver)
     assert allowed(unknown)[Verdict.DID_NOT] == ""
 
