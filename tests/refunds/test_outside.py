@@ -23,7 +23,7 @@ from gateways.base import (
 from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
 from gateways.registry import open_gateway
-from refunds import execution
+from refunds.delivery import claim
 from refunds.execution import send_refund
 from refunds.external import record_outside_voids
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, RefundEvent
@@ -396,7 +396,7 @@ def ours(paid, ask):
 
     def make(status: Status, minor: int = 500, **fields) -> tuple[Refund, RefundAttempt]:
         refund = ask(paid, minor)
-        attempt = execution.claim(refund, Operation.REFUND)
+        attempt = claim(refund, Operation.REFUND)
         states = {
             Status.SENDING: AttemptState.STARTED,
             Status.UNKNOWN: AttemptState.AMBIGUOUS,

@@ -17,7 +17,8 @@ from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
 from gateways.registry import open_gateway
 from refunds import reconciliation
-from refunds.execution import claim, send_refund
+from refunds.delivery import claim
+from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
 from refunds.outside import record_reported_refunds
 from refunds.reconciliation import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,14 +16,16 @@ from gateways.accounts import check_account
 from gateways.base import Operation
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class, open_gateway
-from refunds.execution import claim, deliver, send_refund
+from refunds.delivery import claim, deliver
+from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
-from refunds.reconciliation import ReconciliationFailed
+from refunds.reconciliation import ReconciliationFailed, reconcile
 from refunds.recovery import finish, hold_accounts, suspect_refunds
 from refunds.resolution import look_up_refund
 from refunds.states import Origin, Status
 from refunds.sync_tasks import reconcile_all_accounts
 from tests.refunds.faults.play import due, sent
+from tests.scripts import run_script
 
 from .desk import ACCOUNTS, Desk
 from .test_outside import in_ledger, stored
@@ -131,6 +134,51 @@ def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(
     attempt.refresh_from_db()
     assert (attempt.sends, attempt.first_sent_at) == (1, attempt.started_at)
     assert suspect_refunds().interrupted == 0
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_a_recovery_that_was_killed_leaves_the_account_held_and_is_repeated(desk: Desk, capsys):
+    transaction = desk.pay()
+    desk.post("refunds", payment_id=transaction.external_id, amount_minor=2_500)
+    with pytest.raises(subprocess.CalledProcessError) as killed:
+        run_script(
+            "from django.core.management import call_command\n"
+            f"call_command('recover', since='{an_hour_ago()}')",
+            CRASH_AT="in-reconcile-page",
+        )
+    assert killed.value.returncode == -9
+    desk.account.refresh_from_db()
+    assert desk.account.held_reason
+    pass_lag()
+    code, told = recover(capsys)
+    assert (code, "stripe-main: free again." in told) == (1, True)
+    assert stored(desk) == in_ledger(desk)
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_a_request_that_waits_for_approval_may_have_been_sent_as_well(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 4_000)
+    sent(refund)
+    Refund.objects.filter(pk=refund.pk).update(look_up_first=True)
+    restored = Refund.objects.get()
+    with connection.cursor() as cursor:  # the row as a backup would have it
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("DELETE FROM refunds_refundattempt")
+        cursor.execute("DELETE FROM refunds_refundevent")
+        cursor.execute(
+            "UPDATE refunds_refund SET status = 'awaiting_approval', processor_refund_id = NULL"
+        )
+        cursor.execute("UPDATE transactions_transaction SET reserved_minor = refunded_minor")
+        cursor.execute("UPDATE transactions_transaction SET refunded_minor = 0")
+        cursor.execute("SET session_replication_role = DEFAULT")
+    tally = reconcile(desk.account)
+    assert (tally.awaited, tally.recorded) == (1, 0)
+    assert desk.sums(transaction) == (4_000, 0)
+    Refund.objects.update(status=Status.QUEUED)  # somebody approves it again
+    sent(restored)
+    assert Refund.objects.get().status == Status.SUCCEEDED
+    assert desk.given_back(transaction) == [4_000]
 
 
 # --- F9 ----------------------------------------------------------------------------------------

@@ -1,0 +1,152 @@
+"""reconcile and recover, as somebody at a terminal sees them, and the tasks for beat."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from gateways.models import ProcessorAccount
+from refunds import sync_tasks
+from refunds.execution import send_refund
+from refunds.models import Reconciliation
+from tests.waiting import wait_until
+
+from .desk import ACCOUNTS, Desk
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def desks(sandbox, ask) -> list[Desk]:
+    """All four processors; each made one refund of ours."""
+    desks = [Desk(sandbox, processor, ask) for processor in ACCOUNTS]
+    for desk in desks:
+        send_refund(desk.ask(desk.pay(), 1_000).pk)
+    return desks
+
+
+def run(command: str, **options: str) -> int:
+    try:
+        call_command(command, **options)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def rows_of(table: str) -> dict[str, list[int]]:
+    """{account: [compared, equal, recorded, followed, awaited, missing, needs a person]}"""
+    row = re.compile(r"^\s*(\S+-\S+)((?:\s+[\d,]+){7})\s*$")
+    found = (row.match(line) for line in table.splitlines())
+    return {match[1]: [int(each) for each in match[2].split()] for match in found if match}
+
+
+def test_all_is_well(desks, capsys):
+    assert run("reconcile") == 0
+    table = rows_of(capsys.readouterr().out)
+    assert table == {name: [1, 1, 0, 0, 0, 0, 0] for name in ACCOUNTS.values()}
+
+
+def test_what_needs_a_person_ends_it_with_one_until_the_case_is_closed(desks, capsys):
+    transaction = desks[0].pay()
+    desks[0].post("refunds", payment_id=transaction.external_id, amount_minor=500)
+    assert run("reconcile") == 1
+    captured = capsys.readouterr().out
+    assert rows_of(captured)["stripe-main"] == [2, 1, 1, 0, 0, 0, 1]
+    assert "Some refunds need a person" in captured
+    assert run("reconcile", account="stripe-main") == 1
+    assert rows_of(capsys.readouterr().out) == {"stripe-main": [2, 2, 0, 0, 0, 0, 1]}
+    assert run("reconcile", account="nmi-main") == 0
+
+
+def test_a_processor_that_cannot_be_read_is_a_sentence_and_the_others_go_on(desks, capsys):
+    ProcessorAccount.objects.filter(slug="paypal-main").update(base_url="http://127.0.0.1:9")
+    broken = desks[0].account
+    broken.set_credentials({})
+    broken.save()
+    assert run("reconcile") == 2
+    captured = capsys.readouterr()
+    assert [line.split(":")[0] for line in captured.err.splitlines()] == [
+        "paypal-main",
+        "stripe-main",
+    ]
+    assert "lacks api_key" in captured.err
+    assert set(rows_of(captured.out)) == {"authorizenet-us", "nmi-main"}
+
+
+def test_it_goes_back_as_far_as_it_is_told(desks):
+    run("reconcile", account="stripe-main", since="2026-01-01")
+    assert Reconciliation.objects.get().since.isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("command", ["reconcile", "recover"])
+def test_bad_options_are_sentences(transactional_db, command):
+    with pytest.raises(CommandError, match=r"--since 'once' is not a time such as"):
+        call_command(command, since="once")
+
+
+def test_without_any_account_it_says_what_to_do(transactional_db):
+    with pytest.raises(CommandError, match=r"No account is active\. Add one with"):
+        call_command("reconcile")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("reconcile", "goes on from there"), ("recover", "What is not free stays held")],
+)
+def test_ctrl_c_is_a_sentence(desks, monkeypatch, command, words):
+    def interrupt(*_args, **_options) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"refunds.management.commands.{command}.wait_for_turn", interrupt)
+    with pytest.raises(CommandError, match=words):
+        call_command(command, since="2026-01-01")
+
+
+# --- beat --------------------------------------------------------------------------------------
+
+
+def test_the_task_compares_active_accounts_and_leaves_paused_ones_alone(desks):
+    ProcessorAccount.objects.filter(slug="paypal-main").update(paused_reason="Revoked.")
+    ProcessorAccount.objects.filter(slug="nmi-main").update(is_active=False)
+    sync_tasks.reconcile_all_accounts(days=35)
+    done = Reconciliation.objects.filter(finished_at__isnull=False)
+    assert set(done.values_list("account__slug", flat=True)) == {"stripe-main", "authorizenet-us"}
+    assert all(timezone.now() - row.since > timedelta(days=34) for row in done)
+
+
+def test_one_account_that_breaks_keeps_no_other_out(desks):
+    ProcessorAccount.objects.filter(slug="authorizenet-us").update(encrypted_credentials="ÿ")
+    ProcessorAccount.objects.filter(slug="nmi-main").update(base_url="http://127.0.0.1:9")
+    sync_tasks.reconcile_all_accounts()
+    done = Reconciliation.objects.filter(finished_at__isnull=False)
+    assert set(done.values_list("account__slug", flat=True)) == {"stripe-main", "paypal-main"}
+
+
+def test_the_time_limit_ends_the_task(desks, monkeypatch):
+    def run_out_of_time(*_args, **_options) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(sync_tasks, "reconcile", run_out_of_time)
+    with pytest.raises(SoftTimeLimitExceeded):
+        sync_tasks.reconcile_all_accounts()
+
+
+def test_a_real_worker_compares(desks, celery_worker_process):
+    sync_tasks.reconcile_all_accounts.delay()
+    done = Reconciliation.objects.filter(finished_at__isnull=False)
+    wait_until(lambda: done.count() == 4, seconds=60)
+
+
+def test_beat_compares_every_hour_and_far_back_every_night():
+    entries = settings.CELERY_BEAT_SCHEDULE
+    hourly, nightly = entries["reconcile"], entries["reconcile-further-back"]
+    assert hourly["task"] == nightly["task"] == "refunds.tasks.reconcile_all_accounts"
+    assert (hourly.get("kwargs"), nightly["kwargs"]) == (None, {"days": 35})
+    assert settings.CELERY_TASK_ROUTES[hourly["task"]] == {"queue": "bulk"}
+    assert hourly["options"]["expires"] == 3600
