@@ -110,6 +110,8 @@ class CaseForm(forms.Form):
         for name, field in self.fields.items():
             described = [f"case-{name}-error"] + [f"case-{name}-help"] * bool(field.help_text)
             field.widget.attrs["aria-describedby"] = " ".join(described)
+        if shown := self.visible_fields():
+            shown[0].field.widget.attrs["autofocus"] = True
 
 
 class EvidenceForm(CaseForm):

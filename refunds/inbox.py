@@ -38,7 +38,7 @@ from .webhooks import NotProcessable
 
 def count_open_cases(most: int) -> str:
     """How many cases are open, for a badge: ``99+`` beyond ``most``, empty without one."""
-    number = Attention.objects.filter(closed_at__isnull=True)[: most + 1].count()
+    number = len(Attention.objects.filter(closed_at__isnull=True).values_list("pk")[: most + 1])
     return f"{most}+" if number > most else str(number or "")
 
 
@@ -264,4 +264,4 @@ def _value(value: Any) -> str:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return str(value)
-    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT") if at.tzinfo else value
+    return formats.date_format(timezone.localtime(at), "j M Y, H:i") if at.tzinfo else value

@@ -39,6 +39,11 @@ class Step:
     verdict: Verdict | None = None
     stays: bool = False
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is something to read or to fill in first."""
+        return self.form is not None
+
 
 def open_ruling(case: Attention) -> Ruling | None:
     """What somebody has proposed about the refund of a case, while it waits for a second person."""

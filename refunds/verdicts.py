@@ -121,4 +121,4 @@ def _has_case(refund: Refund, *kinds: AttentionKind) -> bool:
 
 
 def _local(at: datetime) -> str:
-    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
+    return formats.date_format(timezone.localtime(at), "j M Y, H:i")

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 # The filters that items of the sidebar stand for, per list; others leave an item marked.
 _FILTERS = {
     "transactions_transaction": ("processor",),
-    "refunds_refund": ("status",),
+    "refunds_refund": ("needs_attention", "status"),
 }
 
 

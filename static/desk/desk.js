@@ -22,7 +22,7 @@
     const dialog = find("dialog");
     if (detail.target.id !== "dialog-body" || !dialog) return;
     if (!dialog.open) dialog.showModal();
-    const first = dialog.querySelector("[aria-invalid=true], [autofocus]");
+    const first = dialog.querySelector("[aria-invalid=true]") ?? dialog.querySelector("[autofocus]");
     if (first) { first.focus(); first.select?.(); }
   });
   document.addEventListener("click", ({ target }) => {

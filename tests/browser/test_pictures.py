@@ -17,6 +17,7 @@ from refunds.sync import sync_account
 from tests.rest import make_person
 from transactions.models import Transaction
 
+from .cases import raise_cases
 from .test_refunding import LIST, open_dialog, row_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -28,6 +29,8 @@ KEPT = {
     "refund-1360-light": "refund",
     "refused-1360-light": "payment",
     "transactions-390-dark": "phone",
+    "inbox-1360-light": "inbox",
+    "case-1360-light": "case",
 }
 
 
@@ -107,3 +110,34 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
     ):
         page.goto(address)
         look(page, f"{what}-{name}")
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_what_needs_a_person_fits(width, theme, sandbox, open_page, look):
+    agent = make_person("agent", first_name="Ana", last_name="Lup")
+    manager = make_person("manager", first_name="Ion", last_name="Rusu", email="ion@example.com")
+    cases = raise_cases(sandbox, agent, manager)
+    page = open_page(manager, width=width, theme=theme)
+    name = f"{width}-{theme}"
+    page.goto("/admin/refunds/attention/")
+    expect(page.locator("#results tbody tr")).to_have_count(6)
+    look(page, f"inbox-{name}")
+    page.goto("/admin/refunds/attention/?settled=true")
+    look(page, f"inbox-settled-{name}")
+    for kind, case in cases.items():
+        page.goto(f"/admin/refunds/attention/{case.pk}/change/")
+        look(page, f"{'case' if kind == 'waiting' else f'case-{kind}'}-{name}")
+    page.goto(f"/admin/refunds/attention/{cases['waiting'].pk}/change/")
+    page.get_by_role("link", name="Confirm", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    look(page, f"confirm-{name}")
+    page.goto(f"/admin/refunds/attention/{cases['fresh'].pk}/change/")
+    page.get_by_role("link", name="It was made", exact=True).click()
+    page.get_by_role("button", name="Propose").click()
+    expect(page.get_by_role("alert").first).to_be_visible()
+    look(page, f"propose-{name}")
+    transaction = cases["disputed"].transaction
+    page.goto(f"{LIST}{transaction.pk}/change/")
+    look(page, f"disputed-payment-{name}")
+    page.goto(f"{LIST}{cases['waiting'].transaction_id}/change/")
+    look(page, f"unknown-payment-{name}")

@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from refunds.attention import flag
-from refunds.models import AttentionKind, Refund
+from refunds.attention import flag, raise_case
+from refunds.models import Attention, AttentionKind, Refund
 from refunds.states import Status
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
@@ -217,6 +217,34 @@ class TestButtons:
         refund = make_refund(transaction, 1000)
         assert browser.get(f"{REFUNDS}{refund.pk}/cancel/").status_code == 405
         assert browser.post(f"{REFUNDS}{uuid.uuid4()}/cancel/").status_code == 404
+
+
+class TestAttention:
+    def test_a_payment_leads_to_its_cases(self, browser, transaction):
+        refund = bring(make_refund(transaction, 1000), Status.UNKNOWN)
+        flag(refund, AttentionKind.UNKNOWN_OUTCOME, "Nobody knows.")
+        raise_case(
+            AttentionKind.DISPUTED, f"transaction:{transaction.pk}", "The bank disputes it.",
+            account=transaction.account, transaction=transaction,
+        )  # fmt: skip
+        response = browser.get(page_of(transaction))
+        text = visible(response)
+        assert "Disputed: The bank disputes it." in text
+        assert "Outcome unknown: Nobody knows." in text
+        for case in Attention.objects.all():
+            assert f"/admin/refunds/attention/{case.pk}/change/" in response.content.decode()
+
+    def test_reading_a_payment_again_asks_a_worker(self, transaction, valkey):
+        manager = client_of(make_person("manager"))
+        answer = manager.post(f"{LIST}{transaction.pk}/reread/", headers=HTMX)
+        event = json.loads(answer["HX-Trigger"])["transaction-changed"]
+        assert event["say"].startswith(f"A worker reads account {transaction.account.slug}.")
+        assert valkey.dbsize() > 0
+
+    def test_who_may_not_pull_does_not_read_again(self, browser, transaction):
+        address = f"{LIST}{transaction.pk}/reread/"
+        assert browser.post(address).status_code == 403
+        assert client_of(make_person("manager")).get(address).status_code == 405
 
 
 class TestRefundsTable:

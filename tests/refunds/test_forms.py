@@ -6,8 +6,10 @@ import pytest
 from django.http import QueryDict
 
 from gateways.money import Money
-from refunds.forms import RefundForm
-from tests.rest import make_transaction
+from refunds.attention import raise_case
+from refunds.forms import EvidenceForm, HandOverForm, MadeForm, RefundForm, RulingForm
+from refunds.models import Attention, AttentionKind
+from tests.rest import make_person, make_transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -108,3 +110,37 @@ def test_a_note_without_card_numbers(note):
     form = form_of(make_transaction(), note=note)
     assert not form.is_valid()
     assert form.errors["note"]
+
+
+class TestCaseForms:
+    @pytest.fixture
+    def case(self):
+        transaction = make_transaction()
+        raise_case(
+            AttentionKind.DISPUTED, "transaction:1", "Look.",
+            account=transaction.account, transaction=transaction,
+        )  # fmt: skip
+        return Attention.objects.get()
+
+    def test_evidence_holds_no_card_number_and_has_an_end(self, case):
+        for text, error in (
+            ("", "Say what you saw, and where."),
+            ("Card 4242 4242 4242 4242 shows nothing.", "This looks like a card number."),
+            ("x" * 2001, "at most 2000 characters"),
+        ):
+            form = EvidenceForm(case, {"evidence": text})
+            assert error in " ".join(form.errors["evidence"])
+
+    def test_that_it_was_made_names_it_first(self, case):
+        form = MadeForm(case)
+        assert [field.name for field in form] == ["processor_refund_id", "evidence"]
+        assert form.fields["processor_refund_id"].widget.attrs["autofocus"]
+
+    def test_a_case_goes_to_who_may_do_something_about_it(self, case):
+        able = {make_person("agent"), make_person("approver")}
+        make_person("viewer")
+        make_person("agent", is_active=False)
+        assert set(HandOverForm(case).fields["to"].queryset) == able
+
+    def test_a_case_without_a_refund_has_no_ruling(self, case):
+        assert RulingForm(case, {"ruling": "1"}).errors

@@ -212,6 +212,14 @@ class TestPage:
         ):  # fmt: skip
             assert expected in text, expected
 
+    def test_a_press_is_a_form_and_what_asks_first_is_a_link(self, browser, agent):
+        case = make_unknown(agent, hours=30)
+        html = browser.get(page_of(case)).content.decode()
+        assert f'<form method="post" action="{step_of(case, "ask_now")}"' in html
+        for action in ("confirm_happened", "confirm_did_not", "hand_over"):
+            assert f'href="{step_of(case, action)}"' in html
+        assert 'disabled aria-describedby="why-not-send_again"' in html
+
     def test_who_may_only_look_has_no_button(self, agent):
         case = make_unknown(agent)
         html = client_of(make_person("viewer")).get(page_of(case)).content.decode()
@@ -243,7 +251,7 @@ class TestPage:
         )  # fmt: skip
         text = visible(second.get(page_of(Attention.objects.get())))
         assert "Amount 10.00 USD" in text
-        assert "Made at March 1, 2026, noon" in text
+        assert "Made at 1 Mar 2026, 12:00" in text
         assert "Likely Amount: 10.00 USD, Refund: re_1" in text
         assert "<4242>" in text
 

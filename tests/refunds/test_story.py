@@ -5,12 +5,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from gateways.failures import Action
 from refunds import story
-from refunds.models import Refund
+from refunds.attention import close_cases, flag
+from refunds.models import AttentionKind, Refund, Ruling
 from refunds.states import MOVING, Status
 from tests.rest import make_person, make_refund, make_transaction
+from transactions.models import Transaction
 
-from .states import bring
+from .states import add_attempt, bring
 
 pytestmark = pytest.mark.django_db
 
@@ -153,3 +156,77 @@ def _texts(node):
     import ast
 
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+class TestRemedies:
+    """What the failure playbook advises becomes something to press or to open."""
+
+    def told(self, refund, person):
+        [told] = story.tell(story.load(Refund.objects.filter(pk=refund.pk)), person)
+        return told
+
+    def remedies(self, refund, person, code):
+        Refund.objects.filter(pk=refund.pk).update(failure_code=code)
+        return {each.label: each for each in self.told(refund, person).remedies}
+
+    def test_every_advice_has_a_button_or_a_link(self):
+        assert set(story._REMEDIES) == set(Action)
+
+    def test_what_is_left_is_refunded_in_the_dialog(self, refund, agent):
+        failed = bring(refund, Status.FAILED)
+        found = self.remedies(failed, agent, "exceeds_refundable")
+        assert list(found) == ["Refund what is left"]  # an agent may not pull
+        rest = found["Refund what is left"]
+        assert rest.in_dialog
+        assert rest.url == f"/admin/transactions/transaction/{refund.transaction_id}/refund/"
+
+    def test_a_manager_pulls_again(self, refund):
+        found = self.remedies(
+            bring(refund, Status.FAILED), make_person("manager"), "already_refunded"
+        )
+        assert found["Pull it again"].is_press
+
+    def test_a_payment_that_has_not_settled_is_cancelled_whole(self, refund, agent):
+        failed = bring(refund, Status.FAILED)
+        assert "Cancel the whole payment" not in self.remedies(failed, agent, "not_settled")
+        Transaction.objects.filter(pk=refund.transaction_id).update(status="captured")
+        found = self.remedies(failed, agent, "not_settled")
+        assert list(found) == ["Cancel the whole payment", "Try again"]
+
+    def test_try_again_stands_by_the_explanation_and_nowhere_else(self, refund, agent):
+        failed = bring(refund, Status.FAILED)
+        assert "Try again" in self.remedies(failed, agent, "insufficient_balance")
+        assert self.told(failed, agent).buttons == []
+
+    def test_an_administrator_opens_the_account(self, refund, agent):
+        failed = bring(refund, Status.FAILED)
+        assert "Open the account" in self.remedies(failed, make_person("admin"), "credentials")
+        assert "Write a note" in self.remedies(failed, agent, "too_old")
+        assert self.remedies(failed, make_person("viewer"), "too_old") == {}
+
+    def test_an_answer_that_proves_nothing_is_explained_too(self, refund, agent):
+        unknown = bring(refund, Status.UNKNOWN)
+        add_attempt(unknown, "ambiguous", processor_code="never heard of")
+        told = self.told(unknown, agent)
+        assert "no answer that proves anything" in str(told.explanation.explanation)
+        assert [str(each.label) for each in told.remedies] == ["Check now"]
+
+
+def test_cases_and_an_open_ruling_are_told_to_who_may_see_them(refund, agent):
+    unknown = bring(refund, Status.UNKNOWN)
+    attempt = add_attempt(unknown, "ambiguous")
+    flag(unknown, AttentionKind.UNKNOWN_OUTCOME, "Nobody knows.")
+    flag(unknown, AttentionKind.STUCK, "It stops its workers.")
+    close_cases(unknown, {AttentionKind.STUCK}, "It went through.")
+    ruling = Ruling.objects.create(
+        refund=unknown, attempt=attempt, verdict="did_not", evidence="-", proposed_by=agent
+    )
+    [told] = story.tell(story.load(Refund.objects.filter(pk=refund.pk)), agent)
+    assert [(case.reason, badge.label) for case, badge in told.cases] == [
+        ("Nobody knows.", "Outcome unknown")
+    ]
+    assert told.ruling == ruling
+    agent.groups.clear()
+    stranger = type(agent).objects.get(pk=agent.pk)
+    [told] = story.tell(story.load(Refund.objects.filter(pk=refund.pk)), stranger)
+    assert told.cases == []

@@ -55,7 +55,8 @@ def test_every_item_of_the_sidebar_leads_to_a_page():
         (f"{LIST}?processor=nmi&account=", "NMI"),
         (f"{LIST}?processor=nmi&status=settled", "NMI"),
         ("/admin/refunds/refund/?status=failed", "Failed"),
-        ("/admin/refunds/refund/?needs_attention=true", "Needs attention"),
+        ("/admin/refunds/attention/", "Needs attention"),
+        ("/admin/refunds/refund/?needs_attention=true", None),
         ("/admin/refunds/refund/?needs_attention=true&status=failed", None),
     ],
 )
