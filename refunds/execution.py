@@ -112,10 +112,12 @@ def _made_before(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | No
     """
     if refund.look_up_first:
         lookup = look_everywhere(refund, gateway)
-        if lookup.complete:
+        matches = list(lookup.matches)
+        if lookup.likely and not matches:
+            _ask_a_person(refund)
+        elif lookup.complete and all(found.state == RefundState.FAILED for found in matches):
             refund.look_up_first = False
             refund.save(update_fields=["look_up_first"])
-        matches = list(lookup.matches)
     else:
         sent = refund.attempts.filter(sends__gt=0)
         matches = [
@@ -129,8 +131,9 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
     sentence %= made.reference
     if _is_counted(refund, made):
-        _call_off(refund, "made_before", sentence)
-    elif made.amount != refund.amount:
+        _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, sentence)
+        return
+    if made.amount != refund.amount:
         put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
     elif attempt := claim(refund, made.operation):
         answer = RefundResult(made.state, made.external_id, made.amount)
@@ -139,17 +142,27 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
         flag(lock_refund(refund.pk), AttentionKind.PAID_AFTER_ALL, sentence)
 
 
+def _ask_a_person(refund: Refund) -> None:
+    sentence = _(
+        "The processor lists a refund like this one without a reference: it may have been sent "
+        "before the restore. Cancel it if it was; if not, cancel it and ask for it anew."
+    )
+    with database.atomic():
+        flag(lock_refund(refund.pk), AttentionKind.NOT_SENT, sentence)
+
+
 def _is_counted(refund: Refund, made: ReportedRefund) -> bool:
     """Whether a sync has recorded it meanwhile in a row of its own: ours would be a second one."""
     rows = Refund.objects.filter(account_id=refund.account_id, mode=refund.mode)
     return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
 
 
-def _call_off(refund: Refund, kind: str, why: str) -> None:
+def _call_off(refund: Refund, kind: str, case: AttentionKind, why: str) -> None:
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
             move(locked, Status.CANCELED, kind, data={"why": why})
+            flag(locked, case, why)
 
 
 def stopped(refund: Refund) -> str:
@@ -175,15 +188,8 @@ def _may_go(refund: Refund) -> bool:
         return False
     if has_authority(refund):
         return True
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        if locked.status == Status.QUEUED:
-            move(locked, Status.CANCELED, "authority_lost")
-            flag(
-                locked,
-                AttentionKind.NOT_SENT,
-                _("Who requested or approved this refund no longer may, so it was not sent."),
-            )
+    sentence = _("Who requested or approved this refund no longer may, so it was not sent.")
+    _call_off(refund, "authority_lost", AttentionKind.NOT_SENT, sentence)
     return False
 
 

@@ -22,6 +22,7 @@ from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
 from refunds.reconciliation import ReconciliationFailed, reconcile
 from refunds.recovery import finish, hold_accounts, suspect_refunds
 from refunds.resolution import look_up_refund
+from refunds.services import cancel_refund
 from refunds.states import Origin, Status
 from refunds.sync_tasks import reconcile_all_accounts
 from tests.refunds.faults.play import due, sent
@@ -155,30 +156,66 @@ def test_a_recovery_that_was_killed_leaves_the_account_held_and_is_repeated(desk
     assert stored(desk) == in_ledger(desk)
 
 
-@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
-def test_a_request_that_waits_for_approval_may_have_been_sent_as_well(desk: Desk):
+@pytest.fixture
+def restored(desk: Desk) -> Refund:
+    """A refund whose row a backup would have as queued, and that the processor has made."""
     transaction = desk.pay()
-    refund = desk.ask(transaction, 4_000)
-    sent(refund)
-    Refund.objects.filter(pk=refund.pk).update(look_up_first=True)
-    restored = Refund.objects.get()
-    with connection.cursor() as cursor:  # the row as a backup would have it
+    sent(desk.ask(transaction, 4_000))
+    with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("DELETE FROM refunds_refundattempt")
         cursor.execute("DELETE FROM refunds_refundevent")
         cursor.execute(
-            "UPDATE refunds_refund SET status = 'awaiting_approval', processor_refund_id = NULL"
+            "UPDATE refunds_refund SET status = 'queued', processor_refund_id = NULL,"
+            " look_up_first = true"
         )
         cursor.execute("UPDATE transactions_transaction SET reserved_minor = refunded_minor")
         cursor.execute("UPDATE transactions_transaction SET refunded_minor = 0")
         cursor.execute("SET session_replication_role = DEFAULT")
+    return Refund.objects.get()
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_a_request_that_waits_for_approval_may_have_been_sent_as_well(desk: Desk, restored: Refund):
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("UPDATE refunds_refund SET status = 'awaiting_approval'")
+        cursor.execute("SET session_replication_role = DEFAULT")
     tally = reconcile(desk.account)
     assert (tally.awaited, tally.recorded) == (1, 0)
-    assert desk.sums(transaction) == (4_000, 0)
+    assert desk.sums(restored.transaction) == (4_000, 0)
     Refund.objects.update(status=Status.QUEUED)  # somebody approves it again
     sent(restored)
     assert Refund.objects.get().status == Status.SUCCEEDED
-    assert desk.given_back(transaction) == [4_000]
+    assert desk.given_back(restored.transaction) == [4_000]
+
+
+def test_a_look_that_found_it_is_repeated_when_its_worker_dies(desk: Desk, restored: Refund):
+    due(restored)
+    with pytest.raises(subprocess.CalledProcessError):
+        run_script(
+            f"from refunds.execution import send_refund; send_refund('{restored.pk}')",
+            CRASH_AT="after-claim",
+        )
+    sent(restored)
+    assert Refund.objects.get().status == Status.SUCCEEDED
+    assert desk.given_back(restored.transaction) == [4_000]
+
+
+@pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+def test_a_refund_that_looks_like_ours_and_bears_no_reference_is_for_a_person(
+    desk: Desk, restored: Refund
+):
+    desk.post("accounts", account=desk.name, refund_shape="B")
+    assert reconcile(desk.account).awaited == 1
+    assert sent(restored).status == Status.QUEUED
+    assert desk.given_back(restored.transaction) == [4_000]
+    case = Attention.objects.get(closed_at__isnull=True)
+    assert case.refund == restored
+    assert case.reason.startswith("The processor lists a refund like this one")
+    cancel_refund(restored, actor=restored.requested_by)
+    assert reconcile(desk.account, since=timezone.now() - timedelta(days=1)).recorded == 1
+    assert sum(desk.sums(restored.transaction)) == 4_000
 
 
 # --- F9 ----------------------------------------------------------------------------------------
