@@ -12,7 +12,7 @@ PRODUCTION_PYTHON = env -u DEBUG SECRET_KEY=only-to-look-at-the-settings-0123456
 	CREDENTIALS_KEYS=only-to-look-at-the-settings ALLOWED_HOSTS=refunds.example.com \
 	DATABASE_URL=postgres://refunds@127.0.0.1/refunds REDIS_URL=redis://127.0.0.1/0 $(VENV_PYTHON)
 
-.PHONY: help demo test lint fmt lock bench screenshots reset install install-dev
+.PHONY: help demo test lint fmt lock bench chaos screenshots reset install install-dev
 
 help:
 	@echo 'make demo         everything on this machine, with data to play with; Ctrl-C stops it'
@@ -21,6 +21,7 @@ help:
 	@echo 'make fmt          formats the code'
 	@echo 'make lock         writes the locks from pyproject.toml'
 	@echo 'make bench        measures speed and memory'
+	@echo 'make chaos        kills everything ten thousand times, and compares the books'
 	@echo 'make screenshots  pictures of the screens'
 	@echo 'make reset        deletes the data of the demo'
 
@@ -52,6 +53,9 @@ lock: install-dev
 
 bench: install-dev
 	$(DEBUG_PYTHON) -m bench
+
+chaos: install-dev
+	$(DEBUG_PYTHON) -m chaos
 
 screenshots: install-dev
 	CHROMIUM="$$(sh .ci/chromium)" SCREENSHOTS=docs/images $(VENV_PYTHON) -m pytest tests/browser/test_pictures.py

@@ -212,7 +212,7 @@ def _spawn(
         group=service.group,
         extra_groups=None if service.user is None else [],
         process_group=0,  # Ctrl-C at the terminal reaches the supervisor alone
-        preexec_fn=_die_with_parent(service.stop_signal),  # noqa: PLW1509
+        preexec_fn=die_with_parent(service.stop_signal),  # noqa: PLW1509
     )
 
 
@@ -223,8 +223,11 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None]:
-    """What a child does before exec. It runs after the change of user, which clears the wish."""
+def die_with_parent(stop_signal: signal.Signals) -> Callable[[], None]:
+    """What a child of this process does first, so that it does not outlive it (on Linux).
+
+    Before exec it runs after the change of user, which clears the wish.
+    """
     parent = os.getpid()
 
     def ask_kernel() -> None:

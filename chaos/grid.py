@@ -1,0 +1,182 @@
+"""The exhaustive grid: every failpoint × every fault × before and after × every money call.
+
+One cell is one refund that meets one crash and one fault, and what becomes of it: first nobody
+intervenes, then two people rule about what cannot be proven.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gateways.failpoints import FAILPOINTS
+from gateways.money import Money
+from gateways.sandbox.faults import KINDS
+from refunds.models import Refund
+from refunds.services import request_refund
+
+from .broker import Message
+from .deliveries import deliver
+from .healing import heal, sweep
+from .report import Result
+from .schedules import judged
+from .world import ACCOUNTS, KEYED, World, people, reason
+
+# A refusal is in the processor's own words: one that it certainly means.
+_CODES = {
+    "stripe": "charge_disputed",
+    "paypal": "REFUND_NOT_ALLOWED",
+    "authorizenet": "54",
+    "nmi": "300",
+}
+_ONLY_AFTER = ("wrong_echo", "wrong_type")
+_LEASE = timedelta(seconds=130)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    dialect: str
+    call: str  # refund, or void where payments settle at night
+    failpoint: str
+    what: str
+    when: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.dialect}/{self.call}/{self.failpoint}/{self.what}/{self.when}"
+
+    @classmethod
+    def named(cls, name: str) -> Cell:
+        return cls(*name.split("/"))
+
+
+def cells() -> Iterator[Cell]:
+    """All of them, in an order that changes the processor fastest."""
+    for failpoint in FAILPOINTS:
+        for what in KINDS:
+            for when in ("after",) if what in _ONLY_AFTER else ("before", "after"):
+                for dialect in ACCOUNTS:
+                    for call in ("refund",) if dialect in KEYED else ("refund", "void"):
+                        yield Cell(dialect, call, failpoint, what, when)
+
+
+def fixed_cells() -> list[Cell]:
+    """A small part that has every failpoint and every fault at every processor."""
+    everything = list(cells())
+    chosen: list[Cell] = []
+    missing = {(c.dialect, fact) for c in everything for fact in (c.failpoint, c.what)}
+    for number in range(len(everything)):
+        cell = everything[number * 389 % len(everything)]  # prime to their number: all, scattered
+        new = {(cell.dialect, cell.failpoint), (cell.dialect, cell.what)} & missing
+        if len(new) == 2 or (new and number >= len(everything) // 2):
+            chosen.append(cell)
+            missing -= new
+    return chosen
+
+
+def run(world: World, cell: Cell) -> Result:
+    """Play one cell to its end, and compare the books."""
+    started = time.monotonic()
+    world.begin(cell.dialect)
+    world.broker.flush()
+    payment = world.pay(
+        10_000, currency="USD", status="settled" if cell.call == "refund" else "captured"
+    )
+    refund, _new = request_refund(
+        transaction=payment,
+        amount=Money(10_000 if cell.call == "void" else 4_000, "USD"),
+        reason=reason(),
+        note="",
+        requested_by=people()[0],
+        idempotency_key=cell.name,
+    )
+    _arm(world, cell)
+    _PLAYS.get(cell.failpoint, _die_on_the_way)(world, cell, refund)
+    heal(world)
+    return Result(
+        cell.dialect,
+        "grid",
+        cell.name,
+        judged(world),
+        world.story,
+        world.deaths,
+        time.monotonic() - started,
+    )
+
+
+def _arm(world: World, cell: Cell) -> None:
+    code = {"code": _CODES[cell.dialect]} if cell.what == "refusal" else {}
+    seconds = {"slow": 0.05, "silence": 2.0, "drip": 0.5, "429": 1.0}.get(cell.what, 0)
+    world.arm(call=cell.call, what=cell.what, when=cell.when, seconds=seconds, megabytes=2, **code)
+
+
+def _send(refund: Refund) -> Message:
+    return "refunds.tasks.send_refund", [str(refund.pk)], {}
+
+
+def _work(world: World, message: Message, failpoint: str) -> None:
+    task, args, _kwargs = message
+    ending = world.work(message, failpoint)
+    world.tell(f"{task} {' '.join(map(str, args))} with {failpoint or 'nothing'} armed: {ending}")
+
+
+def _die_on_the_way(world: World, cell: Cell, refund: Refund) -> None:
+    """The worker that sends is killed, and its message comes again at once."""
+    world.broker.flush()
+    _work(world, _send(refund), cell.failpoint)
+    _work(world, _send(refund), "")
+
+
+def _die_handing_out(world: World, cell: Cell, _refund: Refund) -> None:
+    """The broker lost the message, and the sweep that hands it out again is killed."""
+    world.broker.flush()
+    world.let_time_pass(timedelta(seconds=20))
+    _work(world, ("refunds.tasks.publish_due", [], {}), cell.failpoint)
+    world.broker.flush()
+
+
+def _die_sweeping(world: World, cell: Cell, refund: Refund) -> None:
+    """A sender dies, and so does the sweep that finds its lease run out."""
+    world.broker.flush()
+    _work(world, _send(refund), "after-send")
+    world.let_time_pass(_LEASE)
+    _work(world, ("refunds.tasks.expire_leases", [], {}), cell.failpoint)
+
+
+def _die_taking_in(world: World, cell: Cell, refund: Refund) -> None:
+    """The site is killed while it stores the webhook of the refund, which comes again."""
+    _die_on_the_way(world, cell, refund)
+    for event in world.processors.books(world.name).events:
+        world.tell(f"webhook {event.type}: {deliver(world, event.id, '', cell.failpoint)}")
+        world.tell(f"webhook {event.type}: {deliver(world, event.id)}")
+
+
+def _die_applying(world: World, cell: Cell, refund: Refund) -> None:
+    """The worker that applies the webhook is killed."""
+    world.broker.flush()
+    _work(world, _send(refund), "after-response")
+    for event in world.processors.books(world.name).events:
+        world.tell(f"webhook {event.type}: {deliver(world, event.id)}")
+    for message in world.broker.take_all():
+        _work(world, message, cell.failpoint)
+
+
+def _die_comparing(world: World, cell: Cell, refund: Refund) -> None:
+    """A refund is made by hand as well, and the comparison that finds both is killed."""
+    _die_on_the_way(world, cell, refund)
+    if cell.call == "refund":
+        payment_id = world.payments[0]
+        world.processors.post("refunds", payment_id=payment_id, amount_minor=1_000)
+    sweep(world)
+    _work(world, ("refunds.tasks.reconcile_all_accounts", [], {}), cell.failpoint)
+
+
+_PLAYS: dict[str, Callable[[World, Cell, Refund], None]] = {
+    "in-outbox-drain": _die_handing_out,
+    "in-sweep": _die_sweeping,
+    "in-webhook-store": _die_taking_in,
+    "in-webhook-apply": _die_applying,
+    "in-reconcile-page": _die_comparing,
+}
