@@ -14,6 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from gateways.base import FailureCode
 from gateways.failures import Action, Explanation, explain, explain_open
 from transactions.badges import Badge
 from transactions.models import TransactionStatus
@@ -318,7 +319,9 @@ def _tell(refund: Refund, user: User) -> Told:
 def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | None:
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)
-    return explain(refund.failure_code) if refund.failure_code else None
+    came_back = FailureCode.RETURNED if refund.status == Status.RETURNED else ""
+    code = refund.failure_code or came_back
+    return explain(code) if code else None
 
 
 def _is_due(refund: Refund, now: datetime) -> bool:

@@ -204,6 +204,11 @@ class TestRemedies:
         assert "Write a note" in self.remedies(failed, agent, "too_old")
         assert self.remedies(failed, make_person("viewer"), "too_old") == {}
 
+    def test_what_came_back_is_explained(self, refund, agent):
+        told = self.told(bring(refund, Status.RETURNED), agent)
+        assert str(told.explanation.explanation).startswith("The money came back")
+        assert [each.label for each in told.remedies] == ["Refund what is left", "Write a note"]
+
     def test_an_answer_that_proves_nothing_is_explained_too(self, refund, agent):
         unknown = bring(refund, Status.UNKNOWN)
         add_attempt(unknown, "ambiguous", processor_code="never heard of")
