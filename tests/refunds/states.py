@@ -63,3 +63,24 @@ def add_attempt(refund: Refund, state: str, number: int = 1, **fields: Any) -> R
         state=state,
         **(values | fields),
     )
+
+
+def ago(span: timedelta) -> dict[str, Any]:
+    """The times of an attempt that was sent so long ago."""
+    at = timezone.now() - span
+    return {"first_sent_at": at, "last_sent_at": at, "started_at": at}
+
+
+def missed(first: timedelta, last: timedelta) -> dict[str, Any]:
+    """The times of two look-ups that did not find an attempt."""
+    now = timezone.now()
+    return {"first_absent_at": now - first, "last_absent_at": now - last}
+
+
+def leave_unknown(refund: Refund, number: int = 1, **attempt: Any) -> Refund:
+    """Take a queued refund to ``unknown``, with an attempt that was sent ten hours ago."""
+    refund = bring(refund, Status.UNKNOWN)
+    for before in range(1, number):
+        add_attempt(refund, "not_sent", before)
+    add_attempt(refund, "ambiguous", number, **(ago(timedelta(hours=10)) | attempt))
+    return refund

@@ -1,15 +1,12 @@
 """Cases and rulings over REST."""
 
-from datetime import timedelta
-
 import pytest
-from django.utils import timezone
 
 from refunds.attention import flag, raise_case
 from refunds.cases import accept
 from refunds.models import Attention, AttentionKind, Refund, Ruling
 from refunds.states import Status
-from tests.refunds.states import add_attempt, bring
+from tests.refunds.states import leave_unknown
 from tests.rest import (
     assert_problem,
     client_of,
@@ -43,10 +40,7 @@ def payment():
 
 @pytest.fixture
 def unknown(payment, client) -> Refund:
-    refund = bring(make_refund(payment, 1_250, client.person), Status.UNKNOWN)
-    at = timezone.now() - timedelta(hours=10)
-    add_attempt(refund, "ambiguous", first_sent_at=at, last_sent_at=at, started_at=at)
-    return refund
+    return leave_unknown(make_refund(payment, 1_250, client.person))
 
 
 def ids(client, **query) -> list[int]:

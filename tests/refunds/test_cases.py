@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from refunds import cases
 from refunds.attention import flag, raise_case
@@ -15,7 +14,7 @@ from refunds.rulings import propose
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 
-from .states import add_attempt, bring
+from .states import ago, bring, leave_unknown
 
 pytestmark = pytest.mark.django_db
 
@@ -214,15 +213,8 @@ def test_who_may_approve_closes_it_too_when_it_works_again(paused, approver):
 # What may be done.
 
 
-def unknown(refund: Refund, span=timedelta(hours=10)) -> Refund:
-    refund = bring(refund, Status.UNKNOWN)
-    at = timezone.now() - span
-    add_attempt(refund, "ambiguous", first_sent_at=at, last_sent_at=at, started_at=at)
-    return refund
-
-
 def test_what_may_be_done_about_an_unknown_outcome(raised, refund, agent, approver, make_user):
-    unknown(refund)
+    leave_unknown(refund)
     refund.refresh_from_db()
     case = raised(K.UNKNOWN_OUTCOME)
     rule = [Action.ASK_NOW, Action.CONFIRM_HAPPENED, Action.CONFIRM_DID_NOT]
@@ -239,7 +231,7 @@ def test_what_may_be_done_about_an_unknown_outcome(raised, refund, agent, approv
 
 
 def test_a_verdict_is_offered_when_it_is_possible(raised, refund, approver):
-    unknown(refund, timedelta(minutes=1))
+    leave_unknown(refund, **ago(timedelta(minutes=1)))
     refund.refresh_from_db()
     offered = actions(raised(K.UNKNOWN_OUTCOME), approver)
     assert Action.CONFIRM_HAPPENED in offered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -28,39 +29,19 @@ from refunds.states import AttemptState, Status
 from refunds.transitions import lock_refund, move
 from transactions.models import Transaction
 
-from .states import add_attempt, bring
+from .states import bring, leave_unknown, missed
 
 pytestmark = pytest.mark.django_db
 
 EVIDENCE = "The statement of Friday has no such refund."
 HOUR = timedelta(hours=1)
-ALL = list(Verdict)
-
-
-def ago(span: timedelta) -> dict:
-    """The times of an attempt that was sent so long ago."""
-    at = timezone.now() - span
-    return {"first_sent_at": at, "last_sent_at": at, "started_at": at}
-
-
-def looked_for(span: timedelta, first: timedelta, last: timedelta) -> dict:
-    now = timezone.now()
-    return ago(span) | {"first_absent_at": now - first, "last_absent_at": now - last}
-
-
-# Long enough ago for every processor, and missed twice.
-GONE = {"span": timedelta(days=50), "first": 3 * HOUR, "last": HOUR}
+MISSED = missed(3 * HOUR, HOUR)
 
 
 @pytest.fixture
-def make_unknown(make_transaction, make_account, ask):
-    def make(processor="nmi", account=None, number=1, **attempt) -> Refund:
-        account = account or make_account(processor)
-        refund = bring(ask(make_transaction(account), 4_000), Status.UNKNOWN)
-        for before in range(1, number):
-            add_attempt(refund, "not_sent", before)
-        add_attempt(refund, "ambiguous", number, **(attempt or ago(10 * HOUR)))
-        return refund
+def make_unknown(make_transaction, make_account, ask) -> Callable[..., Refund]:
+    def make(processor: str = "nmi", **attempt: object) -> Refund:
+        return leave_unknown(ask(make_transaction(make_account(processor)), 4_000), **attempt)
 
     return make
 
@@ -90,88 +71,6 @@ def sums(refund: Refund) -> tuple[int, int]:
 
 def said_of(refund: Refund, kind: str):
     return refund.events.get(kind=kind)
-
-
-# What may be said, and when.
-
-
-def test_a_fresh_refund_without_keys_may_only_be_said_to_have_happened(make_unknown):
-    refund = make_unknown("nmi", **ago(timedelta(minutes=5)))
-    why = allowed(refund)
-    assert why[Verdict.HAPPENED] == ""
-    assert "can be said from" in why[Verdict.DID_NOT]
-    assert "Two complete look-ups at NMI, 30 minutes apart" in why[Verdict.SEND_AGAIN]
-
-
-def test_a_key_that_lives_is_left_to_the_system(make_unknown):
-    why = allowed(make_unknown("stripe", **ago(6 * HOUR)))
-    assert why[Verdict.DID_NOT] == ""
-    assert "Stripe knows its key until" in why[Verdict.SEND_AGAIN]
-
-
-@pytest.mark.parametrize(
-    ("processor", "quiet_after"),
-    [
-        ("stripe", timedelta(hours=2, minutes=5)),
-        ("paypal", timedelta(hours=5)),
-        ("authorizenet", timedelta(hours=2, minutes=10)),
-        ("nmi", timedelta(hours=2, minutes=15)),
-    ],
-)
-def test_that_it_was_not_made_can_be_said_after_the_quarantine(
-    make_unknown, processor, quiet_after
-):
-    minute = timedelta(minutes=1)
-    early = make_unknown(processor, **ago(quiet_after - minute))
-    assert allowed(early)[Verdict.DID_NOT]
-    late = make_unknown(processor, **ago(quiet_after + minute))
-    assert allowed(late)[Verdict.DID_NOT] == ""
-
-
-def test_an_attempt_that_was_never_sent_has_its_quarantine_too(make_unknown):
-    never = {"first_sent_at": None, "last_sent_at": None, "sends": 0}
-    now = timezone.now()
-    assert allowed(make_unknown(**never, started_at=now - HOUR))[Verdict.DID_NOT]
-    assert allowed(make_unknown(**never, started_at=now - 3 * HOUR))[Verdict.DID_NOT] == ""
-
-
-def test_sending_again_needs_two_look_ups_that_miss_it(make_unknown):
-    once = make_unknown("nmi", **looked_for(10 * HOUR, first=HOUR, last=HOUR))
-    assert "A second one has to say the same" in allowed(once)[Verdict.SEND_AGAIN]
-    close = make_unknown("nmi", **looked_for(10 * HOUR, first=HOUR, last=HOUR * 0.6))
-    assert allowed(close)[Verdict.SEND_AGAIN]
-    twice = make_unknown("nmi", **looked_for(10 * HOUR, first=2 * HOUR, last=HOUR))
-    assert allowed(twice)[Verdict.SEND_AGAIN] == ""
-
-
-@pytest.mark.parametrize("processor", ["stripe", "paypal", "authorizenet", "nmi"])
-def test_once_the_key_is_dead_everyone_is_alike(make_unknown, processor):
-    assert allowed(make_unknown(processor, **looked_for(**GONE))) == dict.fromkeys(ALL, "")
-
-
-def test_another_credential_has_another_key(make_unknown, make_account):
-    missed = looked_for(10 * HOUR, first=3 * HOUR, last=HOUR)
-    account = make_account("stripe", credential_fingerprint="new")
-    refund = make_unknown(account=account, **missed, credential_fingerprint="old")
-    assert allowed(refund)[Verdict.SEND_AGAIN] == ""
-
-
-def test_a_refund_that_was_tried_five_times_is_not_sent_again(make_unknown):
-    refund = make_unknown("nmi", number=5, **looked_for(**GONE))
-    assert "tried 5 times" in allowed(refund)[Verdict.SEND_AGAIN]
-
-
-@pytest.mark.parametrize(
-    ("kind", "refused"),
-    [
-        (AttentionKind.AMOUNT_DIFFERS, {Verdict.HAPPENED, Verdict.SEND_AGAIN}),
-        (AttentionKind.FOUND_SEVERAL, {Verdict.SEND_AGAIN}),
-    ],
-)
-def test_what_the_processor_reports_stands_against_a_verdict(make_unknown, kind, refused):
-    refund = make_unknown("nmi", **looked_for(**GONE))
-    flag(refund, kind, "Look.")
-    assert {verdict for verdict, why in allowed(refund).items() if why} == refused
 
 
 @pytest.mark.parametrize("status", sorted({*Status} - {Status.UNKNOWN, Status.AWAITING_APPROVAL}))
@@ -216,7 +115,7 @@ def test_what_did_not_happen_gives_the_money_back_to_the_balance(unknown, settle
 
 
 def test_what_is_sent_again_is_queued_for_its_next_identity(make_unknown, settle):
-    refund = settle(make_unknown("nmi", **looked_for(**GONE)), Verdict.SEND_AGAIN, evidence="")
+    refund = settle(make_unknown(**MISSED), Verdict.SEND_AGAIN, evidence="")
     assert refund.status == Status.QUEUED
     assert (refund.unknown_since, refund.lookups) == (None, 0)
     assert refund.next_action_at <= timezone.now() + timedelta(seconds=1)
@@ -226,7 +125,7 @@ def test_what_is_sent_again_is_queued_for_its_next_identity(make_unknown, settle
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_hears_of_what_is_sent_again(make_unknown, settle, valkey):
-    refund = make_unknown("nmi", **looked_for(**GONE))
+    refund = make_unknown(**MISSED)
     valkey.delete("submit")
     settle(refund, Verdict.SEND_AGAIN)
     assert valkey.llen("submit") == 1

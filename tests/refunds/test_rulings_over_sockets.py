@@ -19,7 +19,7 @@ from transactions.models import Transaction
 
 from .desk import ONE_SHOT, Desk
 from .faults.play import assert_agreement, in_parallel, looked_up, sent
-from .states import add_attempt, bring
+from .states import leave_unknown, missed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -201,23 +201,10 @@ def test_what_happened_is_what_a_sync_finds(desk: Desk, agent, approver):
 
 
 def unknown(ask, transaction: Transaction) -> Refund:
-    refund = bring(ask(transaction, 100), Status.UNKNOWN)
-    at = timezone.now() - timedelta(hours=10)
-    add_attempt(
-        refund,
-        "ambiguous",
-        first_sent_at=at,
-        last_sent_at=at,
-        started_at=at,
-        first_absent_at=at + timedelta(hours=5),
-        last_absent_at=at + timedelta(hours=8),
-        order={
-            "amount_minor": 100,
-            "currency": "USD",
-            "reference": f"{refund.pk.hex[:18].upper()}1",
-        },
-    )
-    return refund
+    refund = ask(transaction, 100)
+    order = {"amount_minor": 100, "currency": "USD", "reference": f"{refund.pk.hex[:18].upper()}1"}
+    looked_for = missed(timedelta(hours=3), timedelta(hours=1))
+    return leave_unknown(refund, order=order, **looked_for)
 
 
 def attempt_to(act: Callable[[], object]) -> bool:
