@@ -11,6 +11,7 @@ from threading import Barrier, Event
 
 import pytest
 from django.db import connections
+from django.db.models import F
 from django.db.models.functions import Now
 
 from gateways.base import Capabilities
@@ -444,7 +445,7 @@ def lag_of(desk) -> timedelta:
 
 
 def seconds_left(event):
-    left = WebhookEvent.objects.annotate(left=webhooks.F("next_try_at") - Now()).get(pk=event.pk)
+    left = WebhookEvent.objects.annotate(left=F("next_try_at") - Now()).get(pk=event.pk)
     return round(left.left.total_seconds())
 
 
