@@ -128,15 +128,18 @@ class Transport:
         return self._exchange(request, None, deadline, limit)
 
     @contextmanager
-    def one_deadline(self, *, not_after: float = math.inf) -> Iterator[None]:
-        """Let all calls inside share one ``total_seconds``, for a worker that holds a lease.
+    def one_deadline(
+        self, *, not_after: float = math.inf, seconds: float = math.inf
+    ) -> Iterator[None]:
+        """Let all calls inside share one ``total_seconds``, or fewer, for a worker with a lease.
 
         ``not_after`` is the moment of ``time.monotonic()`` when the lease no longer allows to
         send: what may move money is then refused just before its first byte, however long the
         process slept on the way there. Inside another block the outer limits stand.
         """
         outer = self._shared_deadline, self._not_after
-        self._shared_deadline = self._shared_deadline or Deadline(self._total_seconds)
+        own = Deadline(min(self._total_seconds, seconds))
+        self._shared_deadline = self._shared_deadline or own
         self._not_after = min(self._not_after, not_after)
         try:
             yield

@@ -6,6 +6,7 @@ key is good. Where there are none nothing is ever sent again by itself: two peop
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -45,6 +46,10 @@ from .schedule import absence_speaks_from, first_question, key_is_good, next_que
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import LEASE, a_moment, is_silence, lease_owner, listening, put_off, take_up
+
+# A look-up that only finds out whether a silent processor is back waits no longer for it, so that
+# the next one comes soon.
+_PROBE_SECONDS = 10
 
 
 def look_up_refund(refund_id: UUID) -> None:
@@ -92,9 +97,10 @@ def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> N
 
 def _look_up(refund: Refund, attempt: RefundAttempt) -> None:
     asked_at = database_now()
+    seconds = _PROBE_SECONDS if refund.account_id in down_accounts() else math.inf
     try:
         gateway = open_gateway(refund.account)
-        with listening(refund.account_id), gateway.transport.one_deadline():
+        with listening(refund.account_id), gateway.transport.one_deadline(seconds=seconds):
             if refund.look_up_first:
                 lookup = look_everywhere(refund, gateway)
             else:
