@@ -250,12 +250,13 @@ def _read_again(event: WebhookEvent) -> None:
         recorded = record_reported_refunds(account, gateway, reread.refunds)
     if stored.changed:
         hurry_settled(account)
-    rejected = stored.rejected + recorded.rejected
     if recorded.awaited:
         _hurry(event, reread.refunds)
         _park(event, _("It may tell of a refund of ours whose answer is awaited."))
-    elif rejected:
-        _fail(event, rejected[0].reason)
+    elif stored.rejected:
+        _fail(event, stored.rejected[0].reason)
+    elif recorded.rejected:  # which has put it before a person: asking again brings nothing new
+        _finish(event, WebhookState.PROCESSED, recorded.rejected[0].reason)
     elif reread.payments or reread.refunds:
         _finish(event, WebhookState.PROCESSED)
     elif _is_younger(event, gateway.capabilities.lookup_lag):

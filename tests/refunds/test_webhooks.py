@@ -439,6 +439,21 @@ class TestFailing:
         assert "does not know" in event.problem
 
 
+    @pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+    def test_what_a_person_has_to_place_is_not_asked_for_again(self, desk, hooks):
+        """A refund by hand names no payment there, and two payments of the card fit."""
+        transaction = desk.pay()
+        desk.pay()
+        refund_id = hooks.refund(transaction, 1_500)
+        event = hooks.events(refund_id)[-1]
+        hooks.deliver(event)
+        work()
+        stored = WebhookEvent.objects.get()
+        unplaced = Attention.objects.filter(kind="unplaced", closed_at__isnull=True)
+        assert (stored.state, stored.problem) == (WebhookState.PROCESSED, unplaced.get().reason)
+        assert not Refund.objects.exists()
+
+
 def lag_of(desk) -> timedelta:
     capabilities: Capabilities = gateway_class(desk.processor).capabilities
     return capabilities.lookup_lag
