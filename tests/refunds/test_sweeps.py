@@ -127,7 +127,7 @@ def test_passes_read_what_is_open_and_not_all_that_ever_was(desk: Desk):
 
 @only_stripe
 def test_a_pass_over_many_open_refunds_is_short(desk: Desk):
-    """A hundred thousand take a quarter of a second; see docs/reliability.md."""
+    """A hundred thousand open refunds take a quarter of a second on two busy cores."""
     refund = desk.ask(desk.pay(), 2_500)
     multiply(refund, 10_000, **due_now(Status.UNKNOWN))
     Refund.objects.update(unknown_since=timezone.now() - timedelta(hours=1))
