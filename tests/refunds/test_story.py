@@ -8,7 +8,7 @@ from django.utils import timezone
 from gateways.failures import Action
 from refunds import story
 from refunds.attention import close_cases, flag
-from refunds.models import AttentionKind, Refund, Ruling
+from refunds.models import AttentionKind, Refund, Ruling, Verdict
 from refunds.states import MOVING, Status
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
@@ -129,7 +129,7 @@ def test_an_event_without_words_of_its_own_is_still_told(refund, agent):
 
 
 def test_every_kind_of_event_in_the_code_has_words():
-    """The kinds are literals at the calls of ``move`` and ``record_event``."""
+    """The kinds are literals at the calls of ``move``, ``record_event`` and what leads to them."""
     import ast
     from pathlib import Path
 
@@ -139,7 +139,9 @@ def test_every_kind_of_event_in_the_code_has_words():
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "id", "")
-            place = {"move": 2, "record_event": 1, "_postpone": 2, "_hurry": None}.get(name)
+            place = {
+                "move": 2, "record_event": 1, "put_off": 2, "_call_off": 1, "_record": 1,
+            }.get(name)  # fmt: skip
             if place is not None and len(node.args) > place:
                 kinds |= _texts(node.args[place])
             kinds |= {
@@ -148,7 +150,8 @@ def test_every_kind_of_event_in_the_code_has_words():
                 if keyword.arg == "kind"
                 for text in _texts(keyword.value)
             }
-    assert {"requested", "succeeded", "canceled", "check_asked"} <= kinds
+    assert {"requested", "succeeded", "canceled", "check_asked", "ruling_proposed"} <= kinds
+    kinds |= {f"ruled_{verdict}" for verdict in Verdict}
     assert kinds <= story._EVENTS.keys()
 
 
