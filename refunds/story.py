@@ -232,7 +232,6 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "hurried": (_L("Told to go out now"), "busy"),
     "waits_for_settlement": (_L("Waits until the payment has settled"), "busy"),
     "looks_up_first": (_L("Waits: the processor is asked first what it knows of it"), "busy"),
-    "made_before": (_L("Not sent: it had been made before"), "warn"),
     "waits_for_a_person": (_L("Waits for a person"), "warn"),
     "account_paused": (_L("Waits: the account is paused"), "warn"),
     "authority_lost": (_L("Not sent: who asked may no longer refund"), "bad"),
