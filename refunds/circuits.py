@@ -85,6 +85,11 @@ def note_silence(account_id: int) -> None:
     )
 
 
+def is_in_doubt(account_id: int) -> bool:
+    """Whether the last call through the account got no answer."""
+    return CircuitBreaker.objects.filter(pk=account_id, failures__gt=0).exists()
+
+
 def down_accounts() -> list[int]:
     """The accounts whose processors do not answer, the longest down first."""
     down = CircuitBreaker.objects.filter(down_since__isnull=False)

@@ -29,7 +29,7 @@ from gateways.errors import GatewayError
 from gateways.registry import open_gateway
 
 from .attention import flag
-from .circuits import down_accounts, slot
+from .circuits import down_accounts, is_in_doubt, slot
 from .clock import database_now
 from .delivery import deliver
 from .execution import has_authority, look_everywhere, stopped
@@ -97,7 +97,7 @@ def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> N
 
 def _look_up(refund: Refund, attempt: RefundAttempt) -> None:
     asked_at = database_now()
-    seconds = _PROBE_SECONDS if refund.account_id in down_accounts() else math.inf
+    seconds = _PROBE_SECONDS if is_in_doubt(refund.account_id) else math.inf
     try:
         gateway = open_gateway(refund.account)
         with listening(refund.account_id), gateway.transport.one_deadline(seconds=seconds):

@@ -106,19 +106,23 @@ def listening(account_id: int) -> Iterator[None]:
     try:
         yield
     except GatewayError as error:
-        if error.exchanges and error.exchanges[-1].status is not None:
-            _tell(_note_answer, account_id)
-        elif is_silence(error):
+        if is_silence(error):
             _tell(note_silence, account_id)
+        elif any(exchange.status is not None for exchange in error.exchanges):
+            _tell(_note_answer, account_id)
         raise
     _tell(_note_answer, account_id)
 
 
 def is_silence(error: GatewayError) -> bool:
-    """Whether the processor was called and gave no answer, not even garbage or half of one."""
+    """Whether the processor was called and gave no answer, not even garbage or half of one.
+
+    Of several calls one that was answered is enough.
+    """
     if isinstance(error, NotSent) and error.reason != "unreachable":
         return False
-    return bool(error.exchanges) and error.exchanges[-1].status is None
+    answered = [exchange for exchange in error.exchanges if exchange.status is not None]
+    return bool(error.exchanges) and not answered
 
 
 def _tell(note: Callable[[int], None], account_id: int) -> None:
