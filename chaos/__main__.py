@@ -20,10 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from refunds_site.supervisor import StartError
 
 from . import ground
+from .cells import cells, fixed_cells
 from .crew import Crew, Work, play_scenarios
 from .report import Report
 
-_ALL = ("grid", "random", "processes")
+_ALL = ("grid", "random", "machine", "processes")
+_EXAMPLES = 200  # of the Hypothesis machine
 
 
 def main() -> int:
@@ -64,20 +66,20 @@ def _arguments() -> argparse.Namespace:
 
 
 def _quick(wish: argparse.Namespace) -> Iterator[Work]:
-    """What runs in the fast driver: cells of the grid and random schedules."""
+    """What the fast driver plays: the machine, cells of the grid, random schedules."""
     if wish.again:
         yield Work("grid" if "/" in wish.again else "random", wish.again)
         return
+    if "machine" in wish.only:
+        yield Work("machine", str(10 if wish.fixed else _EXAMPLES))
     if "grid" in wish.only:
         yield from (Work("grid", name) for name in _cells(fixed=wish.fixed))
     if "random" in wish.only:
-        numbers = islice(range(wish.schedules), 60 if wish.fixed else None)
+        numbers = islice(range(wish.schedules), 40 if wish.fixed else None)
         yield from (Work("random", f"{wish.seed}-{number}") for number in numbers)
 
 
 def _cells(*, fixed: bool) -> list[str]:
-    from .grid import cells, fixed_cells
-
     return [cell.name for cell in (fixed_cells() if fixed else cells())]
 
 

@@ -6,7 +6,7 @@ is not possible just now does nothing. ``pick`` is the chance of the step alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
 
@@ -24,10 +24,19 @@ from transactions.models import Transaction
 from .broker import Message
 from .deliveries import deliver
 from .judges import rule
-from .processors import Refused
-from .world import KEYED, World, people, reason
+from .processors import KEYED, Refused
+from .world import World, people, reason
 
 Action = Callable[[World, Random], None]
+_PATHS = {
+    "send_refund": FAILPOINTS[:7],
+    "look_up_refund": FAILPOINTS[:7],
+    "process_webhook": ("in-webhook-apply",),
+    "publish_due": ("in-outbox-drain",),
+    "look_up_due": ("in-outbox-drain",),
+    "expire_leases": ("in-sweep",),
+    "reconcile_all_accounts": ("in-reconcile-page",),
+}
 _REFUSALS = (NotAllowed, RefundRefused, RequestConflict, WrongStatus)
 # Silence and dripping cost a second each, so they are rarer than the rest.
 _FAULTS = [kind for kind in KINDS for _ in range(1 if kind in ("silence", "drip") else 6)]
@@ -84,14 +93,14 @@ def hire(world: World, _pick: Random) -> None:
 
 def work(world: World, _pick: Random) -> None:
     """A worker takes a message."""
-    if message := world.broker.take():
+    if message := _next_message(world):
         _tell_work(world, message, "", world.work(message))
 
 
 def work_and_die(world: World, pick: Random) -> None:
     """A worker takes a message and is killed on the way; the broker may hand it out again."""
-    if message := world.broker.take():
-        failpoint = pick.choice(FAILPOINTS)
+    if message := _next_message(world):
+        failpoint = pick.choice(_on_the_way(message))
         ending = world.work(message, failpoint)
         _tell_work(world, message, failpoint, ending)
         if ending == "killed" and pick.random() < 0.5:
@@ -100,7 +109,7 @@ def work_and_die(world: World, pick: Random) -> None:
 
 def work_and_stop(world: World, pick: Random) -> None:
     """A worker takes a message and its machine falls asleep on the way."""
-    if len(world.stopped) < 2 and (message := world.broker.take()):
+    if len(world.stopped) < 2 and (message := _next_message(world)):
         failpoint = pick.choice(_ASLEEP)
         _tell_work(world, message, failpoint, world.work(message, failpoint, stop=True))
 
@@ -119,7 +128,7 @@ def wake(world: World, pick: Random) -> None:
 def beat(world: World, pick: Random) -> None:
     """Beat's messages for the sweeps come; perhaps whoever takes one is killed."""
     name, message = pick.choice(sorted(world.broker.of_beat().items()))
-    failpoint = pick.choice(FAILPOINTS[7:]) if pick.random() < 0.3 else ""
+    failpoint = pick.choice(_on_the_way(message)) if pick.random() < 0.3 else ""
     ending = world.work(message, failpoint)
     world.tell(f"{name} {failpoint} {ending}")
 
@@ -293,6 +302,21 @@ def _tell_work(world: World, message: Message, failpoint: str, ending: str) -> N
     task, args, _kwargs = message
     where = f" with {failpoint} armed" if failpoint else ""
     world.tell(f"{task.rpartition('.')[2]} {' '.join(map(str, args))}{where}: {ending}")
+
+
+def _next_message(world: World) -> Message | None:
+    """What a worker takes next; if there is nothing, what beat would have handed out by now."""
+    if (message := world.broker.take()) is not None:
+        return message
+    for name in ("publish-due", "look-up-due", "publish-webhooks"):
+        world.work(world.broker.of_beat()[name])
+    return world.broker.take()
+
+
+def _on_the_way(message: Message) -> Sequence[str]:
+    """The failpoints that a worker with this message may come to."""
+    task, _args, _kwargs = message
+    return _PATHS.get(task.rpartition(".")[2], FAILPOINTS)
 
 
 def _payment(world: World, pick: Random) -> Transaction:

@@ -51,16 +51,18 @@ class Broker:
         task, args, kwargs = message
         self.app.tasks[task](*args, **kwargs)
 
-    def of_beat(self, longest: timedelta | None = None) -> dict[str, Message]:
-        """What beat sends, by task; only what comes at least every ``longest``, if that is given.
-
-        Of a task that comes in two ways the one that reads further back, which sees all.
-        """
-        entries = self.app.conf.beat_schedule.values()
-        ordered = sorted(entries, key=lambda entry: len(entry.get("kwargs", {})))
+    def of_beat(self) -> dict[str, Message]:
+        """What beat sends at its times, by the names of its schedule."""
         return {
-            entry["task"]: (entry["task"], [], entry.get("kwargs", {}))
-            for entry in ordered
-            if longest is None
-            or (isinstance(entry["schedule"], timedelta) and entry["schedule"] <= longest)
+            name: (entry["task"], [], entry.get("kwargs", {}))
+            for name, entry in sorted(self.app.conf.beat_schedule.items())
         }
+
+    def often(self) -> list[str]:
+        """The names of what beat sends at least once a minute: the sweeps."""
+        return [
+            name
+            for name, entry in sorted(self.app.conf.beat_schedule.items())
+            if isinstance(entry["schedule"], timedelta)
+            and entry["schedule"] <= timedelta(minutes=1)
+        ]

@@ -23,7 +23,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One run to play: grid or random, and its name, which says all about it."""
+    """One run to play: grid, random or machine, and its name, which says all about it."""
 
     category: str
     name: str

@@ -1,4 +1,4 @@
-"""The exhaustive grid: every failpoint × every fault × before and after × every money call.
+"""Playing a cell of the grid.
 
 One cell is one refund that meets one crash and one fault, and what becomes of it: first nobody
 intervenes, then two people rule about what cannot be proven.
@@ -7,22 +7,20 @@ intervenes, then two people rule about what cannot be proven.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 
-from gateways.failpoints import FAILPOINTS
 from gateways.money import Money
-from gateways.sandbox.faults import KINDS
 from refunds.models import Refund
 from refunds.services import request_refund
 
 from .broker import Message
+from .cells import Cell
 from .deliveries import deliver
 from .healing import heal, sweep
 from .report import Result
 from .schedules import judged
-from .world import ACCOUNTS, KEYED, World, people, reason
+from .world import World, people, reason
 
 # A refusal is in the processor's own words: one that it certainly means.
 _CODES = {
@@ -31,49 +29,7 @@ _CODES = {
     "authorizenet": "54",
     "nmi": "300",
 }
-_ONLY_AFTER = ("wrong_echo", "wrong_type")
 _LEASE = timedelta(seconds=130)
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    dialect: str
-    call: str  # refund, or void where payments settle at night
-    failpoint: str
-    what: str
-    when: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.dialect}/{self.call}/{self.failpoint}/{self.what}/{self.when}"
-
-    @classmethod
-    def named(cls, name: str) -> Cell:
-        return cls(*name.split("/"))
-
-
-def cells() -> Iterator[Cell]:
-    """All of them, in an order that changes the processor fastest."""
-    for failpoint in FAILPOINTS:
-        for what in KINDS:
-            for when in ("after",) if what in _ONLY_AFTER else ("before", "after"):
-                for dialect in ACCOUNTS:
-                    for call in ("refund",) if dialect in KEYED else ("refund", "void"):
-                        yield Cell(dialect, call, failpoint, what, when)
-
-
-def fixed_cells() -> list[Cell]:
-    """A small part that has every failpoint and every fault at every processor."""
-    everything = list(cells())
-    chosen: list[Cell] = []
-    missing = {(c.dialect, fact) for c in everything for fact in (c.failpoint, c.what)}
-    for number in range(len(everything)):
-        cell = everything[number * 389 % len(everything)]  # prime to their number: all, scattered
-        new = {(cell.dialect, cell.failpoint), (cell.dialect, cell.what)} & missing
-        if len(new) == 2 or (new and number >= len(everything) // 2):
-            chosen.append(cell)
-            missing -= new
-    return chosen
 
 
 def run(world: World, cell: Cell) -> Result:

@@ -16,8 +16,6 @@ from refunds.states import Status
 from .judges import rule
 from .world import World
 
-_SWEEPS = timedelta(minutes=1)  # what beat sends at least so often
-_COMPARISON = timedelta(hours=1)  # and the sync and the comparison with the processor with it
 _ALONE = timedelta(hours=3)  # without anybody looking
 _PATIENCE = timedelta(days=12)  # a weekend, settlement, and every rule of waiting
 _LATEST = timedelta(hours=4)  # until every list of a processor shows every refund
@@ -42,18 +40,19 @@ def heal(world: World) -> None:
     world.attempt(lambda: check_account(account))
     passed = _wait(world, _ALONE)
     while passed < _PATIENCE and any(refund.is_moving for refund in _open()):
-        sweep(world, _COMPARISON)
+        sweep(world, "sync-all-accounts", "reconcile")
         rule(world)
         passed += _wait(world, timedelta(hours=12))
     world.let_time_pass(_LATEST)
-    sweep(world, None)
+    sweep(world, "sync-all-accounts", "reconcile-further-back")
     world.tell(f"— {passed} later —")
 
 
-def sweep(world: World, longest: timedelta | None = _SWEEPS) -> None:
-    """One round of what beat sends so often (None: ever), and all that workers find to do then."""
-    for message in world.broker.of_beat(longest).values():
-        world.work(message)
+def sweep(world: World, *more: str) -> None:
+    """One round of the sweeps (and ``more`` of beat), and all that workers find to do then."""
+    known = world.broker.of_beat()
+    for name in (*world.broker.often(), *more):
+        world.work(known[name])
     world.drain()
 
 

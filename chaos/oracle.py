@@ -14,7 +14,7 @@ from gateways.models import ProcessorAccount
 from gateways.sandbox.records import LedgerRefund
 from refunds.history import first_broken_event
 from refunds.invariants import INVARIANTS, broken_rows
-from refunds.models import Attention, Refund, WebhookEvent
+from refunds.models import Attention, AttentionKind, Refund, WebhookEvent
 from refunds.models.webhook import WebhookState
 from refunds.states import Origin, Status
 from transactions.models import Transaction
@@ -72,6 +72,9 @@ class _Comparison:
                 owner.made.append(made)
                 self.owners[made.id] = owner
         self.booked = self._bookings()
+        # A refund that fits no payment, or several, is before a person instead of in a row.
+        cases = Attention.objects.filter(account=account, kind=AttentionKind.UNPLACED)
+        self.unplaced = {case.subject.rpartition(":")[2] for case in cases}
 
     def run(self) -> Iterator[Finding]:
         yield from self._doubles()
@@ -100,11 +103,11 @@ class _Comparison:
                 left.remove(row)
         # Voids, and refunds that a processor lists without ids, have made-up ids here.
         for made in without:
-            for row in left:
-                if _alike(row, made):
-                    booked[made.id].append(row)
-                    left.remove(row)
-                    break
+            alike = [row for row in left if _alike(row, made)]
+            alike.sort(key=lambda row: made.status not in _FITS.get(Status(row.status), ()))
+            if alike:
+                booked[made.id].append(alike[0])
+                left.remove(alike[0])
         return booked
 
     def _doubles(self) -> Iterator[Finding]:
@@ -114,7 +117,8 @@ class _Comparison:
 
     def _unbooked(self) -> Iterator[Finding]:
         for made in self.books.refunds:
-            if made.status in _GIVEN and not self.booked[made.id]:
+            told = made.id in self.unplaced
+            if made.status in _GIVEN and not self.booked[made.id] and not told:
                 yield "lost", f"{_list([made])} at the processor has no row here"
 
     def _open_ends(self) -> Iterator[Finding]:
@@ -185,6 +189,7 @@ class _Comparison:
         stuck = WebhookEvent.objects.filter(
             account=self.account, state__in=[WebhookState.RECEIVED, WebhookState.FAILED]
         )
+        stuck = stuck.exclude(refund_id__in=self.unplaced)
         for event in stuck.exclude(cases__closed_at__isnull=True, cases__isnull=False):
             yield "unexplained", f"Webhook {event.event_id} is {event.state}: {event.problem}"
 

@@ -23,6 +23,14 @@ from gateways.sandbox.signatures import Notice, sign
 
 from .ageing import age_ledger
 
+ACCOUNTS = {
+    "stripe": "stripe-main",
+    "paypal": "paypal-main",
+    "authorizenet": "authorizenet-us",
+    "nmi": "nmi-main",
+}
+KEYED = frozenset({"stripe", "paypal"})
+
 
 class Refused(Exception):
     """The sandbox would not do what was asked of it; the text says why."""

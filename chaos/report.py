@@ -19,7 +19,7 @@ class Result:
     """What one run came to. ``found`` is empty when all is well; ``story`` says what happened."""
 
     dialect: str
-    category: str  # grid, random or processes
+    category: str  # grid, random, machine or processes
     name: str
     found: list[Finding]
     story: list[str] = field(default_factory=list)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -14,8 +13,9 @@ from refunds.models import Refund
 from .actions import ACTIONS
 from .healing import heal
 from .oracle import findings
+from .processors import ACCOUNTS
 from .report import Finding, Result
-from .world import ACCOUNTS, World
+from .world import World
 
 Step = tuple[str, int]  # an action, and the seed of its chance
 _SHORTEST, _LONGEST = 8, 15
@@ -29,6 +29,7 @@ class Schedule:
     dialect: str
     settings: dict[str, Any]
     payments: tuple[int, ...]
+    cards: tuple[str, ...]
     steps: tuple[Step, ...]
 
 
@@ -38,12 +39,14 @@ def plan(seed: str) -> Schedule:
     dialect = pick.choice(list(ACCOUNTS))
     names = list(ACTIONS)
     weights = [weight for weight, _action in ACTIONS.values()]
+    cards = ("4242", pick.choice(("4242", "1881", "1881")))
     chosen = pick.choices(names, weights, k=pick.randint(_SHORTEST, _LONGEST))
     return Schedule(
         seed=seed,
         dialect=dialect,
         settings=_settings(dialect, pick),
         payments=tuple(pick.choice((5_000, 10_000)) for _ in range(pick.choice((1, 1, 2)))),
+        cards=cards,
         steps=tuple((name, pick.randrange(2**31)) for name in ("request", *chosen)),
     )
 
@@ -72,7 +75,8 @@ def set_up(world: World, schedule: Schedule) -> None:
     world.broker.flush()
     for number, minor in enumerate(schedule.payments):
         status = {} if number % 2 else {"status": "settled"}
-        world.pay(minor, currency="USD", **status)
+        last4 = schedule.cards[number]  # equal ones cannot be told apart where refunds name none
+        world.pay(minor, currency="USD", last4=last4, **status)
     world.let_time_pass(timedelta(seconds=schedule.settings["lookup_lag_seconds"]))
     world.processors.post("accounts", account=world.name, **schedule.settings)
     world.tell(f"{schedule.dialect} {schedule.settings}, payments {schedule.payments}")
@@ -99,27 +103,6 @@ def judged(world: World) -> list[Finding]:
         world.tell(f"{refund.origin} refund {refund.pk} of {refund.amount}: {refund.status}")
     raised = [("unexplained", problem) for problem in world.problems]
     return raised + findings(world.account, books)
-
-
-def shrink(world: World, schedule: Schedule) -> Schedule:
-    """A shorter schedule that still breaks a promise: steps are left out while it does."""
-    steps: Sequence[Step] = schedule.steps
-    place = 0
-    while place < len(steps):
-        shorter = Schedule(
-            schedule.seed,
-            schedule.dialect,
-            schedule.settings,
-            schedule.payments,
-            (*steps[:place], *steps[place + 1 :]),
-        )
-        if run(world, shorter).found:
-            steps = shorter.steps
-        else:
-            place += 1
-    return Schedule(
-        schedule.seed, schedule.dialect, schedule.settings, schedule.payments, tuple(steps)
-    )
 
 
 def _settings(dialect: str, pick: Random) -> dict[str, Any]:

@@ -19,16 +19,9 @@ from transactions.upsert import store_payments
 
 from .broker import Broker, Message
 from .children import Child, Ending, StepFailed
-from .processors import Processors
+from .processors import ACCOUNTS, Processors
 from .rows import age_rows, empty_rows
 
-ACCOUNTS = {
-    "stripe": "stripe-main",
-    "paypal": "paypal-main",
-    "authorizenet": "authorizenet-us",
-    "nmi": "nmi-main",
-}
-KEYED = frozenset({"stripe", "paypal"})
 # No worker lives longer with a task (CELERY_TASK_TIME_LIMIT): who stops for longer is killed.
 LONGEST_LIFE = timedelta(seconds=60)
 
