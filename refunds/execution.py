@@ -30,10 +30,10 @@ from . import decision
 from .attention import flag
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver
-from .models import AttentionKind, Refund
+from .models import AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .recording import fail_unsent, record_answer
-from .states import Status
+from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import a_moment, is_silence, listening, put_off, take_up
 
@@ -76,6 +76,7 @@ def _send(refund: Refund) -> None:
             refresh_payment(refund.transaction, gateway)
             with gateway.transport.one_deadline():
                 made = _made_before(refund, gateway)
+                twin = None if made else _made_for_another(refund, gateway)
     except GatewayError as error:
         if is_silence(error) and refund.account_id in down_accounts():
             put_off(refund, a_moment())  # it probed whether the processor answers again
@@ -84,6 +85,8 @@ def _send(refund: Refund) -> None:
         return
     if made:
         _adopt(refund, made)
+    elif twin:
+        _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, _after_all(twin))
     elif refund.look_up_first:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
@@ -126,10 +129,24 @@ def _made_before(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | No
     return next((found for found in matches if found.state != RefundState.FAILED), None)
 
 
+def _made_for_another(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | None:
+    """What was made of an earlier refund of the payment, though two people had ruled it out.
+
+    The money that this one would send may have gone back already. A sync will count it.
+    """
+    ruled_out = RefundAttempt.objects.filter(
+        refund__transaction_id=refund.transaction_id, state=AttemptState.RULED_OUT, sends__gt=0
+    ).exclude(refund=refund)
+    for attempt in ruled_out:
+        for found in gateway.find_refund(load_order(attempt)).matches:
+            if found.state != RefundState.FAILED and not _is_counted(refund, found):
+                return found
+    return None
+
+
 def _adopt(refund: Refund, made: ReportedRefund) -> None:
     """Take a refund that an earlier attempt made for ours, instead of sending again."""
-    sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
-    sentence %= made.reference
+    sentence = _after_all(made)
     if _is_counted(refund, made):
         _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, sentence)
         return
@@ -149,6 +166,12 @@ def _ask_a_person(refund: Refund) -> None:
     )
     with database.atomic():
         flag(lock_refund(refund.pk), AttentionKind.NOT_SENT, sentence)
+
+
+def _after_all(made: ReportedRefund) -> str:
+    return (
+        _("Attempt %s counted as not made, and the processor reports it as made.") % made.reference
+    )
 
 
 def _is_counted(refund: Refund, made: ReportedRefund) -> bool:

@@ -179,7 +179,11 @@ def _queue_again(refund: Refund, attempt: RefundAttempt) -> None:
     attempt.state = AttemptState.RULED_OUT
     attempt.save(update_fields=["state", "exchanges"])
     # Looking it up came to its end, but the worker before this one did not.
-    changes = {"next_action_at": database_now(), "unfinished": refund.unfinished}
+    changes = {
+        "next_action_at": database_now(),
+        "unfinished": refund.unfinished,
+        "unknown_since": None,
+    }
     move(refund, Status.QUEUED, "not_sent", changes=changes)
 
 

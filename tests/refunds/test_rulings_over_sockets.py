@@ -97,6 +97,17 @@ def test_what_shows_up_after_it_was_refunded_anew_is_shown_as_paid_twice(desk: D
 
 
 @one_shot
+def test_what_shows_up_before_it_is_refunded_anew_stops_that(desk: Desk, rule, agent):
+    first = rule(make_unseen(desk), Verdict.DID_NOT)
+    show_late(desk, 0)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.CANCELED
+    assert again.attention_reason
+    sync_account(desk.account)
+    assert_agreement(desk, first.transaction, 2_500)
+
+
+@one_shot
 def test_what_breaks_the_cap_is_counted_and_flagged(desk: Desk, rule):
     transaction = rule(make_unseen(desk, 6_000), Verdict.DID_NOT).transaction
     transaction.refresh_from_db()
