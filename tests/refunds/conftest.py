@@ -144,6 +144,14 @@ def ask(agent, reason) -> Callable[..., Refund]:
     return make
 
 
+@pytest.fixture
+def paid(make_account) -> Transaction:
+    """A transaction of 10.00 USD, and nothing at any processor."""
+    from .reports import pay
+
+    return pay(make_account("stripe"))
+
+
 @pytest.fixture(params=["stripe", "paypal", "authorizenet", "nmi"])
 def desk(request, sandbox, ask, transactional_db):
     """Each processor in turn; commits are real, as a worker needs them."""

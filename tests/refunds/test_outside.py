@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from gateways.base import (
@@ -15,52 +14,26 @@ from gateways.base import (
     FailureCode,
     Operation,
     Page,
-    Payer,
-    PaymentMethod,
-    PaymentStatus,
     RefundState,
 )
-from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
 from gateways.registry import open_gateway
 from refunds.delivery import claim
 from refunds.execution import send_refund
-from refunds.external import record_outside_voids
-from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, RefundEvent
-from refunds.outside import record_reported_refunds
+from refunds.models import Refund, RefundAttempt, RefundEvent
 from refunds.states import AttemptState, Status
 from refunds.sync import RefundReader, sync_account
 from tests.transactions.scripted import PAID_AT, ScriptedGateway, payment, reported
 from transactions.models import SyncState, Transaction
-from transactions.upsert import SyncCounts, store_payments
+from transactions.upsert import store_payments
 
 from .desk import Desk
+from .reports import counted, in_ledger, now_reported, record, stored, sums
 
 pytestmark = pytest.mark.django_db
 
 PENDING, SUCCEEDED, FAILED = RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED
 REFUSAL = Failure(FailureCode.DECLINED_BY_BANK, "declined", "The card was closed.")
-
-
-def sums(transaction: Transaction) -> tuple[int, int, bool]:
-    row = Transaction.objects.get(pk=transaction.pk)
-    return row.reserved_minor, row.refunded_minor, row.over_refunded
-
-
-def record(account, *reports, gateway=None) -> SyncCounts:
-    return record_reported_refunds(account, gateway or ScriptedGateway(), reports)
-
-
-def counted(counts: SyncCounts) -> tuple[int, int, int, int]:
-    return counts.new, counts.changed, counts.unchanged, counts.refused
-
-
-@pytest.fixture
-def paid(make_account):
-    """A transaction of 10.00 USD, and nothing at any processor."""
-    account = make_account("stripe")
-    store_payments(account, [payment("ch_1", method=PaymentMethod("card", "visa", "4242"))])
-    return Transaction.objects.get()
 
 
 # --- recorded once -----------------------------------------------------------------------------
@@ -126,113 +99,6 @@ def test_sync_of_the_payment_leaves_the_sums_alone(paid):
     assert sums(paid) == (100, 500, False)
 
 
-# --- before a person ---------------------------------------------------------------------------
-
-
-def now_outside(external_id: str = "re_1", **values):
-    return reported(external_id, "ch_1", **({"created_at": timezone.now()} | values))
-
-
-def test_a_new_refund_made_elsewhere_is_put_before_a_person(paid, approver):
-    report = now_outside()
-    record(paid.account, report)
-    case = Attention.objects.get()
-    assert (case.kind, case.owner) == (AttentionKind.MADE_OUTSIDE, approver)
-    assert case.reason == (
-        f"5.00 USD were refunded outside Refund Desk on {report.created_at:%Y-%m-%d}; accept it or "
-        "find out who did it."
-    )
-    record(paid.account, report)
-    assert Attention.objects.count() == 1
-
-
-@pytest.mark.parametrize("values", [{"created_at": PAID_AT}, {"state": FAILED, "failure": REFUSAL}])
-def test_history_and_what_moved_no_money_make_no_case(paid, values):
-    record(paid.account, now_outside(**values))
-    assert Refund.objects.count() == 1
-    assert not Attention.objects.exists()
-
-
-def test_a_reference_like_ours_without_a_row_is_told_from_other_hands(paid):
-    record(paid.account, now_outside(reference="A2B3C4D5E6F7G2H3I4J5"))
-    assert "under a reference of Refund Desk that it has no record of" in (
-        Attention.objects.get().reason
-    )
-
-
-def test_what_fits_no_payment_is_one_case_with_its_evidence_until_it_is_placed(paid):
-    card = PaymentMethod("card", "visa", "4242")
-    store_payments(paid.account, [payment("ch_2", method=card)])
-    lost = reported("9001", "", last4="4242", created_at=timezone.now(), payer=Payer("Jane Doe"))
-    assert record(paid.account, lost).refused == 1
-    record(paid.account, lost)
-    case = Attention.objects.get()
-    assert (case.kind, case.subject) == (
-        AttentionKind.UNPLACED,
-        f"outside:{paid.account.pk}:9001",
-    )
-    assert case.evidence == {
-        "refund": "9001",
-        "amount": "5.00 USD",
-        "made_at": lost.created_at.isoformat(),
-        "card": "4242",
-        "payer": "Jane Doe",
-        "candidates": "ch_1, ch_2",
-    }
-    store_payments(paid.account, [payment("ch_2", 100, method=card)])
-    assert record(paid.account, lost).new == 1
-    case.refresh_from_db()
-    assert (case.outcome, case.closed_by) == ("Its payment was found.", None)
-
-
-def test_a_case_about_a_refund_without_a_payment_stays_closed(paid, approver):
-    lost = reported("9001", "", last4="9999", created_at=timezone.now())
-    record(paid.account, lost)
-    Attention.objects.update(closed_at=timezone.now(), closed_by=approver, outcome="Cash.")
-    record(paid.account, lost)
-    assert Attention.objects.count() == 1
-
-
-# --- voids -------------------------------------------------------------------------------------
-
-
-def test_a_payment_that_was_cancelled_elsewhere_becomes_a_void(paid):
-    store_payments(paid.account, [payment("ch_1", status=PaymentStatus.VOIDED)])
-    assert record_outside_voids(paid.account) == 1
-    refund = Refund.objects.get()
-    assert (refund.operation, refund.origin, refund.status) == ("void", "external", "succeeded")
-    assert (refund.amount, refund.processor_refund_id) == (paid.amount, "ch_1")
-    assert sums(paid) == (0, 1_000, False)
-    assert Attention.objects.get().reason.startswith(
-        "The payment of 10.00 USD was cancelled outside Refund Desk on "
-    )
-    assert record_outside_voids(paid.account) == 0
-
-
-def test_payments_that_were_never_taken_are_no_voids(paid):
-    store_payments(paid.account, [payment("ch_2", status=PaymentStatus.VOIDED)])
-    store_payments(paid.account, [payment("ch_3", status=PaymentStatus.AUTHORIZED)])
-    store_payments(paid.account, [payment("ch_3", status=PaymentStatus.VOIDED)])
-    assert record_outside_voids(paid.account) == 0
-
-
-@pytest.mark.parametrize("desk", ["authorizenet", "nmi"], indirect=True)
-@pytest.mark.parametrize("is_ours", [True, False])
-def test_a_void_at_the_processor_is_one_row(desk, is_ours):
-    transaction = desk.pay(status="captured")
-    if is_ours:
-        desk.arm("void", "reset", "after")
-        send_refund(desk.ask(transaction, 10_000).pk)
-    else:
-        desk.post("refunds", payment_id=transaction.external_id, operation="void")
-    sync_account(desk.account)
-    refund = Refund.objects.get()
-    assert (refund.operation, refund.origin) == ("void", "staff" if is_ours else "external")
-    assert sum(desk.sums(transaction)) == 10_000
-    transaction.refresh_from_db()
-    assert (transaction.status, transaction.refundable_minor) == ("voided", 0)
-
-
 # --- later states ------------------------------------------------------------------------------
 
 
@@ -267,126 +133,6 @@ def test_states_move_over_legal_edges_and_the_sums_follow(paid, states, status, 
     assert bool(refund.attention_reason) == is_odd
 
 
-# --- which payment -----------------------------------------------------------------------------
-
-
-def test_a_payment_that_is_not_known_yet_is_read_first(paid):
-    gateway = ScriptedGateway(details={"ch_2": payment("ch_2")})
-    assert record(paid.account, reported("re_2", "ch_2"), gateway=gateway).new == 1
-    assert Refund.objects.get().transaction.external_id == "ch_2"
-
-
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        (None, "Refund re_2 is of payment ch_2, which is not known."),
-        (OutcomeUnknown("Half an answer."), "Half an answer."),
-        (payment("ch_2", -5), "The database refuses it: transaction is not over refunded."),
-    ],
-)
-def test_a_payment_that_cannot_be_read_keeps_only_its_refund_out(paid, answer, sentence):
-    gateway = ScriptedGateway(details={"ch_2": answer})
-    counts = record(
-        paid.account, reported("re_2", "ch_2"), reported("re_1", "ch_1"), gateway=gateway
-    )
-    assert counted(counts) == (1, 0, 0, 1)
-    assert counts.rejected[0].external_id == "re_2"
-    assert counts.rejected[0].reason == sentence
-
-
-def test_nothing_is_skipped_when_the_processor_lets_nobody_in(paid):
-    gateway = ScriptedGateway(details={"ch_2": NotSent("No.", reason="credentials")})
-    with pytest.raises(NotSent):
-        record(paid.account, reported("re_2", "ch_2"), gateway=gateway)
-
-
-@pytest.mark.parametrize(
-    ("report", "words"),
-    [
-        (reported("re_1", "ch_1", amount=Money(500, "EUR")), "is in EUR, and its payment in USD"),
-        (reported("re_1", "ch_1", 0), "0.00 USD, which is not an amount"),
-        (reported("re_1", "ch_1", -5), "-0.05 USD, which is not an amount"),
-        (reported("re_1", "ch_1", 10**12), "which is not an amount"),
-        (reported("", "ch_1"), "1 to 100 printable"),
-        (reported("re 1", "ch_1"), "1 to 100 printable"),
-        (reported("x" * 101, "ch_1"), "1 to 100 printable"),
-    ],
-)
-def test_what_cannot_be_a_refund_of_the_payment_is_refused_with_a_reason(paid, report, words):
-    counts = record(paid.account, report)
-    assert counted(counts) == (0, 0, 0, 1)
-    assert words in counts.rejected[0].reason
-    assert not Refund.objects.exists()
-    assert sums(paid) == (0, 0, False)
-
-
-def test_a_refund_that_only_the_database_refuses_stops_no_other(paid):
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "ALTER TABLE refunds_refund ADD CONSTRAINT nobody_refunds_thirteen"
-            " CHECK (amount_minor <> 13)"
-        )
-    counts = record(paid.account, reported("re_1", "ch_1", 13), reported("re_2", "ch_1"))
-    assert counted(counts) == (1, 0, 0, 1)
-    assert counts.rejected[0].reason == "The database refuses it: nobody refunds thirteen."
-    assert sums(paid) == (0, 500, False)
-
-
-def unlinked(**values):
-    return reported("9001", "", **({"last4": "4242"} | values))
-
-
-def test_a_refund_without_a_payment_is_matched_when_exactly_one_fits(paid):
-    assert record(paid.account, unlinked()).new == 1
-    assert Refund.objects.get().transaction == paid
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"method": PaymentMethod("card", "visa", "1111")},
-        {"amount": Money(100, "USD")},
-        {"amount": Money(1_000, "EUR")},
-        {"status": PaymentStatus.FAILED},
-        {"created_at": PAID_AT + timedelta(days=1)},
-    ],
-)
-def test_payments_that_cannot_be_meant_do_not_get_in_the_way(paid, other):
-    values = {"method": PaymentMethod("card", "visa", "4242")} | other
-    store_payments(paid.account, [payment("ch_2", **values)])
-    assert record(paid.account, unlinked()).new == 1
-    assert Refund.objects.get().transaction == paid
-
-
-def test_a_refund_that_fits_two_payments_or_none_is_left_to_a_person(paid):
-    store_payments(paid.account, [payment("ch_2", method=PaymentMethod("card", "visa", "4242"))])
-    for report in (unlinked(), unlinked(last4="9999"), unlinked(last4="")):
-        counts = record(paid.account, report)
-        assert counted(counts) == (0, 0, 0, 1)
-        assert counts.rejected[0].reason.startswith(
-            "Refund 9001 of 5.00 USD names no payment, and its card ("
-        )
-    assert not Refund.objects.exists()
-
-
-@pytest.mark.parametrize(
-    "hint",
-    [
-        {"payer": Payer("", "JOAN@example.com")},
-        {"payer": Payer("Joan", "")},
-        {"reference": "ORDER-2"},
-    ],
-)
-def test_payer_and_order_single_one_payment_out(paid, hint):
-    card = PaymentMethod("card", "visa", "4242")
-    joans = payment(
-        "ch_2", method=card, payer=Payer("Joan", "joan@example.com"), order_reference="ORDER-2"
-    )
-    store_payments(paid.account, [joans])
-    assert record(paid.account, unlinked(**hint)).new == 1
-    assert Refund.objects.get().transaction.external_id == "ch_2"
-
-
 # --- ours --------------------------------------------------------------------------------------
 
 
@@ -412,10 +158,6 @@ def ours(paid, ask):
         return refund, RefundAttempt.objects.get(pk=attempt.pk)
 
     return make
-
-
-def now_reported(external_id="re_1", **values):
-    return reported(external_id, "ch_1", **({"created_at": timezone.now()} | values))
 
 
 def test_a_report_with_our_reference_proves_what_became_of_our_refund(paid, ours):
@@ -546,22 +288,6 @@ def test_a_failed_refund_that_the_processor_made_after_all_is_corrected(paid, ou
 
 
 # --- the four processors -----------------------------------------------------------------------
-
-
-def in_ledger(desk: Desk) -> dict[str, tuple[str, int]]:
-    with desk.sandbox.ledger.lock:
-        return {
-            each.id: (each.payment_id, each.amount_minor)
-            for each in desk.sandbox.ledger.refunds.values()
-            if each.account == desk.name and each.operation == "refund"
-        }
-
-
-def stored(desk: Desk) -> dict[str, tuple[str, int]]:
-    rows = Refund.objects.filter(account=desk.account).select_related("transaction")
-    return {
-        row.processor_refund_id: (row.transaction.external_id, row.amount_minor) for row in rows
-    }
 
 
 def test_every_refund_at_the_processor_is_one_row_and_every_row_one_refund(desk: Desk):

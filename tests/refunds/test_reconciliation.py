@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,13 +13,11 @@ from django.utils import timezone
 
 from gateways.base import Operation, Page, RefundResult, RefundState
 from gateways.errors import NotSent, OutcomeUnknown
-from gateways.money import Money
 from gateways.registry import open_gateway
 from refunds import reconciliation
 from refunds.delivery import claim
 from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
-from refunds.outside import record_reported_refunds
 from refunds.reconciliation import (
     FAR_BACK,
     ReconciliationBusy,
@@ -32,22 +29,16 @@ from refunds.reconciliation import (
 from refunds.recording import record_answer
 from refunds.states import Status
 from tests.scripts import run_script
-from tests.transactions.scripted import ScriptedGateway, payment, reported
+from tests.transactions.scripted import ScriptedGateway, reported
 from transactions.models import Transaction
-from transactions.upsert import store_payments
 
 from .desk import Desk
-from .test_outside import in_ledger, stored
+from .reports import in_ledger, open_kinds, stored
 
 pytestmark = pytest.mark.django_db
 
 K = AttentionKind
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
-
-
-def kinds(account) -> list[str]:
-    cases = Attention.objects.filter(account=account, closed_at__isnull=True)
-    return sorted(cases.values_list("kind", flat=True))
 
 
 def send(desk: Desk, transaction: Transaction, minor: int) -> Refund:
@@ -91,10 +82,10 @@ def test_every_refund_there_is_one_row_here_and_every_row_one_refund_there(desk:
     assert stored(desk) == in_ledger(desk)
     ours.refresh_from_db()
     assert ours.confirmed_at is not None
-    assert kinds(desk.account) == [K.MADE_OUTSIDE]
+    assert open_kinds(desk.account) == [K.MADE_OUTSIDE]
     again = reconcile(desk.account)
     assert (again.compared, again.equal) == (2, 2)
-    assert kinds(desk.account) == [K.MADE_OUTSIDE]
+    assert open_kinds(desk.account) == [K.MADE_OUTSIDE]
     assert cases_of(desk.account) == 1
 
 
@@ -107,7 +98,7 @@ def test_a_refund_that_failed_since_is_found_weeks_later(desk: Desk):
     refund.refresh_from_db()
     assert refund.status == Status.RETURNED
     assert desk.sums(transaction) == (0, 0)
-    assert kinds(desk.account) == [K.RETURNED]
+    assert open_kinds(desk.account) == [K.RETURNED]
 
 
 @only_stripe
@@ -147,17 +138,17 @@ def test_what_the_processor_does_not_know_needs_a_person_and_is_never_failed(des
     refund.refresh_from_db()
     assert refund.status == Status.SUCCEEDED
     assert refund.attention_reason.startswith("It counts as “Succeeded” here, and the processor")
-    assert kinds(desk.account) == [K.MISSING]
+    assert open_kinds(desk.account) == [K.MISSING]
     assert refund.attempts.get().exchanges
     reconcile(desk.account, since=timezone.now() - FAR_BACK)
-    assert kinds(desk.account) == [K.MISSING]
+    assert open_kinds(desk.account) == [K.MISSING]
 
 
 def test_what_may_not_be_listed_yet_is_not_missed(desk: Desk):
     lag = open_gateway(desk.account).capabilities.lookup_lag
     believe(desk, desk.pay(), "777000111", ago=lag - timedelta(minutes=1))
     assert reconcile(desk.account).asked == 0
-    assert kinds(desk.account) == []
+    assert open_kinds(desk.account) == []
 
 
 @pytest.mark.parametrize("desk", ["paypal", "authorizenet", "nmi"], indirect=True)
@@ -173,7 +164,7 @@ def test_what_no_list_shows_is_asked_for_alone(desk: Desk):
         assert reconcile(desk.account, since=timezone.now() - FAR_BACK).missing == 0
     else:
         assert (tally.asked, tally.missing, tally.equal) == (1, 0, 1)
-    assert kinds(desk.account) == []
+    assert open_kinds(desk.account) == []
     assert Refund.objects.get() == refund
 
 
@@ -184,7 +175,7 @@ def test_a_case_that_a_person_has_closed_is_not_raised_again(desk: Desk, approve
     Attention.objects.update(closed_at=timezone.now(), closed_by=approver, outcome="Seen.")
     Refund.objects.update(attention_reason=None, attention_since=None)
     assert reconcile(desk.account, since=timezone.now() - FAR_BACK).missing == 1
-    assert kinds(desk.account) == []
+    assert open_kinds(desk.account) == []
 
 
 def test_unknown_outcomes_are_made_due(desk: Desk):
@@ -200,94 +191,6 @@ def test_unknown_outcomes_are_made_due(desk: Desk):
         reconcile(desk.account)
     refund.refresh_from_db()
     assert refund.next_action_at is None or refund.next_action_at < later
-
-
-# --- what differs ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def paid(make_account) -> Transaction:
-    account = make_account("stripe")
-    store_payments(account, [payment("ch_1")])
-    return Transaction.objects.get()
-
-
-def record(paid: Transaction, *reports) -> None:
-    record_reported_refunds(paid.account, ScriptedGateway(), reports)
-
-
-def test_two_refunds_under_one_reference_are_a_double(paid, ask):
-    refund = ask(paid, 500)
-    attempt = claim(refund, Operation.REFUND)
-    first = reported("re_1", "ch_1", reference=attempt.reference)
-    record_answer(attempt, attempt.fence, RefundResult(RefundState.SUCCEEDED, "re_1", first.amount))
-    record(paid, first, reported("re_2", "ch_1", reference=attempt.reference))
-    double = Refund.objects.get(origin="external")
-    assert double.processor_refund_id == "re_2"
-    assert double.attention_reason == (
-        f"The processor has refunds re_1 and re_2 under our reference {attempt.reference}. "
-        "Money may have left twice."
-    )
-    assert kinds(paid.account) == [K.FOUND_SEVERAL]
-    assert Transaction.objects.get().refunded_minor == 1_000
-    record(paid, reported("re_2", "ch_1", reference=attempt.reference))
-    assert Refund.objects.count() == 2
-
-
-def test_two_new_refunds_under_one_reference_are_told_apart_on_one_page(paid, ask):
-    refund = ask(paid, 500)
-    attempt = claim(refund, Operation.REFUND)
-    record_answer(attempt, attempt.fence, OutcomeUnknown("No answer."))
-    twins = [reported(f"re_{n}", "ch_1", reference=attempt.reference) for n in (1, 2)]
-    record(paid, *twins)
-    refund.refresh_from_db()
-    assert (refund.status, refund.processor_refund_id) == ("succeeded", "re_1")
-    assert kinds(paid.account) == [K.FOUND_SEVERAL]
-
-
-def test_a_failed_twin_moved_no_money(paid, ask):
-    refund = ask(paid, 500)
-    attempt = claim(refund, Operation.REFUND)
-    money = Money(500, "USD")
-    record_answer(attempt, attempt.fence, RefundResult(RefundState.SUCCEEDED, "re_1", money))
-    failed = reported("re_2", "ch_1", reference=attempt.reference, state=RefundState.FAILED)
-    record(paid, failed)
-    assert Refund.objects.get() == refund
-    assert kinds(paid.account) == []
-
-
-@pytest.mark.parametrize("amount", [Money(499, "USD"), Money(500, "EUR")])
-def test_another_amount_than_ours_needs_a_person(paid, ask, amount):
-    refund = ask(paid, 500)
-    attempt = claim(refund, Operation.REFUND)
-    record_answer(
-        attempt, attempt.fence, RefundResult(RefundState.SUCCEEDED, "re_1", refund.amount)
-    )
-    record(paid, reported("re_1", "ch_1", amount=amount))
-    case = Attention.objects.get()
-    assert (case.kind, case.refund) == (K.AMOUNT_DIFFERS, refund)
-    assert case.evidence == {"refund": "re_1", "amount": str(amount)}
-    refund.refresh_from_db()
-    assert (refund.status, refund.confirmed_at) == ("succeeded", None)
-
-
-def test_an_amount_that_changes_outside_needs_a_person(paid):
-    record(paid, reported("re_1", "ch_1"))
-    record(paid, reported("re_1", "ch_1", 700))
-    assert kinds(paid.account) == [K.AMOUNT_DIFFERS]
-    assert Transaction.objects.get().refunded_minor == 500
-
-
-def test_what_moves_there_and_ended_here_needs_a_person_unless_the_list_may_be_late(paid):
-    failed = reported("re_1", "ch_1", state=RefundState.FAILED)
-    pending = replace(failed, state=RefundState.PENDING)
-    record(paid, failed)
-    Refund.objects.update(finished_at=timezone.now() + timedelta(minutes=1))
-    record(paid, pending)
-    assert kinds(paid.account) == []
-    Refund.objects.update(finished_at=timezone.now())
-    record(paid, pending)
-    assert kinds(paid.account) == [K.PAID_AFTER_ALL]
 
 
 # --- runs --------------------------------------------------------------------------------------

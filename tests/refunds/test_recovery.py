@@ -29,7 +29,7 @@ from tests.refunds.faults.play import due, sent
 from tests.scripts import run_script
 
 from .desk import ACCOUNTS, Desk
-from .test_outside import in_ledger, stored
+from .reports import in_ledger, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
