@@ -18,6 +18,7 @@ from .broker import Message
 from .cells import Cell
 from .deliveries import deliver
 from .healing import heal, sweep
+from .processors import LONGEST_LAG
 from .report import Result
 from .schedules import judged
 from .world import World, people, reason
@@ -40,6 +41,7 @@ def run(world: World, cell: Cell) -> Result:
     payment = world.pay(
         10_000, currency="USD", status="settled" if cell.call == "refund" else "captured"
     )
+    world.behave(lookup_lag_seconds=LONGEST_LAG[cell.dialect])
     refund, _new = request_refund(
         transaction=payment,
         amount=Money(10_000 if cell.call == "void" else 4_000, "USD"),

@@ -29,6 +29,8 @@ ACCOUNTS = {
     "authorizenet": "authorizenet-us",
     "nmi": "nmi-main",
 }
+# Seconds until a list shows a new refund: within what our adapters say they can bear.
+LONGEST_LAG = {"stripe": 240, "paypal": 9_000, "authorizenet": 540, "nmi": 840}
 KEYED = frozenset({"stripe", "paypal"})
 
 

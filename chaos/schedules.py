@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -13,7 +12,7 @@ from refunds.models import Refund
 from .actions import ACTIONS
 from .healing import heal
 from .oracle import findings
-from .processors import ACCOUNTS
+from .processors import ACCOUNTS, LONGEST_LAG
 from .report import Finding, Result
 from .world import World
 
@@ -77,8 +76,7 @@ def set_up(world: World, schedule: Schedule) -> None:
         status = {} if number % 2 else {"status": "settled"}
         last4 = schedule.cards[number]  # equal ones cannot be told apart where refunds name none
         world.pay(minor, currency="USD", last4=last4, **status)
-    world.let_time_pass(timedelta(seconds=schedule.settings["lookup_lag_seconds"]))
-    world.processors.post("accounts", account=world.name, **schedule.settings)
+    world.behave(**schedule.settings)
     world.tell(f"{schedule.dialect} {schedule.settings}, payments {schedule.payments}")
 
 
@@ -107,8 +105,7 @@ def judged(world: World) -> list[Finding]:
 
 def _settings(dialect: str, pick: Random) -> dict[str, Any]:
     """How the processor behaves, within what our adapters say they can bear."""
-    lags = {"stripe": (0,), "paypal": (0, 600, 9_000), "authorizenet": (0, 30), "nmi": (0, 30)}
-    settings: dict[str, Any] = {"lookup_lag_seconds": pick.choice(lags[dialect])}
+    settings: dict[str, Any] = {"lookup_lag_seconds": pick.choice((0, LONGEST_LAG[dialect]))}
     if dialect == "nmi":
         settings["refund_shape"] = pick.choice(("A", "A", "B"))
         settings["refund_before_settlement"] = pick.random() < 0.3

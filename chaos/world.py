@@ -84,6 +84,12 @@ class World:
         self.payments.append(payment_id)
         return Transaction.objects.get(account=self.account, external_id=payment_id)
 
+    def behave(self, *, lookup_lag_seconds: int, **settings: Any) -> None:
+        """Change how the processor behaves; what was paid so far is in its lists."""
+        self.let_time_pass(timedelta(seconds=lookup_lag_seconds))
+        wish = {**settings, "lookup_lag_seconds": lookup_lag_seconds}
+        self.processors.post("accounts", account=self.name, **wish)
+
     def tell(self, sentence: str) -> None:
         self.story.append(sentence)
 

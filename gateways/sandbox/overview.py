@@ -76,7 +76,7 @@ def ledger_as_json(ledger: Ledger, wanted: Mapping[str, str]) -> Json:
             "voids": [_refund(row) for row in refunds if row.operation == "void"],
             "requests": [
                 as_json(row)
-                for row in ledger.requests
+                for row in list(ledger.requests)  # servers append without the lock
                 if wanted.get("dialect", row.dialect) == row.dialect
             ],
         }
