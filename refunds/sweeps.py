@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction as database
 from django.db.models import Exists, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import Now, RowNumber
@@ -36,6 +37,9 @@ from .turns import MAX_UNFINISHED, set_aside
 # One pass of a sweep touches no more rows than this, and is over soon: others wait for it.
 BATCH = 200
 _PASS_SECONDS = 1.5
+# What one slot of an account gets through between two passes. More would only find all slots taken
+# and be put off, which costs thousands of waiting refunds a whole core.
+_PER_SLOT = 5
 # A message for a due row that nobody took after this long counts as lost.
 _LOST_AFTER = timedelta(seconds=15)
 # An outcome that stays unknown this long is shown to a person; a pending one after some days.
@@ -149,8 +153,9 @@ def due_refunds(*statuses: Status) -> QuerySet[Refund]:
     return due.annotate(turn=turn).order_by("turn", "next_action_at")
 
 
-def _hand_out(due: QuerySet[Refund], task: str) -> int:
-    return publish(due.values_list("pk", flat=True)[:BATCH], task=task)
+def _hand_out(due: QuerySet[Any], task: str) -> int:
+    share = due.filter(turn__lte=_PER_SLOT * settings.PROVIDER_CONCURRENCY)
+    return publish(share.values_list("pk", flat=True)[:BATCH], task=task)
 
 
 def _one_pass(refunds: QuerySet[Refund]) -> Iterator[UUID]:

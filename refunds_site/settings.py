@@ -240,8 +240,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "look-up-due": {
         "task": "refunds.tasks.look_up_due",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 2},
     },
     "probe-down-accounts": {
         "task": "refunds.tasks.probe_down_accounts",
