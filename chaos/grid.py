@@ -65,6 +65,7 @@ def run(world: World, cell: Cell) -> Result:
 
 
 def _arm(world: World, cell: Cell) -> None:
+    world.lied = cell.what == "refusal" and cell.when == "after"
     code = {"code": _CODES[cell.dialect]} if cell.what == "refusal" else {}
     seconds = {"slow": 0.05, "silence": 2.0, "drip": 0.5, "429": 1.0}.get(cell.what, 0)
     world.arm(call=cell.call, what=cell.what, when=cell.when, seconds=seconds, megabytes=2, **code)

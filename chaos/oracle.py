@@ -14,7 +14,7 @@ from gateways.models import ProcessorAccount
 from gateways.sandbox.records import LedgerRefund
 from refunds.history import first_broken_event
 from refunds.invariants import INVARIANTS, broken_rows
-from refunds.models import Attention, AttentionKind, Refund, WebhookEvent
+from refunds.models import Attention, AttentionKind, Refund, RefundEvent, WebhookEvent
 from refunds.models.webhook import WebhookState
 from refunds.states import Origin, Status
 from transactions.models import Transaction
@@ -48,9 +48,13 @@ class _Intent:
         return [each for each in self.made if each.status in _GIVEN]
 
 
-def findings(account: ProcessorAccount, books: Books) -> list[Finding]:
-    """Everything in our rows that the books contradict; empty when all is well."""
-    return list(_Comparison(account, books).run())
+def findings(account: ProcessorAccount, books: Books, *, lied: bool = False) -> list[Finding]:
+    """Everything in our rows that the books contradict; empty when all is well.
+
+    ``lied`` says that the processor refused what it had made: then a wrong end is not ours.
+    """
+    comparison = _Comparison(account, books)
+    return [*comparison.run(), *(() if lied else comparison.wrong_ends())]
 
 
 class _Comparison:
@@ -162,6 +166,14 @@ class _Comparison:
             ended_without = intent.row.status in (Status.FAILED, Status.CANCELED)
             if ended_without and intent.given and not intent.row.attention_reason:
                 yield "wrong status", f"{_tell(intent.row)}, but {_list(intent.given)} was made"
+
+    def wrong_ends(self) -> Iterator[Finding]:
+        """Refunds that were given up for a while, and were made: silence taken for a refusal."""
+        corrected = RefundEvent.objects.filter(
+            from_status=Status.FAILED, to_status=Status.SUCCEEDED
+        ).exclude(refund__origin=Origin.EXTERNAL)
+        for event in corrected.select_related("refund"):
+            yield "wrong status", f"{_tell(event.refund)} had counted as failed"
 
     def _sends(self) -> Iterator[Finding]:
         """The same identity always with the same bytes, and never too often."""

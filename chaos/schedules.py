@@ -100,7 +100,7 @@ def judged(world: World) -> list[Finding]:
     for refund in Refund.objects.order_by("created_at"):
         world.tell(f"{refund.origin} refund {refund.pk} of {refund.amount}: {refund.status}")
     raised = [("unexplained", problem) for problem in world.problems]
-    return raised + findings(world.account, books)
+    return raised + findings(world.account, books, lied=world.lied)
 
 
 def _settings(dialect: str, pick: Random) -> dict[str, Any]:
@@ -109,4 +109,5 @@ def _settings(dialect: str, pick: Random) -> dict[str, Any]:
     if dialect == "nmi":
         settings["refund_shape"] = pick.choice(("A", "A", "B"))
         settings["refund_before_settlement"] = pick.random() < 0.3
+        settings["refund_keeps_order_id"] = pick.random() < 0.8
     return settings

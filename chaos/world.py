@@ -38,6 +38,7 @@ class World:
         self.payments: list[str] = []
         self.stopped: list[tuple[Child, timedelta]] = []  # and how long each has slept
         self.rejected = False
+        self.lied = False  # it refused what it had made
         self.deaths = 0
         self.story: list[str] = []
         self.problems: list[str] = []
@@ -49,7 +50,7 @@ class World:
         empty_rows()
         self.dialect, self.name = dialect, ACCOUNTS[dialect]
         self.payments, self.story, self.problems = [], [], []
-        self.rejected, self.deaths = False, 0
+        self.rejected, self.lied, self.deaths = False, False, 0
         # Midnight is half a day away, whatever time it is here: runs can be repeated.
         cutoff = (datetime.now(UTC).hour + 12) % 24
         self.processors.post("accounts", account=self.name, cutoff_hour=cutoff)

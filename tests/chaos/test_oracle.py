@@ -114,3 +114,12 @@ def test_other_bytes_under_the_same_identity_are_unexplained(desk, sent, judge):
     again.body += "&amount=1"
     requests.append(again)
     assert set(judge()) == {"unexplained"}
+
+
+def test_a_failure_that_had_to_be_corrected_is_wrong(sent, judge):
+    write(
+        "UPDATE refunds_refundevent SET from_status = 'failed' WHERE refund_id = %s"
+        " AND to_status = 'succeeded'",
+        sent.pk,
+    )
+    assert "wrong status" in judge()
