@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q
+from django.db.models import Count, FilteredRelation, Q
 from django.db.models.functions import Now
 
 from gateways.models import ProcessorAccount
@@ -136,8 +136,10 @@ def choose_owner(refund: Refund | None = None) -> User | None:
     able = get_user_model().objects.with_perm(
         "refunds.approve_refund", backend="django.contrib.auth.backends.ModelBackend"
     )
-    open_cases = Count("attention_cases", filter=Q(attention_cases__closed_at__isnull=True))
-    return able.annotate(open_cases=open_cases).order_by("open_cases", "pk").first()
+    # The condition stands in the join, or it would read all the cases there ever were.
+    is_open = Q(attention_cases__closed_at__isnull=True)
+    able = able.alias(own=FilteredRelation("attention_cases", condition=is_open))
+    return able.alias(open_cases=Count("own")).order_by("open_cases", "pk").first()
 
 
 def _insert(case: Attention) -> bool:

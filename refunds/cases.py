@@ -24,6 +24,7 @@ from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
 from .services import NotAllowed, WrongStatus
 from .states import Status
+from .sweeps import one_pass
 from .transitions import lock_refund
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ K = AttentionKind
 
 # What a person says when they close a case.
 NOTE_LENGTH = 300
-# One pass of a sweep touches no more cases than this.
-_BATCH = 200
 # Only proof, or a ruling of two people, answers these.
 ANSWERED_BY_PROOF = frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK})
 # Whoever asked for the refund may take note of these.
@@ -153,10 +152,10 @@ def reassign_orphans() -> int:
     orphans = Attention.objects.filter(
         Q(owner__isnull=True) | Q(owner__is_active=False), closed_at__isnull=True
     )
+    if choose_owner() is None:
+        return 0
     given = 0
-    for case in orphans.order_by("raised_at", "pk")[:_BATCH]:
-        if choose_owner() is None:
-            break
+    for case in one_pass(orphans.order_by("raised_at", "pk")):
         try:
             with _held(case) as held:
                 if held.owner is None or not held.owner.is_active:
@@ -175,7 +174,7 @@ def close_resumed_accounts() -> int:
         account__paused_reason="",
     )
     closed = 0
-    for case in resumed[:_BATCH]:
+    for case in one_pass(resumed):
         with database.atomic():
             # Who pauses it writes the account first: either sees what the other did.
             account = ProcessorAccount.objects.select_for_update().get(pk=case.account_id)

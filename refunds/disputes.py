@@ -17,9 +17,7 @@ from transactions.models import Transaction
 from .attention import raise_case
 from .models import Attention, AttentionKind, Refund
 from .states import RESERVING, Origin, Status
-
-# One pass of the sweep raises no more cases than this.
-_BATCH = 200
+from .sweeps import one_pass
 
 
 def raise_disputes() -> int:
@@ -39,7 +37,7 @@ def raise_disputes() -> int:
             account=payment.account,
             transaction=payment,
         )
-        for payment in _unnoticed().select_related("account")[:_BATCH]
+        for payment in one_pass(_unnoticed().select_related("account"))
     )
 
 

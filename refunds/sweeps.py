@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -48,6 +48,8 @@ _PENDING_ATTENTION = timedelta(days=3)
 LOCKS = 7_266_857 << 32  # PostgreSQL's advisory locks from this number on, one per sweep
 
 _LOOK_UP = "refunds.tasks.look_up_refund"
+
+Row = TypeVar("Row")
 
 
 def _single_flight(number: int) -> Callable[[Callable[[], int]], Callable[[], int]]:
@@ -98,7 +100,7 @@ def expire_leases() -> int:
     """Turn sends whose worker is gone into ``unknown``: bytes may have left. How many."""
     gone = Refund.objects.filter(status=Status.SENDING, lease_until__lt=Now())
     expired = 0
-    for refund_id in _one_pass(gone.order_by("lease_until")):
+    for refund_id in one_pass(gone.order_by("lease_until").values_list("pk", flat=True)):
         with database.atomic():
             refund = lock_refund(refund_id)
             if gone.filter(pk=refund_id).exists():
@@ -153,18 +155,18 @@ def due_refunds(*statuses: Status) -> QuerySet[Refund]:
     return due.annotate(turn=turn).order_by("turn", "next_action_at")
 
 
+def one_pass(rows: QuerySet[Any, Row], seconds: float = _PASS_SECONDS) -> Iterator[Row]:
+    """Rows to lock one after the other, as many as fit into one pass and its time."""
+    ends = time.monotonic() + seconds
+    for row in rows[:BATCH]:
+        if time.monotonic() > ends:
+            return
+        yield row
+
+
 def _hand_out(due: QuerySet[Any], task: str) -> int:
     share = due.filter(turn__lte=_PER_SLOT * settings.PROVIDER_CONCURRENCY)
     return publish(share.values_list("pk", flat=True)[:BATCH], task=task)
-
-
-def _one_pass(refunds: QuerySet[Refund]) -> Iterator[UUID]:
-    """Keys to lock one after the other, as many as fit into the time of one pass."""
-    ends = time.monotonic() + _PASS_SECONDS
-    for refund_id in refunds.values_list("pk", flat=True)[:BATCH]:
-        if time.monotonic() > ends:
-            return
-        yield refund_id
 
 
 def _expire(refund: Refund) -> None:
@@ -189,7 +191,8 @@ def _flag(kind: AttentionKind, late: QuerySet[Refund], sentence: str) -> int:
     is_raised = Attention.objects.filter(refund=OuterRef("pk"), kind=kind, closed_at__isnull=True)
     overdue = late.exclude(Exists(is_raised))
     flagged = 0
-    for refund_id in _one_pass(overdue):
+    # Two kinds share the time of one pass.
+    for refund_id in one_pass(overdue.values_list("pk", flat=True), _PASS_SECONDS / 2):
         with database.atomic():
             refund = lock_refund(refund_id)
             if overdue.filter(pk=refund_id).exists():

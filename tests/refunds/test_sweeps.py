@@ -133,13 +133,23 @@ def test_a_pass_over_many_open_refunds_is_short(desk: Desk):
     refund = desk.ask(desk.pay(), 2_500)
     multiply(refund, 10_000, **due_now(Status.UNKNOWN))
     Refund.objects.update(unknown_since=timezone.now() - timedelta(hours=1))
-    for sweep in (sweeps.publish_due, sweeps.look_up_due, sweeps.expire_leases):
+    for sweep in (
+        sweeps.publish_due,
+        sweeps.look_up_due,
+        sweeps.expire_leases,
+        sweeps.flag_overdue,
+    ):
         started = time.monotonic()
         assert sweep() <= sweeps.BATCH
         assert time.monotonic() - started < 2
-    started = time.monotonic()
-    assert 0 < sweeps.flag_overdue() <= sweeps.BATCH
-    assert time.monotonic() - started < 4  # two kinds of cases, each with the time of a pass
+    assert Attention.objects.exists()
+
+
+@only_stripe
+def test_a_pass_ends_when_its_time_is_up(desk: Desk):
+    desk.ask(desk.pay(), 2_500)
+    assert list(sweeps.one_pass(Refund.objects.all()))
+    assert not list(sweeps.one_pass(Refund.objects.all(), seconds=-1))
 
 
 @only_stripe
