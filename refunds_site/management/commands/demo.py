@@ -110,9 +110,8 @@ class Demo:
         supervisor.launch(
             processes.sandbox(environment, self.sandbox_port, self.data_dir / "sandbox.json")
         )
-        supervisor.run(processes.task(environment, "migrate", "--no-input"))
-        supervisor.wait_until_ready()
         self.create_data(supervisor, environment)
+        supervisor.wait_until_ready()
         self.say(f"Starting the site at {self.addresses['url']}/, the workers and beat.")
         supervisor.launch(
             processes.web(environment, self.port),
@@ -127,7 +126,7 @@ class Demo:
         supervisor.wait_until_ready()
 
     def create_data(self, supervisor: Supervisor, environment: dict[str, str]) -> None:
-        """Create accounts and people; the passwords of the first run stay."""
+        """Create tables, accounts and people; the passwords of the first run stay."""
         memory = self.data_dir / "logins.json"
         arguments = ["--sandbox-url", self.addresses["sandbox_url"]]
         if memory.exists():
