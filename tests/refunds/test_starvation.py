@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from bench.starvation import make_unknowns
+from bench.storm import make_unknowns
 from refunds.models import Refund, WebhookEvent, WebhookState
 from refunds.publishing import hand_out
 from refunds.states import Status
