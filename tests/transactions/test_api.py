@@ -134,7 +134,7 @@ def test_a_detail_page_costs_the_same_number_of_queries_however_much_happened():
         with CaptureQueriesContext(connection) as queries:
             client.get(address)
         counts.append(len(queries))
-    assert counts == [8, 8]
+    assert counts == [9, 9]
 
 
 def plan_of(client, query):
