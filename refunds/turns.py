@@ -33,8 +33,8 @@ from .transitions import lock_refund
 
 log = structlog.get_logger(__name__)
 
-# Longer than any worker is busy with one task, so that a turn or a lease which ran out means that it
-# is gone: a process is killed after CELERY_TASK_TIME_LIMIT, a thread has the transport's deadline.
+# Longer than any worker is busy with one task, so that a turn or a lease which ran out means that
+# it is gone: processes are killed after CELERY_TASK_TIME_LIMIT, threads have the transport's limit.
 LEASE = timedelta(seconds=120)
 # So many turns that never ended, one after the other, are the refund's fault.
 MAX_UNFINISHED = 3
