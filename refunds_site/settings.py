@@ -76,8 +76,7 @@ PROVIDER_CONCURRENCY = _whole("PROVIDER_CONCURRENCY", "a number", default=3, lea
 PAYPAL_WEBHOOK_VERIFICATION = env.str("PAYPAL_WEBHOOK_VERIFICATION", default="offline")
 if PAYPAL_WEBHOOK_VERIFICATION not in {"offline", "api"}:
     raise ImproperlyConfigured(
-        f"PAYPAL_WEBHOOK_VERIFICATION is {PAYPAL_WEBHOOK_VERIFICATION!r}. "
-        "Set it to offline or api."
+        f"PAYPAL_WEBHOOK_VERIFICATION is {PAYPAL_WEBHOOK_VERIFICATION!r}. Set it to offline or api."
     )
 UNDO_SECONDS = _seconds("UNDO_SECONDS", default=5, least=0, most=3600)
 
