@@ -40,7 +40,7 @@ _PATHS = {
 _REFUSALS = (NotAllowed, RefundRefused, RequestConflict, WrongStatus)
 # Silence and dripping cost a second each, so they are rarer than the rest.
 _FAULTS = [kind for kind in KINDS for _ in range(1 if kind in ("silence", "drip") else 6)]
-_CALLS = ("refund", "refund", "refund", "void", "get_payment", "get_refund", "list_refunds", "")
+_CALLS = (*("refund",) * 8, *("void",) * 3, "get_payment", "get_refund", "list_refunds", "")
 _SPANS = [timedelta(seconds=n) for n in (5, 20, 70, 130, 400, 1_000, 4_000, 9_000, 50_000, 172_800)]
 
 
@@ -115,7 +115,7 @@ def work_and_stop(world: World, pick: Random) -> None:
 
 
 # Where a sleeping worker holds no lock that everybody else would wait for.
-_ASLEEP = ("after-claim", "after-attempt-commit", "before-connect", "after-send", "after-response")
+_ASLEEP = ("after-attempt-commit", "before-connect", "after-send", "after-response")
 
 
 def wake(world: World, pick: Random) -> None:

@@ -183,9 +183,11 @@ class _Comparison:
         for request in self.books.requests:
             if request.dialect == self.account.processor and request.call in _MONEY_CALLS:
                 content = str(sorted(request.headers.items())) + request.body
-                for reference in references:
-                    if reference in content:
-                        sent[reference].append(request.body)
+                named = [reference for reference in references if reference in content]
+                for reference in named:
+                    sent[reference].append(request.body)
+                if not named and request.call == "refund":  # a void needs no identity
+                    yield "unexplained", f"{content} was sent, and no attempt is called so"
         for reference, bodies in sent.items():
             if len(bodies) > (_MOST_SENDS if keyed else 1):
                 yield "unexplained", f"{reference} was sent {len(bodies)} times"

@@ -119,8 +119,9 @@ def main() -> None:
     """Play all scenarios, or the fixed few."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--fixed", action="store_true")
+    parser.add_argument("names", nargs="*", help=f"some of: {', '.join(PLAYS)}")
     wish = parser.parse_args()
-    everything = tuple((dialect, name) for name in PLAYS for dialect in _DIALECTS)
+    everything = tuple((dialect, name) for name in wish.names or PLAYS for dialect in _DIALECTS)
     signal.signal(signal.SIGTERM, _stop)
     with ground.prepared(durable=True) as where:
         for result in _play_all(where, _FIXED if wish.fixed else everything):
@@ -174,16 +175,15 @@ def _play(town: Town, dialect: str, name: str) -> Result:
 
 def _recover(town: Town) -> None:
     """Let the workers do what they can; whoever still holds a lease then is dead."""
-    from .town import Late
-
     town.wait_for_database()
     town.world.processors.clear_faults()
-    try:
-        town.until(town.rested, "the sweeps hand out what was lost", seconds=25)
-    except Late:
-        town.world.tell("leases run out")
+    while True:
+        town.until(lambda: town.rested() or town.is_orphaned(), "the sweeps hand out what was lost")
+        if town.rested():
+            return
+        town.world.tell("a lease runs out")
         town.world.let_time_pass(_LEASE)
-        town.until(town.rested, "the sweeps find who died")
+        town.until(lambda: not town.is_orphaned(), "the sweep finds who died")
 
 
 def _ask(town: Town, minor: int) -> Refund:

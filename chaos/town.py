@@ -92,6 +92,12 @@ class Town:
         moving = Refund.objects.exclude(status__in=_RESTING)
         return not moving.filter(status__in=[Status.QUEUED, Status.SENDING]).exists()
 
+    def is_orphaned(self) -> bool:
+        """Whether a refund is being sent by a process that is no more."""
+        owners = Refund.objects.filter(status=Status.SENDING).values_list("lease_owner", flat=True)
+        pids = [str(owner).rpartition(":")[2] for owner in owners]
+        return any(not Path("/proc", pid).exists() for pid in pids)
+
     def wait_for_database(self) -> None:
         """Wait until new connections work; the old ones may be dead."""
         connections.close_all()

@@ -40,6 +40,7 @@ class World:
         self.rejected = False
         self.lied = False  # it refused what it had made
         self.deaths = 0
+        self.age = timedelta()
         self.story: list[str] = []
         self.problems: list[str] = []
 
@@ -50,7 +51,7 @@ class World:
         empty_rows()
         self.dialect, self.name = dialect, ACCOUNTS[dialect]
         self.payments, self.story, self.problems = [], [], []
-        self.rejected, self.lied, self.deaths = False, False, 0
+        self.rejected, self.lied, self.deaths, self.age = False, False, 0, timedelta()
         # Midnight is half a day away, whatever time it is here: runs can be repeated.
         cutoff = (datetime.now(UTC).hour + 12) % 24
         self.processors.post("accounts", account=self.name, cutoff_hour=cutoff)
@@ -108,6 +109,7 @@ class World:
         self.stopped = awake
         self.processors.age(by)
         age_rows(by)
+        self.age += by
 
     def work(self, message: Message, failpoint: str = "", *, stop: bool = False) -> Ending:
         """Do what a message asks for; with a failpoint in a process that may not survive it."""

@@ -120,9 +120,10 @@ def _answers(url: str) -> bool:
 def _worker_answers(broker_url: str, name: str) -> bool:
     from celery import Celery
     from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
 
     with Celery(broker=broker_url, set_as_current=False) as application:
         try:
             return bool(application.control.ping(destination=[name], timeout=0.5))
-        except OperationalError:
+        except (OperationalError, RedisError):  # a pooled connection may be dead
             return False
