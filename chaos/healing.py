@@ -44,7 +44,6 @@ def heal(world: World) -> None:
         rule(world)
         passed += _wait(world, timedelta(hours=12))
     world.let_time_pass(_LATEST)
-    sweep(world, "sync-all-accounts")
     # As every night, but no further back than this business exists.
     days = {"days": world.age.days + 1}
     world.work(("refunds.tasks.reconcile_all_accounts", [], days))
