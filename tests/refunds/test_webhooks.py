@@ -438,7 +438,6 @@ class TestFailing:
         assert again(event).state == WebhookState.IGNORED
         assert "does not know" in event.problem
 
-
     @pytest.mark.parametrize("desk", ["nmi"], indirect=True)
     def test_what_a_person_has_to_place_is_not_asked_for_again(self, desk, hooks):
         """A refund by hand names no payment there, and two payments of the card fit."""
