@@ -1,19 +1,19 @@
 """`make bench`: every measurement, one after the other; `python -m bench sync` makes only that."""
 
 import argparse
+from functools import partial
 
 from bench import recovery, starvation, sync
 
 if __name__ == "__main__":
-    measurements = {"sync": sync.main, "starvation": starvation.main, "recovery": recovery.main}
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(measurements)}; all without")
+    names = ("sync", "starvation", "recovery")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"{', '.join(names)}; or all")
     parser.add_argument("--quick", action="store_true", help="recovery: smaller numbers")
     chosen = parser.parse_args()
-    if unknown := set(chosen.names) - set(measurements):
-        parser.error(f"there is no {', '.join(sorted(unknown))}")
-    for name in chosen.names or measurements:
-        if name == "recovery":
-            recovery.main(quick=chosen.quick)
-        else:
-            measurements[name]()
+    if unknown := set(chosen.names) - set(names):
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}")
+    mains = (sync.main, starvation.main, partial(recovery.main, quick=chosen.quick))
+    for name, main in zip(names, mains, strict=True):
+        if name in (chosen.names or names):
+            main()

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # One pass of the sweep hands out no more rows than this, and deletes no more than so many.
-_BATCH, _DELETED_AT_ONCE = 200, 5_000
+_BATCH, _DELETED_AT_ONCE = 200, 2_000
 # More rejected deliveries than this are counted by the log alone: anybody can send them.
 REJECTIONS_PER_MINUTE = 60
 _REJECTIONS_KEPT = timedelta(days=90)
