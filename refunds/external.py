@@ -8,7 +8,6 @@ import re
 from typing import Any, Literal
 
 from django.db import transaction as database
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -18,11 +17,11 @@ from transactions.models import Transaction, TransactionStatus
 from transactions.text import clean
 
 from .attention import flag
+from .balance import change_sums
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
 from .states import Origin, Status
-from .transitions import over_refunded_after
 
 STATUS_OF = {
     RefundState.PENDING: Status.PENDING,
@@ -53,8 +52,10 @@ def record_external(
         refund.save(force_insert=True)
         record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
         if status != Status.FAILED:
-            _count(payment, refund)
-            _flag_outside(account, payment, refund, reported, case)
+            _flag_outside(account, refund, reported, case)
+            pending = status == Status.PENDING
+            minor = refund.amount_minor
+            change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
         Attention.objects.filter(
             kind=AttentionKind.UNPLACED,
             subject=subject_of(account, reported.external_id),
@@ -63,29 +64,13 @@ def record_external(
     return "new"
 
 
-def _count(payment: Transaction, refund: Refund) -> None:
-    column = "refunded_minor" if refund.status == Status.SUCCEEDED else "reserved_minor"
-    minor = refund.amount_minor
-    sums = {column: F(column) + minor, "over_refunded": over_refunded_after(minor)}
-    Transaction.objects.filter(pk=payment.pk).update(**sums)
-
-
 def _flag_outside(
-    account: ProcessorAccount,
-    payment: Transaction,
-    refund: Refund,
-    reported: ReportedRefund,
-    case: Case | None,
+    account: ProcessorAccount, refund: Refund, reported: ReportedRefund, case: Case | None
 ) -> None:
     if case:
         flag(refund, *case)
     elif not is_history(account, reported):
         flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported))
-    if payment.amount_minor < (
-        payment.refunded_minor + payment.reserved_minor + refund.amount_minor
-    ):
-        sentence = _("With this refund more went back than was paid.")
-        flag(refund, AttentionKind.OVER_REFUNDED, sentence)
 
 
 def _who_made(reported: ReportedRefund) -> str:

@@ -30,6 +30,12 @@ INVARIANTS = (
            WHERE refunded_minor + reserved_minor > amount_minor AND NOT over_refunded""",
     ),
     Invariant(
+        "A payment counts as refunded beyond its amount only while it is",
+        """SELECT id, 'refunded ' || refunded_minor || ' and reserved ' || reserved_minor
+             || ' of ' || amount_minor || ' fit' FROM transactions_transaction
+           WHERE refunded_minor + reserved_minor <= amount_minor AND over_refunded""",
+    ),
+    Invariant(
         "The sums of a transaction equal its refunds",
         """SELECT t.id, 'sums say refunded ' || t.refunded_minor || ' reserved ' || t.reserved_minor
              || ', refunds say ' || coalesce(r.refunded, 0) || ' and ' || coalesce(r.reserved, 0)

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db.models import BooleanField, Case, F, Value, When
-
 from gateways.base import Operation
 from transactions.models import Transaction, TransactionStatus
 
 from .attention import settle_by_status
+from .balance import change_sums
 from .clock import database_now
 from .history import record_event
 from .models import Refund
@@ -75,20 +74,6 @@ def _move_money(refund: Refund, before: Status, to: Status) -> None:
     refunded = ((to == Status.SUCCEEDED) - (before == Status.SUCCEEDED)) * refund.amount_minor
     if not reserved and not refunded:
         return
-    sums: dict[str, Any] = {
-        "reserved_minor": F("reserved_minor") + reserved,
-        "refunded_minor": F("refunded_minor") + refunded,
-        "over_refunded": over_refunded_after(reserved + refunded),
-    }
-    if to == Status.SUCCEEDED and refund.operation == Operation.VOID:
-        sums["status"] = TransactionStatus.VOIDED
-    Transaction.objects.filter(pk=refund.transaction_id).update(**sums)
-
-
-def over_refunded_after(added: int) -> Case:
-    """Whether ``added`` minor units break the cap: facts are recorded and flagged, not refused."""
-    return Case(
-        When(amount_minor__lt=F("refunded_minor") + F("reserved_minor") + added, then=Value(True)),
-        default=F("over_refunded"),
-        output_field=BooleanField(),
-    )
+    is_void = to == Status.SUCCEEDED and refund.operation == Operation.VOID
+    columns = {"status": TransactionStatus.VOIDED.value} if is_void else {}
+    change_sums(refund, reserved=reserved, refunded=refunded, **columns)

@@ -158,8 +158,7 @@ _RULES = {name: rule.format(name) for name, (_kind, rule) in _COLUMNS.items()} |
     " ELSE now() END END",
     "voided_at": "CASE WHEN EXCLUDED.status = 'voided' AND kept.status IN ('captured', 'settled')"
     " THEN now() ELSE kept.voided_at END",
-    "over_refunded": "kept.over_refunded OR EXCLUDED.amount_minor"
-    " < kept.refunded_minor + kept.reserved_minor",
+    "over_refunded": "EXCLUDED.amount_minor < kept.refunded_minor + kept.reserved_minor",
 }
 
 # Rows are locked in the order of their ids, so that two writers never wait for each other in turn.

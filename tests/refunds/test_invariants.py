@@ -67,6 +67,10 @@ def overdraw_unseen(refund: Refund) -> None:
     Transaction.objects.filter(pk=refund.transaction_id).update(reserved_minor=99_999)
 
 
+def leave_the_flag(refund: Refund) -> None:
+    Transaction.objects.filter(pk=refund.transaction_id).update(over_refunded=True)
+
+
 def keep_sending(refund: Refund) -> None:
     put(refund, status="sending", lease_owner="w", lease_until=long_ago())
     tell(refund, "queued", "sending")
@@ -196,6 +200,7 @@ def change_order(refund: Refund) -> None:
         (live_twice, {"One attempt"}),
         (end_with_an_open_attempt, {"An attempt without an end"}),
         (rule_out_alone, {"What was sent is ruled out", "A refund that is on its way"}),
+        (leave_the_flag, {"A payment counts as refunded beyond"}),
         (rule_and_forget, {"What two people ruled"}),
         (
             rule_that_it_happened,

@@ -82,7 +82,7 @@ def test_more_than_was_paid_is_recorded_and_shown_to_a_person(paid):
     assert sums(paid) == (0, 1_100, True)
     assert Refund.objects.get(processor_refund_id="re_1").attention_reason is None
     over = Refund.objects.get(processor_refund_id="re_2")
-    assert over.attention_reason == "With this refund more went back than was paid."
+    assert over.attention_reason == "More went back than was paid: 11.00 USD of 10.00 USD."
     paid.refresh_from_db()
     assert paid.refundable_minor == 0
 
