@@ -212,8 +212,7 @@ class NmiGateway(PaymentGateway):
 
     def _find_by_id(self, order: RefundOrder) -> list[ReportedRefund]:
         transaction = self._transaction(order.refund_id)
-        found = [] if transaction is None else self._read(self._refunds_of, [transaction])
-        return [replace(refund, payment_id=order.payment_id) for refund in found]
+        return [] if transaction is None else self._read(self._refunds_of, [transaction])
 
     def _find_by_reference(self, order: RefundOrder) -> list[ReportedRefund]:
         found = self._search(order_id=order.reference, action_type="refund")

@@ -107,6 +107,8 @@ def close_cases(
     if closed:
         repeat_oldest(refund)
         record_event(refund, "attention_closed", actor=by, data={"reason": outcome})
+        if K.MISSING in kinds and refund.status not in _UNPROVEN:
+            _close_ruling(refund)  # that it was not made after all can be said with the case only
     return closed
 
 

@@ -58,6 +58,8 @@ class Action(StrEnum):
     OPEN = "open"
 
 
+# What was ruled made can be ruled not made while it is missed.
+_RULED_ABOUT = frozenset({Status.UNKNOWN, Status.SUCCEEDED})
 _PROPOSES = {
     Verdict.HAPPENED: Action.CONFIRM_HAPPENED,
     Verdict.DID_NOT: Action.CONFIRM_DID_NOT,
@@ -196,7 +198,7 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
             offered.append(Action.CONFIRM_RULING)
         if rulings.may_reject(ruling, user):
             offered.append(Action.REJECT_RULING)
-    elif refund.status == Status.UNKNOWN and rulings.may_propose(user):
+    elif refund.status in _RULED_ABOUT and rulings.may_propose(user):
         missing = rulings.allowed(refund)
         offered += [action for verdict, action in _PROPOSES.items() if not missing[verdict]]
     return offered

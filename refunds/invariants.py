@@ -90,6 +90,13 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "Only two people take back that a refund was made",
+        """SELECT id, 'is returned without an id, and no confirmed ruling took it back'
+           FROM refunds_refund r WHERE status = 'returned' AND processor_refund_id IS NULL
+             AND NOT EXISTS (SELECT FROM refunds_ruling g WHERE g.refund_id = r.id AND g.confirmed
+               AND g.decided_by_id <> g.proposed_by_id AND g.verdict = 'did_not')""",
+    ),
+    Invariant(
         "One attempt of a refund is alive at a time",
         """SELECT refund_id, count(*) || ' attempts that may move money: '
              || string_agg(reference, ', ')
@@ -114,14 +121,22 @@ INVARIANTS = (
         "What two people ruled is what the attempt says",
         """SELECT g.id, 'rules ' || g.verdict || ', and its attempt is ' || a.state
            FROM refunds_ruling g JOIN refunds_refundattempt a ON a.id = g.attempt_id
+             JOIN refunds_refund r ON r.id = g.refund_id
            WHERE g.confirmed AND a.state
-             <> CASE g.verdict WHEN 'happened' THEN 'accepted' ELSE 'ruled_out' END""",
+             <> CASE g.verdict WHEN 'happened' THEN 'accepted' ELSE 'ruled_out' END
+             AND NOT (g.verdict = 'did_not' AND r.status = 'returned'
+               AND r.processor_refund_id IS NULL AND EXISTS (
+                 SELECT FROM refunds_ruling h WHERE h.attempt_id = a.id AND h.confirmed
+                   AND h.verdict = 'happened'))""",
     ),
     Invariant(
         "A ruling waits only while the outcome is not proven",
         """SELECT g.id, 'waits for a second person, and its refund is ' || r.status
            FROM refunds_ruling g JOIN refunds_refund r ON r.id = g.refund_id
-           WHERE g.decided_at IS NULL AND r.status NOT IN ('unknown', 'sending')""",
+           WHERE g.decided_at IS NULL AND r.status NOT IN ('unknown', 'sending')
+             AND NOT (g.verdict = 'did_not' AND r.status = 'succeeded' AND EXISTS (
+               SELECT FROM refunds_attention c WHERE c.refund_id = r.id AND c.kind = 'missing'
+                 AND c.closed_at IS NULL))""",
     ),
     Invariant(
         "A refund, its transaction and its attempts agree on account, mode and currency",

@@ -28,7 +28,7 @@ from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
-from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
+from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
 from .placing import (
     NOT_LEFT,
@@ -37,6 +37,7 @@ from .placing import (
     put_before_a_person,
     read_payment,
 )
+from .recording import another_payment
 from .resolution import apply_reported, mark_returned
 from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
 from .transitions import lock_refund, move
@@ -137,12 +138,14 @@ class _Page:
         self.confirmed: list[Refund] = []
         refunds = Refund.objects.filter(
             account=account, processor_refund_id__in=[each.external_id for each in reported]
-        )
+        ).select_related("transaction")
         self.refunds = {refund.processor_refund_id: refund for refund in refunds}
         attempts = RefundAttempt.objects.filter(
             account=account, reference__in=[each.reference for each in reported if each.reference]
         )
-        self.attempts = {each.reference: each for each in attempts.select_related("refund")}
+        self.attempts = {
+            each.reference: each for each in attempts.select_related("refund__transaction")
+        }
         restored = Refund.objects.filter(account=account, look_up_first=True, status__in=NOT_LEFT)
         self.restored = {
             reference_of(refund_id, number)
@@ -161,10 +164,9 @@ class _Page:
         case: Case | None = None
         if attempt := self.attempts.get(reported.reference):
             other = attempt.refund.processor_refund_id
-            is_double = other is not None and attempt.state in LIVE_ATTEMPTS
-            if not is_double and (
-                attempt.state in LIVE_ATTEMPTS or _has_ended_with(attempt, reported)
-            ):
+            is_live = attempt.state in LIVE_ATTEMPTS and not attempt.refund.is_taken_back
+            is_double = other is not None and is_live
+            if not is_double and (is_live or _has_ended_with(attempt, reported)):
                 outcome = self._follow(attempt.refund, reported)
                 attempt.refund.refresh_from_db()
                 return outcome
@@ -206,6 +208,11 @@ class _Page:
         is_ours = refund.origin != Origin.EXTERNAL
         if is_ours and status == Status.SENDING:
             return "awaited"
+        if against := another_payment(refund, reported):
+            evidence = {"refund": reported.external_id, "payment": reported.payment_id}
+            told = {name: clean(value, 100) for name, value in evidence.items() if value}
+            flag_once(refund, against.kind, against.sentence, told)
+            return "differs"
         if reported.amount != refund.amount:
             _flag_amount(refund, reported)
             return "differs"
@@ -240,7 +247,7 @@ class _Page:
         them are somebody else's, and of the rest as many are ours as we made.
         """
         ends = [Status.FAILED] if reported.state == RefundState.FAILED else MADE
-        ours = Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
+        ours = Refund.objects.exclude(Q(origin=Origin.EXTERNAL) | TAKEN_BACK).filter(
             account=self.account,
             transaction__external_id=reported.payment_id,
             amount_minor=reported.amount.minor,

@@ -10,12 +10,20 @@ from typing import Any, NamedTuple
 from django.db import transaction as database
 from django.utils.translation import gettext as _
 
-from gateways.base import Capabilities, Exchange, FailureCode, RefundResult, RefundState
+from gateways.base import (
+    Capabilities,
+    Exchange,
+    FailureCode,
+    RefundResult,
+    RefundState,
+    ReportedRefund,
+)
 from gateways.errors import GatewayError, NotSent, OutcomeUnknown
 from gateways.failpoints import reach
 from gateways.models import ProcessorAccount
 from gateways.money import Money
 from gateways.registry import gateway_class
+from transactions.text import clean
 
 from .attention import flag, raise_case
 from .clock import database_now
@@ -113,6 +121,32 @@ def contradiction(refund: Refund, amount: Money | None, refund_id: str) -> Contr
             % {"theirs": refund_id, "ours": refund.processor_refund_id},
         )
     return None
+
+
+def another_payment(refund: Refund, reported: ReportedRefund) -> Contradiction | None:
+    """What stands against a report being about this refund: it is of another payment.
+
+    Where the processor names no payment, only the card can tell, unless the report bears our own
+    reference. Two payments with one card cannot be told apart so.
+    """
+    payment = refund.transaction
+    if reported.payment_id:
+        if reported.payment_id in {payment.external_id, *payment.related_ids.split()}:
+            return None
+        sentence = _("The processor reports %(id)s as a refund of payment %(other)s.")
+        values = {"other": clean(reported.payment_id, 100)}
+    elif reported.last4 and payment.last4 and reported.last4 != payment.last4:
+        if refund.attempts.filter(reference=reported.reference).exists():
+            return None
+        sentence = _(
+            "The processor reports %(id)s as a refund to card %(other)s, and this payment came "
+            "from card %(ours)s."
+        )
+        values = {"other": clean(reported.last4, 4), "ours": payment.last4}
+    else:
+        return None
+    values["id"] = clean(reported.external_id, 100)
+    return Contradiction(AttentionKind.MISSING, sentence % values)
 
 
 def live_attempt(refund: Refund) -> RefundAttempt | None:

@@ -36,6 +36,7 @@ from .execution import has_authority, look_everywhere, stopped
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
 from .recording import (
+    another_payment,
     apply_result,
     capabilities_of,
     contradiction,
@@ -79,7 +80,9 @@ def apply_reported(
             return refund
         if lookup:
             keep_exchanges(attempt, lookup.exchanges)
-        against = contradiction(refund, reported.amount, reported.external_id)
+        against = another_payment(refund, reported) or contradiction(
+            refund, reported.amount, reported.external_id
+        )
         if against:
             flag(refund, against.kind, against.sentence, {"found": _shown([reported])})
             _plan_next(refund, attempt)

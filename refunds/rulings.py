@@ -24,7 +24,7 @@ from .recording import end_attempt, live_attempt
 from .services import NotAllowed, WrongStatus
 from .states import AttemptState, Origin, Status
 from .transitions import lock_refund, move
-from .verdicts import why_not
+from .verdicts import ask_about, why_not
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -75,7 +75,8 @@ def propose(
     Raises:
         NotAllowed: without the right to request or approve refunds.
         WrongStatus: it cannot be said, or not yet, or somebody has said something already.
-        InvalidRuling: the evidence or the processor's id is missing or not good enough.
+        InvalidRuling: the evidence or the processor's id is missing or not good enough, or the
+            processor says that the id is no refund, or another one.
     """
     if not may_propose(actor):
         raise NotAllowed(_("You may not rule about refunds."))
@@ -88,13 +89,15 @@ def propose(
         proposed_by=actor,
     )
     _check_words(ruling)
+    note = _check_id(refund, ruling)
     with database.atomic():
         ruling.refund = lock_refund(refund.pk)
         if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
             raise WrongStatus(_already_open())
         ruling.attempt = _require_condition(ruling)
         ruling.save()
-        _record(ruling, "ruling_proposed", actor, why=ruling.evidence[:300])
+        asked = {"note": note[:300]} if note else {}
+        _record(ruling, "ruling_proposed", actor, why=ruling.evidence[:300], **asked)
     return ruling
 
 
@@ -155,6 +158,26 @@ def _check_words(ruling: Ruling) -> None:
             _("Say in at least %s characters what you looked at, and what it showed.")
             % EVIDENCE_LENGTH,
         )
+
+
+def _check_id(refund: Refund, ruling: Ruling) -> str:
+    """Have the processor say what the named id is; what it left open, which is evidence, too.
+
+    It is asked before any lock is held. Raises InvalidRuling, or WrongStatus before it is asked.
+    """
+    if ruling.verdict != Verdict.HAPPENED:
+        return ""
+    current = Refund.objects.select_related("account", "transaction").get(pk=refund.pk)
+    ruling.refund = current
+    if sentence := allowed(current)[Verdict.HAPPENED] or _taken(ruling):
+        raise WrongStatus(sentence)
+    attempt = live_attempt(current)
+    assert attempt is not None  # or it could not be ruled about
+    answer = ask_about(current, attempt, ruling.processor_refund_id)
+    if answer.against:
+        raise InvalidRuling("processor_refund_id", answer.against)
+    ruling.evidence = "\n".join(filter(None, [ruling.evidence, answer.note]))
+    return answer.note
 
 
 def _require_condition(ruling: Ruling) -> RefundAttempt:
@@ -243,6 +266,7 @@ def _count_as_made(ruling: Ruling, actor: User) -> None:
         ruling,
         AttemptState.ACCEPTED,
         Status.SUCCEEDED,
+    """Give the money back to the balance; what had counted as made gives the id free, too."""
         actor,
         {"processor_refund_id": ruling.processor_refund_id},
     )
@@ -250,7 +274,12 @@ def _count_as_made(ruling: Ruling, actor: User) -> None:
 
 def _count_as_not_made(ruling: Ruling, actor: User) -> None:
     why = {"failure_code": FailureCode.NOT_MADE, "failure_message": _who_said(ruling)[:1000]}
-    _end(ruling, AttemptState.RULED_OUT, Status.FAILED, actor, why)
+    if ruling.refund.status == Status.UNKNOWN:
+        _end(ruling, AttemptState.RULED_OUT, Status.FAILED, actor, why)
+        return
+    freed = ruling.refund.processor_refund_id
+    changes = why | {"processor_refund_id": None}
+    _end(ruling, AttemptState.ACCEPTED, Status.RETURNED, actor, changes, freed=freed)
 
 
 def _let_out_again(ruling: Ruling, actor: User) -> None:
@@ -269,11 +298,16 @@ _EFFECTS = {
 
 
 def _end(
-    ruling: Ruling, state: AttemptState, to: Status, actor: User, changes: dict[str, Any]
+    ruling: Ruling,
+    state: AttemptState,
+    to: Status,
+    actor: User,
+    changes: dict[str, Any],
+    **more: Any,
 ) -> None:
     end_attempt(ruling.attempt, state)
     ruling.attempt.save()
-    data = _facts(ruling) | {"why": _who_said(ruling)}
+    data = _facts(ruling) | {"why": _who_said(ruling)} | more
     move(ruling.refund, to, f"ruled_{ruling.verdict}", actor=actor, data=data, changes=changes)
 
 

@@ -1,32 +1,119 @@
-"""What may be said now of a refund whose outcome is not proven, and when the rest may be said."""
+"""What may be said now of a refund whose outcome is not proven, and when the rest may be said.
+
+That it was made is said with an id, and the processor is asked what that id is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
+from typing import NamedTuple
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from gateways.base import PaymentGateway
-from gateways.registry import gateway_class
+from gateways.base import Operation, PaymentGateway, RefundState, ReportedRefund
+from gateways.errors import GatewayError
+from gateways.registry import gateway_class, open_gateway
 
 from . import schedule
 from .clock import database_now
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt, Verdict
+from .orders import load_order
+from .recording import another_payment
 from .states import Status
 
+# One person waits for the answer.
+_SECONDS_TO_ASK = 10
 Condition = Callable[[Refund, RefundAttempt, type[PaymentGateway]], str]
+
+
+class Answer(NamedTuple):
+    """What a processor says about an id: a sentence against it, or what is left open."""
+
+    against: str = ""
+    note: str = ""
 
 
 def why_not(refund: Refund, attempt: RefundAttempt | None, verdict: Verdict) -> str:
     """The sentence why a verdict about the live attempt must wait, and how long; '' when it may."""
-    if refund.status != Status.UNKNOWN or attempt is None:
+    if attempt is None or not _is_open_to(verdict, refund, attempt):
         return (
             _("Only a refund whose outcome is unknown can be ruled about. This one is “%s”.")
             % refund.get_status_display()
         )
     return _CONDITIONS[verdict](refund, attempt, gateway_class(refund.account.processor))
+
+
+def _is_open_to(verdict: Verdict, refund: Refund, attempt: RefundAttempt) -> bool:
+    """Whether the outcome may be ruled about: it is not proven, or was ruled and is missed since.
+
+    A void has changed its payment too, so what became of that is read from the processor instead.
+    """
+    if refund.status == Status.UNKNOWN:
+        return True
+    return (
+        verdict == Verdict.DID_NOT
+        and refund.status == Status.SUCCEEDED
+        and refund.operation == Operation.REFUND
+        and _has_case(refund, AttentionKind.MISSING)
+        and attempt.rulings.filter(confirmed=True, verdict=Verdict.HAPPENED).exists()
+    )
+
+
+def ask_about(refund: Refund, attempt: RefundAttempt, refund_id: str) -> Answer:
+    """Ask the processor whether ``refund_id`` can be what became of an attempt. Not under a lock.
+
+    A processor that cannot be asked says nothing against it.
+    """
+    try:
+        gateway = open_gateway(refund.account)
+        with (
+            closing(gateway.transport),
+            gateway.transport.one_deadline(seconds=_SECONDS_TO_ASK),
+        ):
+            found = gateway.find_refund(load_order(attempt, refund_id=refund_id))
+    except GatewayError as error:
+        sentence = _("The processor could not be asked about %(id)s: %(why)s")
+        return Answer(note=sentence % {"id": refund_id, "why": error})
+    if found.matches:
+        return _judge(refund, attempt, refund_id, found.matches)
+    if found.likely or not found.complete:
+        return Answer(note=_("The processor does not say clearly what %s is.") % refund_id)
+    sentence = _("%(processor)s knows no refund %(id)s. Look up its id, or wait until it is shown.")
+    return Answer(against=sentence % {"processor": gateway.label, "id": refund_id})
+
+
+def _judge(
+    refund: Refund, attempt: RefundAttempt, refund_id: str, matches: Sequence[ReportedRefund]
+) -> Answer:
+    """What is found must be the named one, of this payment and amount, and bear no other's name.
+
+    A void, and a refund that has no id of its own, go by the id of their payment.
+    """
+    own = [each for each in matches if each.external_id == refund_id]
+    without_ids = [each for each in matches if not each.has_own_id and each.amount == refund.amount]
+    found = [*own, *without_ids, *matches][0]
+    is_void = attempt.operation == Operation.VOID
+    if contradicting := another_payment(refund, found):
+        return Answer(against=contradicting.sentence)
+    if found.has_own_id and not is_void and found.external_id != refund_id:
+        sentence = _("The processor knows this refund as %(theirs)s, and not as %(id)s.")
+        return Answer(against=sentence % {"theirs": found.external_id, "id": refund_id})
+    if found.amount != refund.amount:
+        sentence = _(
+            "The processor reports %(id)s with %(theirs)s, and this refund is of %(ours)s."
+        )
+        values = {"id": refund_id, "theirs": found.amount, "ours": refund.amount}
+        return Answer(against=sentence % values)
+    if found.state == RefundState.FAILED:
+        return Answer(against=_("The processor reports that %s failed.") % refund_id)
+    others = RefundAttempt.objects.filter(reference=found.reference).exclude(refund=refund)
+    if found.reference and others.exists():
+        sentence = _("%(id)s bears the reference %(reference)s of another refund of ours.")
+        return Answer(against=sentence % {"id": refund_id, "reference": found.reference})
+    return Answer()
 
 
 def _made(refund: Refund, _attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:

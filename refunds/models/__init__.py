@@ -3,12 +3,21 @@
 from .attention import Attention, AttentionKind, Ruling, RulingState, Verdict
 from .circuit import CircuitBreaker
 from .reconciliation import Reconciliation
-from .refund import MAX_ATTEMPTS, MAX_SENDS, Refund, RefundAttempt, RefundEvent, RefundReason
+from .refund import (
+    MAX_ATTEMPTS,
+    MAX_SENDS,
+    TAKEN_BACK,
+    Refund,
+    RefundAttempt,
+    RefundEvent,
+    RefundReason,
+)
 from .webhook import WebhookEvent, WebhookState
 
 __all__ = [
     "MAX_ATTEMPTS",
     "MAX_SENDS",
+    "TAKEN_BACK",
     "Attention",
     "AttentionKind",
     "CircuitBreaker",

@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from gateways.base import Operation
+from gateways.base import FailureCode, Operation
 from gateways.models import Mode, ProcessorAccount
 from gateways.money import MAX_MINOR, Money
 from refunds.states import CANCELABLE, MOVING, RESERVING, AttemptState, Origin, Status
@@ -23,6 +23,8 @@ from transactions.models import Transaction
 # The identities that one refund may use up, and the sends that one identity may.
 MAX_ATTEMPTS = 5
 MAX_SENDS = 6
+# Two people had ruled that it was made, and then that it was not: its processor's id is free again.
+TAKEN_BACK = Q(status=Status.RETURNED, processor_refund_id__isnull=True)
 
 
 class RefundReason(models.Model):
@@ -167,7 +169,8 @@ class Refund(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(status__in=[Status.SUCCEEDED, Status.RETURNED])
-                | Q(processor_refund_id__isnull=False),
+                | Q(processor_refund_id__isnull=False)
+                | Q(status=Status.RETURNED, failure_code=FailureCode.NOT_MADE.value),
                 name="refund_that_succeeded_has_an_id",
             ),
             models.CheckConstraint(
@@ -229,6 +232,11 @@ class Refund(models.Model):
     def is_moving(self) -> bool:
         """Whether the status will change by itself."""
         return self.status in MOVING
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether people ruled that it was made, and then that it was not."""
+        return self.status == Status.RETURNED and self.processor_refund_id is None
 
     @property
     def is_cancelable(self) -> bool:

@@ -144,6 +144,14 @@ def rule_that_it_happened(refund: Refund) -> None:
     rule(refund, "ruled_out", verdict="happened", processor_refund_id="re_1")
 
 
+def take_back_alone(refund: Refund) -> None:
+    rule(refund, "accepted", verdict="happened", processor_refund_id="re_1")
+    put(refund, status="returned", failure_code="not_made")
+    tell(refund, "unknown", "succeeded")
+    tell(refund, "succeeded", "returned")
+    Transaction.objects.update(reserved_minor=0)
+
+
 def leave_a_ruling_open(refund: Refund) -> None:
     rule(refund, "not_sent", decided_by=None, decided_at=None, confirmed=False)
     put(refund, status="queued")
@@ -206,6 +214,7 @@ def change_order(refund: Refund) -> None:
             rule_that_it_happened,
             {"What two people ruled", "What was sent is ruled out", "A refund that is on its way"},
         ),
+        (take_back_alone, {"Only two people take back"}),
         (leave_a_ruling_open, {"A ruling waits only"}),
         (change_mode, {"A refund, its transaction and its attempts"}),
         (change_mode_of_attempt, {"A refund, its transaction and its attempts"}),
