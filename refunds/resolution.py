@@ -150,7 +150,7 @@ def _send_again(
 
 
 def _may_resend(refund: Refund, attempt: RefundAttempt, capabilities: Capabilities) -> bool:
-    """Whether the same bytes may leave again under a key that the processor still knows."""
+    """Whether the same bytes may leave again now under a key that the processor still knows."""
     same_account = attempt.credential_fingerprint == refund.account.credential_fingerprint
     return same_account and key_is_good(attempt, capabilities, database_now())
 

@@ -266,13 +266,13 @@ def _count_as_made(ruling: Ruling, actor: User) -> None:
         ruling,
         AttemptState.ACCEPTED,
         Status.SUCCEEDED,
-    """Give the money back to the balance; what had counted as made gives the id free, too."""
         actor,
         {"processor_refund_id": ruling.processor_refund_id},
     )
 
 
 def _count_as_not_made(ruling: Ruling, actor: User) -> None:
+    """Give the money back to the balance; what had counted as made gives the id free, too."""
     why = {"failure_code": FailureCode.NOT_MADE, "failure_message": _who_said(ruling)[:1000]}
     if ruling.refund.status == Status.UNKNOWN:
         _end(ruling, AttemptState.RULED_OUT, Status.FAILED, actor, why)
