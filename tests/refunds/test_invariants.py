@@ -200,6 +200,7 @@ def change_order(refund: Refund) -> None:
     [
         (overdraw_unseen, {"Never more", "The sums"}),
         (overdraw, {"The sums"}),
+        (leave_the_flag, {"A payment counts as refunded beyond"}),
         (keep_sending, {"No refund stays", "A refund that is on its way"}),
         (keep_unknown, {"An unknown outcome", "A refund that is on its way"}),
         (flag_without_a_case, {"A refund says what its oldest"}),
@@ -208,7 +209,6 @@ def change_order(refund: Refund) -> None:
         (live_twice, {"One attempt"}),
         (end_with_an_open_attempt, {"An attempt without an end"}),
         (rule_out_alone, {"What was sent is ruled out", "A refund that is on its way"}),
-        (leave_the_flag, {"A payment counts as refunded beyond"}),
         (rule_and_forget, {"What two people ruled"}),
         (
             rule_that_it_happened,
