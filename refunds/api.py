@@ -147,10 +147,10 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
         # Who may cancel depends on whose refund it is: the service says.
         "cancel": Right("refunds.view_refund", Scope.REFUND),
         "retry": Right("refunds.request_refund", Scope.REFUND),
-        "check": Right("refunds.view_refund", Scope.REFUND),
         "approve": Right("refunds.approve_refund", Scope.APPROVE),
         "reject": Right("refunds.approve_refund", Scope.APPROVE),
         # Either of two rights will do, and who proposed may withdraw: the service says.
+        "check": Right("refunds.view_refund", Scope.REFUND),
         "propose_ruling": Right("refunds.view_ruling", Scope.REFUND),
         "reject_ruling": Right("refunds.view_ruling", Scope.REFUND),
         "confirm_ruling": Right("refunds.approve_refund", Scope.APPROVE),

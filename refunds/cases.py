@@ -22,7 +22,7 @@ from . import rulings
 from .attention import choose_owner, close_cases
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
-from .services import NotAllowed, WrongStatus
+from .services import NotAllowed, WrongStatus, may_see_to
 from .states import Status
 from .sweeps import one_pass
 from .transitions import lock_refund
@@ -188,7 +188,7 @@ def close_resumed_accounts() -> int:
 def _about_refund(refund: Refund, user: User) -> list[Action]:
     offered = []
     unproven = refund.status in {Status.UNKNOWN, Status.PENDING}
-    if unproven and user.has_perm("refunds.view_refund"):
+    if unproven and may_see_to(user):
         offered.append(Action.ASK_NOW)
     if refund.status == Status.QUEUED and user.has_perm("refunds.request_refund"):
         offered.append(Action.TRY_NOW)

@@ -43,7 +43,7 @@ from .recording import (
     keep_exchanges,
     live_attempt,
 )
-from .schedule import absence_speaks_from, first_question, key_is_good, next_question
+from .schedule import absence_speaks_from, first_question, may_resend, next_question
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import LEASE, a_moment, is_silence, lease_owner, listening, put_off, take_up
@@ -152,7 +152,7 @@ def _send_again(
 def _may_resend(refund: Refund, attempt: RefundAttempt, capabilities: Capabilities) -> bool:
     """Whether the same bytes may leave again now under a key that the processor still knows."""
     same_account = attempt.credential_fingerprint == refund.account.credential_fingerprint
-    return same_account and key_is_good(attempt, capabilities, database_now())
+    return same_account and may_resend(attempt, capabilities, database_now())
 
 
 def _claim_again(refund: Refund, attempt: RefundAttempt) -> None:

@@ -21,7 +21,7 @@ from .history import record_event
 from .models import Refund, RefundAttempt, Ruling, RulingState, Verdict
 from .publishing import publish
 from .recording import end_attempt, live_attempt
-from .services import NotAllowed, WrongStatus
+from .services import NotAllowed, WrongStatus, are_one_person, may_see_to
 from .states import AttemptState, Origin, Status
 from .transitions import lock_refund, move
 from .verdicts import ask_about, why_not
@@ -51,14 +51,14 @@ def allowed(refund: Refund) -> dict[Verdict, str]:
 
 
 def may_propose(user: User) -> bool:
-    rights = ("refunds.request_refund", "refunds.approve_refund")
-    return user.is_active and any(user.has_perm(right) for right in rights)
+    """Whether the person may be the first one."""
+    return may_see_to(user)
 
 
 def may_confirm(ruling: Ruling, user: User) -> bool:
     """Whether the person may be the second one."""
     able = user.is_active and user.has_perm("refunds.approve_refund")
-    return able and not _are_one_person(ruling.proposed_by, user)
+    return able and not are_one_person(ruling.proposed_by, user)
 
 
 def may_reject(ruling: Ruling, user: User) -> bool:
@@ -221,12 +221,6 @@ def _facts(ruling: Ruling) -> dict[str, Any]:
     if ruling.processor_refund_id:
         facts["refund"] = ruling.processor_refund_id
     return facts
-
-
-def _are_one_person(one: User, other: User) -> bool:
-    """Two accounts with one e-mail address are one person, as far as we can tell."""
-    address = one.email.strip().casefold()
-    return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
 
 
 def _already_open() -> str:

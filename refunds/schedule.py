@@ -19,6 +19,9 @@ QUARANTINE = timedelta(hours=2)
 ABSENCES_APART = timedelta(minutes=30)
 # A key is not sent again in the last hours of its life: look-ups decide then.
 _KEY_MARGIN = timedelta(hours=4)
+# How long an attempt rests after its first, second … send before it may be sent again under its
+# key. Whoever asks in between brings a look-up forward, and never the next of the few sends.
+_RESTS = tuple(timedelta(seconds=each) for each in (10, 60, 300, 1800, 7200))
 # How an attempt remembers that its key only brings a stored answer back (Stripe's own name of it).
 REPLAYED = "idempotent-replayed"
 
@@ -41,7 +44,8 @@ def next_question(
 ) -> datetime:
     """When to ask again after ``lookups`` questions.
 
-    No later than when an absence begins to count, and then when a second one does.
+    No later than when the attempt may be sent again, when an absence begins to count, and then when
+    a second one does.
     """
     waits = _WAITS[status]
     wait = timedelta(seconds=waits[lookups]) if lookups < len(waits) else _SELDOM
@@ -51,6 +55,8 @@ def next_question(
         first = attempt.first_absent_at
         moments += [speaks] if speaks else []
         moments += [first + ABSENCES_APART] if first else []
+        rested = rested_from(attempt)
+        moments += [rested] if rested and key_is_good(attempt, capabilities, rested) else []
     return min(moment for moment in moments if moment > now)
 
 
@@ -74,3 +80,16 @@ def key_is_good(attempt: RefundAttempt, capabilities: Capabilities, now: datetim
     if life is None or attempt.sends >= MAX_SENDS or attempt.processor_code == REPLAYED:
         return False
     return attempt.first_sent_at is None or now - attempt.first_sent_at < life - _KEY_MARGIN
+
+
+def rested_from(attempt: RefundAttempt) -> datetime | None:
+    """From when on an attempt has rested since its last send; None if it was never sent."""
+    if attempt.last_sent_at is None:
+        return None
+    return attempt.last_sent_at + _RESTS[min(attempt.sends, len(_RESTS)) - 1]
+
+
+def may_resend(attempt: RefundAttempt, capabilities: Capabilities, now: datetime) -> bool:
+    """Whether the same bytes may leave once more now: under a good key, and after their rest."""
+    rested = rested_from(attempt)
+    return key_is_good(attempt, capabilities, now) and (rested is None or now >= rested)

@@ -94,9 +94,10 @@ def may_cancel(refund: Refund, user: User) -> bool:
 
 
 def _may_approve(refund: Refund, user: User) -> bool:
+    requester = refund.requested_by
     return (
         refund.status == Status.AWAITING_APPROVAL
-        and user.pk != refund.requested_by_id
+        and not (requester and services.are_one_person(requester, user))
         and user.has_perm("refunds.approve_refund")
     )
 
@@ -110,8 +111,8 @@ def _may_hurry(refund: Refund, user: User) -> bool:
     return refund.is_postponed and may_request(user)
 
 
-def _may_check(refund: Refund, _user: User) -> bool:
-    return refund.status in {Status.UNKNOWN, Status.PENDING}
+def _may_check(refund: Refund, user: User) -> bool:
+    return refund.status in {Status.UNKNOWN, Status.PENDING} and services.may_see_to(user)
 
 
 _L = gettext_lazy

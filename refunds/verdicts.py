@@ -148,10 +148,7 @@ def _send_again(refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGat
     key_ends = _last_sent(attempt) + life if life else None
     same_key = attempt.credential_fingerprint == refund.account.credential_fingerprint
     if key_ends and same_key and database_now() < key_ends:
-        return _(
-            "%(processor)s knows its key until %(time)s. Until then Refund Desk itself sends the "
-            "same request again, which cannot pay twice; after that it can be sent anew."
-        ) % {"processor": gateway.label, "time": _local(key_ends)}
+        return _what_the_key_brings(attempt, gateway, key_ends)
     if _has_case(refund, AttentionKind.FOUND_SEVERAL, AttentionKind.AMOUNT_DIFFERS):
         return _("%s reports refunds that may be this one: it must not be sent again.") % (
             gateway.label
@@ -159,6 +156,28 @@ def _send_again(refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGat
     if schedule.is_absent(attempt, gateway.capabilities):
         return ""
     return _what_is_missing(attempt, gateway)
+
+
+def _what_the_key_brings(
+    attempt: RefundAttempt, gateway: type[PaymentGateway], key_ends: datetime
+) -> str:
+    """Why it is not sent anew while the processor knows the key: what happens until then."""
+    told = {"processor": gateway.label, "time": _local(key_ends)}
+    if schedule.key_is_good(attempt, gateway.capabilities, database_now()):
+        return (
+            _(
+                "%(processor)s knows its key until %(time)s. Until then Refund Desk itself sends "
+                "the same request again, which cannot pay twice; after that it can be sent anew."
+            )
+            % told
+        )
+    return (
+        _(
+            "%(processor)s knows its key until %(time)s, and Refund Desk does not send it again by "
+            "itself any more. Until then only look-ups tell; after that it can be sent anew."
+        )
+        % told
+    )
 
 
 def _what_is_missing(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:

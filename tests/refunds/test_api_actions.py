@@ -154,3 +154,11 @@ def test_reject_calls_it_off(client, payment):
     document = client_of("approver").post(f"/api/v1/refunds/{refund.pk}/reject/").json()
     assert document["status"] == "canceled"
     assert Transaction.objects.get().reserved_minor == 0
+
+
+def test_who_may_only_look_does_not_have_the_processor_asked(client, payment):
+    refund = make_refund(payment, 1250, client.person)
+    force(refund, status=Status.UNKNOWN, unknown_since=timezone.now())
+    address = f"/api/v1/refunds/{refund.pk}/check/"
+    assert_problem(client_of("viewer").post(address), 403)
+    assert client.post(address).status_code == 200

@@ -220,7 +220,7 @@ def test_what_may_be_done_about_an_unknown_outcome(raised, refund, agent, approv
     rule = [Action.ASK_NOW, Action.CONFIRM_HAPPENED, Action.CONFIRM_DID_NOT]
     assert actions(case, agent) == [*rule, Action.HAND_OVER, Action.OPEN]
     assert actions(case, approver) == [*rule, Action.TAKE, Action.HAND_OVER, Action.OPEN]
-    assert actions(case, make_user("refunds.view_refund")) == [Action.ASK_NOW, Action.OPEN]
+    assert actions(case, make_user("refunds.view_refund")) == [Action.OPEN]
     propose(refund, verdict=Verdict.DID_NOT, evidence="Nothing on the statement.", actor=agent)
     assert actions(case, agent)[:2] == [Action.ASK_NOW, Action.REJECT_RULING]
     assert actions(case, approver)[:3] == [

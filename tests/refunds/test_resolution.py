@@ -6,13 +6,14 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from gateways.base import Operation, RefundState, ReportedRefund
 from gateways.money import Money
 from gateways.registry import open_gateway
 from gateways.stripe_records import REFERENCE_KEY
-from refunds import execution, resolution, schedule, sweeps
+from refunds import execution, resolution, schedule, services, sweeps
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
 from refunds.orders import reference_of
 from refunds.states import AttemptState, Status
@@ -26,7 +27,10 @@ only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 
 
 def due(refund: Refund) -> None:
+    """As if half an hour had passed since the last send, and the next question was due."""
     Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    half_an_hour_ago = F("last_sent_at") - timedelta(minutes=30)
+    RefundAttempt.objects.filter(refund=refund).update(last_sent_at=half_an_hour_ago)
 
 
 def looked_up(refund: Refund) -> Refund:
@@ -95,6 +99,25 @@ def test_a_key_is_sent_six_times_at_most(desk: Desk):
     assert refund.attempts.get().sends == 6
     assert refund.status == Status.UNKNOWN
     assert desk.given_back(refund.transaction) == []
+
+
+@keyed
+def test_who_asks_again_and_again_brings_no_send_forward(desk: Desk, agent):
+    refund = lose_the_answer(desk, "before")
+    desk.arm("refund", "reset", "before", times=100)
+    sends = []
+    for _ in range(5):
+        services.check_refund(refund, actor=agent)
+        resolution.look_up_refund(refund.pk)
+        refund.refresh_from_db()
+        sends.append(refund.attempts.get().sends)
+    assert sends == [1] * 5
+    attempt = refund.attempts.get()
+    assert refund.next_action_at == attempt.last_sent_at + timedelta(seconds=10)
+    looked_up(refund)
+    services.check_refund(refund, actor=agent)
+    resolution.look_up_refund(refund.pk)
+    assert refund.attempts.get().sends == 2
 
 
 @keyed

@@ -85,3 +85,34 @@ def test_what_was_never_sent_is_not_absent():
 )
 def test_when_a_key_is_good(fields, capabilities, age, good):
     assert schedule.key_is_good(attempt(**fields), capabilities, SENT + age) is good
+
+
+@pytest.mark.parametrize(
+    ("sends", "rest"),
+    [
+        (1, timedelta(seconds=10)),
+        (2, timedelta(minutes=1)),
+        (3, timedelta(minutes=5)),
+        (4, timedelta(minutes=30)),
+        (5, timedelta(hours=2)),
+    ],
+)
+def test_an_attempt_rests_longer_after_each_send(sends, rest):
+    tried = attempt(sends=sends)
+    assert not schedule.may_resend(tried, STRIPE, SENT + rest - timedelta(milliseconds=1))
+    assert schedule.may_resend(tried, STRIPE, SENT + rest)
+    asked = schedule.next_question(Status.UNKNOWN, 9, tried, STRIPE, SENT + timedelta(seconds=1))
+    assert asked == SENT + rest  # however often it was asked for
+
+
+def test_what_was_never_sent_has_nothing_to_rest_from():
+    assert schedule.may_resend(
+        attempt(sends=0, first_sent_at=None, last_sent_at=None), STRIPE, SENT
+    )
+
+
+def test_nothing_waits_for_a_send_that_will_not_come():
+    now = SENT + timedelta(seconds=1)
+    for tried, capabilities in ((attempt(), NMI), (attempt(sends=6), STRIPE)):
+        asked = schedule.next_question(Status.UNKNOWN, 9, tried, capabilities, now)
+        assert asked > SENT + timedelta(hours=2)

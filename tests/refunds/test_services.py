@@ -16,6 +16,7 @@ from refunds.states import Status
 from transactions.models import Transaction
 
 from .raw import triggers_off
+from .states import leave_unknown
 
 pytestmark = pytest.mark.django_db
 
@@ -240,6 +241,16 @@ def test_only_open_questions_can_be_checked(make_transaction, ask, agent):
         services.check_refund(refund, actor=agent)
 
 
+def test_who_may_only_look_asks_no_processor(make_transaction, ask, approver, make_user):
+    refund = leave_unknown(ask(make_transaction(), 2_500))
+    refund.refresh_from_db()
+    with pytest.raises(NotAllowed, match="request or approve"):
+        services.check_refund(refund, actor=make_user("refunds.view_refund"))
+    assert not refund.events.filter(kind="check_asked").exists()
+    services.check_refund(refund, actor=approver)
+    assert refund.events.filter(kind="check_asked", actor=approver).exists()
+
+
 def test_approval_needs_a_refund_that_awaits_it(make_transaction, ask, approver):
     refund = ask(make_transaction(), 2_500)
     with pytest.raises(WrongStatus):
@@ -272,6 +283,16 @@ def test_the_requester_never_approves_even_with_the_right(make_transaction, ask,
     refund = awaiting(refund)
     with pytest.raises(NotAllowed):
         services.approve_refund(refund, actor=both)
+
+
+def test_two_accounts_with_one_address_are_one_person(make_transaction, ask, agent, approver):
+    refund = awaiting(ask(make_transaction(), 2_500))
+    for person, email in ((agent, "Ana@example.com"), (approver, "ana@example.com ")):
+        person.email = email
+        person.save()
+    refund.refresh_from_db()
+    with pytest.raises(NotAllowed, match="Another person"):
+        services.approve_refund(refund, actor=approver)
 
 
 def test_a_rejected_refund_gives_the_money_back(make_transaction, ask, approver):

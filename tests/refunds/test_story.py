@@ -54,6 +54,11 @@ def test_what_may_be_done_next(refund, agent, status, offered):
     assert buttons(bring(refund, status), agent) == offered
 
 
+def test_who_may_only_look_asks_nothing(refund):
+    assert buttons(bring(refund, Status.UNKNOWN), make_person("viewer")) == []
+    assert buttons(refund, make_person("approver")) == ["check"]
+
+
 def test_a_queued_refund_is_undone_by_its_requester_or_an_approver(refund, agent):
     assert buttons(refund, agent) == ["cancel"]
     assert buttons(refund, make_person("agent")) == []

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from gateways.base import Operation
 from refunds import execution, resolution, sweeps
-from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund
+from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund, RefundAttempt
 from refunds.states import Status
 from refunds.sync import sync_account
 from transactions.advisory import advisory_lock
@@ -166,6 +166,7 @@ def test_the_return_of_a_processor_is_noticed_and_all_its_unknown_refunds_are_du
     refunds = [lose_the_answer(desk, when) for when in ("before", "after", "after")]
     Refund.objects.update(next_action_at=timezone.now() + timedelta(hours=5))
     now = timezone.now()
+    RefundAttempt.objects.update(last_sent_at=now - timedelta(minutes=1))
     down = {"failures": 3, "down_since": now, "retry_at": now}
     CircuitBreaker.objects.update_or_create(down, account=desk.account)
     assert sweeps.look_up_due() == 0

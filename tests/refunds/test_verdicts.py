@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from refunds import schedule
 from refunds.attention import flag
 from refunds.models import AttentionKind, Refund, Verdict
 from refunds.recording import live_attempt
@@ -47,6 +48,16 @@ def test_a_key_that_lives_is_left_to_the_system(make_unknown):
     why = why_now(make_unknown("stripe", **ago(6 * HOUR)))
     assert why[Verdict.DID_NOT] == ""
     assert "Stripe knows its key until" in why[Verdict.SEND_AGAIN]
+    assert "Until then Refund Desk itself sends the same request again" in why[Verdict.SEND_AGAIN]
+
+
+@pytest.mark.parametrize(
+    "spent", [{"sends": 6}, {"processor_code": schedule.REPLAYED}, ago(21 * HOUR)]
+)
+def test_of_a_key_that_is_used_up_it_is_not_said_that_it_is_sent_again(make_unknown, spent):
+    why = why_now(make_unknown("stripe", **(ago(6 * HOUR) | spent)))[Verdict.SEND_AGAIN]
+    assert "Stripe knows its key until" in why
+    assert "Until then only look-ups tell" in why
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
 
 from django.db import connections
+from django.db.models import F
 from django.utils import timezone
 
 from refunds.execution import send_refund
 from refunds.invariants import INVARIANTS, broken_rows
-from refunds.models import Refund
+from refunds.models import Refund, RefundAttempt
 from refunds.resolution import look_up_refund
 from refunds.states import Status
 from refunds.sweeps import expire_leases
@@ -40,7 +42,10 @@ def looked_up(refund: Refund) -> Refund:
 
 
 def due(refund: Refund) -> None:
+    """As if half an hour had passed since the last send, and the next step was due."""
     Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now())
+    half_an_hour_ago = F("last_sent_at") - timedelta(minutes=30)
+    RefundAttempt.objects.filter(refund=refund).update(last_sent_at=half_an_hour_ago)
 
 
 def recovered(refund: Refund) -> Refund:
