@@ -110,7 +110,7 @@ def _confirm(_case: Attention, actor: User, values: Values) -> str:
             raise
     sentences = {
         Verdict.HAPPENED: _("Confirmed: %s count as refunded."),
-        Verdict.DID_NOT: _("Confirmed: the refund of %s counts as failed, and its money is free."),
+        Verdict.DID_NOT: _("Confirmed: the refund of %s counts as not made; its money is free."),
         Verdict.SEND_AGAIN: _("Confirmed: %s are sent again, under a new reference."),
     }
     return sentences[Verdict(ruling.verdict)] % ruling.refund.amount

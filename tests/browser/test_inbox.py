@@ -80,7 +80,7 @@ def test_an_unknown_refund_is_settled_by_two_people(desk, refund, agent, approve
     dialog = second.get_by_role("dialog", name="Confirm")
     expect(dialog).to_contain_text("its 25.00 USD can be refunded again. Nothing is sent.")
     dialog.get_by_role("button", name="Confirm").click()
-    expect(second.get_by_text("the refund of 25.00 USD counts as failed")).to_be_visible()
+    expect(second.get_by_text("the refund of 25.00 USD counts as not made")).to_be_visible()
     expect(second.get_by_role("heading", name="Nothing needs you")).to_be_visible()
 
     refund.refresh_from_db()
@@ -146,4 +146,4 @@ def test_without_scripts(refund, agent, approver, open_page):
     expect(second.get_by_text("The case is yours now.")).to_be_visible()
     second.get_by_role("link", name="Confirm", exact=True).click()
     second.get_by_role("button", name="Confirm").click()
-    expect(second.get_by_text("the refund of 25.00 USD counts as failed")).to_be_visible()
+    expect(second.get_by_text("the refund of 25.00 USD counts as not made")).to_be_visible()

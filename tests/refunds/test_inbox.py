@@ -328,7 +328,7 @@ class TestRulings:
 
         answer = second.post(step_of(case, "confirm_ruling"), {"ruling": ruling.pk}, follow=True)
         assert answer.redirect_chain == [(INBOX, 302)]
-        assert "the refund of 25.00 USD counts as failed" in visible(answer)
+        assert "the refund of 25.00 USD counts as not made" in visible(answer)
         refund = Refund.objects.get(pk=case.refund_id)
         assert refund.status == Status.FAILED
         assert Transaction.objects.get(pk=refund.transaction_id).refundable_minor == 10_000
@@ -342,7 +342,7 @@ class TestRulings:
         values = {"ruling": ruling.pk}
         for _ in range(2):
             answer = second.post(step_of(case, "confirm_ruling"), values, follow=True)
-            assert "counts as failed" in visible(answer)
+            assert "counts as not made" in visible(answer)
         assert Ruling.objects.filter(confirmed=True).count() == 1
 
     def test_somebody_elses_proposal_is_not_taken_for_ones_own(self, browser, second, agent):

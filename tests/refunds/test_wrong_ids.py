@@ -21,6 +21,8 @@ from refunds.rulings import InvalidRuling, allowed, confirm, propose
 from refunds.services import WrongStatus
 from refunds.states import Status
 from refunds.transitions import lock_refund, move
+from tests.pages import client_of, visible
+from tests.rest import make_person
 from transactions.models import Transaction
 
 from .desk import ONE_SHOT, Desk
@@ -251,3 +253,18 @@ def test_the_database_gives_no_id_free_without_two_people(counted):
     missed = {"status": Status.RETURNED, "processor_refund_id": None, "failure_code": "not_made"}
     with pytest.raises(IntegrityError, match="never changes"), database.atomic():
         Refund.objects.update(**missed)
+
+
+def test_it_is_taken_back_from_the_page_of_its_case(counted):
+    miss(counted)
+    page = f"/admin/refunds/attention/{Attention.objects.get(kind=K.MISSING).pk}"
+    first, second = (client_of(make_person("manager")) for _ in range(2))
+    html = first.get(f"{page}/change/").content.decode()
+    assert f"{page}/confirm_did_not/" in html
+    assert f"{page}/confirm_happened/" not in html
+    first.post(f"{page}/confirm_did_not/", {"evidence": SECOND_LOOK})
+    ruling = Ruling.objects.get(verdict=Verdict.DID_NOT)
+    answer = second.post(f"{page}/confirm_ruling/", {"ruling": ruling.pk}, follow=True)
+    assert "the refund of 5.00 USD counts as not made" in visible(answer)
+    counted.refresh_from_db()
+    assert counted.status == Status.RETURNED
