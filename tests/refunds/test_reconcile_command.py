@@ -40,8 +40,10 @@ def run(command: str, **options: str) -> int:
 
 
 def rows_of(table: str) -> dict[str, list[int]]:
-    """{account: [compared, equal, recorded, followed, awaited, missing, needs a person]}"""
-    row = re.compile(r"^\s*(\S+-\S+)((?:\s+[\d,]+){7})\s*$")
+    """{account: [compared, equal, recorded, followed, awaited, differs, no payment, missing,
+
+    no answer, needs a person]}"""
+    row = re.compile(r"^\s*(\S+-\S+)((?:\s+[\d,]+){10})\s*$")
     found = (row.match(line) for line in table.splitlines())
     return {match[1]: [int(each) for each in match[2].split()] for match in found if match}
 
@@ -49,7 +51,7 @@ def rows_of(table: str) -> dict[str, list[int]]:
 def test_all_is_well(desks, capsys):
     assert run("reconcile") == 0
     table = rows_of(capsys.readouterr().out)
-    assert table == {name: [1, 1, 0, 0, 0, 0, 0] for name in ACCOUNTS.values()}
+    assert table == {name: [1, 1, 0, 0, 0, 0, 0, 0, 0, 0] for name in ACCOUNTS.values()}
 
 
 def test_what_needs_a_person_ends_it_with_one_until_the_case_is_closed(desks, capsys):
@@ -57,11 +59,42 @@ def test_what_needs_a_person_ends_it_with_one_until_the_case_is_closed(desks, ca
     desks[0].post("refunds", payment_id=transaction.external_id, amount_minor=500)
     assert run("reconcile") == 1
     captured = capsys.readouterr().out
-    assert rows_of(captured)["stripe-main"] == [2, 1, 1, 0, 0, 0, 1]
+    assert rows_of(captured)["stripe-main"] == [2, 1, 1, 0, 0, 0, 0, 0, 0, 1]
     assert "Some refunds need a person" in captured
     assert run("reconcile", account="stripe-main") == 1
-    assert rows_of(capsys.readouterr().out) == {"stripe-main": [2, 2, 0, 0, 0, 0, 1]}
+    assert rows_of(capsys.readouterr().out) == {"stripe-main": [2, 2, 0, 0, 0, 0, 0, 0, 0, 1]}
     assert run("reconcile", account="nmi-main") == 0
+
+
+def test_another_amount_at_the_processor_has_a_column_and_needs_a_person(desks, capsys):
+    with desks[0].sandbox.ledger.lock:
+        for made in desks[0].sandbox.ledger.refunds.values():
+            if made.account == "stripe-main":
+                made.amount_minor = 900
+    for _ in range(2):
+        assert run("reconcile", account="stripe-main") == 1
+        assert rows_of(capsys.readouterr().out)["stripe-main"][5:] == [1, 0, 0, 0, 1]
+
+
+def refund_without_payment(desk: Desk) -> None:
+    """By hand at NMI, whose refunds name no payment, where two payments fit."""
+    for _ in range(2):
+        transaction = desk.pay()
+    desk.post("refunds", payment_id=transaction.external_id, amount_minor=500)
+
+
+def test_a_refund_that_fits_no_payment_has_a_column_and_needs_a_person(desks, capsys):
+    refund_without_payment(desks[3])
+    assert run("reconcile", account="nmi-main") == 1
+    assert rows_of(capsys.readouterr().out)["nmi-main"][5:] == [0, 1, 0, 0, 1]
+
+
+def test_history_that_fits_no_payment_is_in_its_column_and_needs_nobody(desks, capsys):
+    refund_without_payment(desks[3])
+    desks[3].account.created_at = timezone.now() + timedelta(hours=1)
+    desks[3].account.save()
+    assert run("reconcile", account="nmi-main") == 0
+    assert rows_of(capsys.readouterr().out)["nmi-main"][5:] == [0, 1, 0, 0, 0]
 
 
 def test_a_processor_that_cannot_be_read_is_a_sentence_and_the_others_go_on(desks, capsys):
@@ -86,13 +119,24 @@ def test_it_goes_back_as_far_as_it_is_told(desks):
 
 @pytest.mark.parametrize("command", ["reconcile", "recover"])
 def test_bad_options_are_sentences(transactional_db, command):
-    with pytest.raises(CommandError, match=r"--since 'once' is not a time such as"):
+    with pytest.raises(CommandError, match=r"--since 'once' is not a time such as") as ended:
         call_command(command, since="once")
+    assert ended.value.returncode == 2
+    with pytest.raises(CommandError, match="lies in the future") as ended:
+        call_command(command, since="2999-01-01")
+    assert ended.value.returncode == 2
+
+
+def test_an_account_that_is_not_there_is_no_work_for_a_person(transactional_db):
+    with pytest.raises(CommandError, match="There is no account 'nope'") as ended:
+        call_command("reconcile", account="nope")
+    assert ended.value.returncode == 2
 
 
 def test_without_any_account_it_says_what_to_do(transactional_db):
-    with pytest.raises(CommandError, match=r"No account is active\. Add one with"):
+    with pytest.raises(CommandError, match=r"No account is active\. Add one with") as ended:
         call_command("reconcile")
+    assert ended.value.returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -104,8 +148,9 @@ def test_ctrl_c_is_a_sentence(desks, monkeypatch, command, words):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"refunds.management.commands.{command}.wait_for_turn", interrupt)
-    with pytest.raises(CommandError, match=words):
+    with pytest.raises(CommandError, match=words) as ended:
         call_command(command, since="2026-01-01")
+    assert ended.value.returncode == 2
 
 
 # --- beat --------------------------------------------------------------------------------------

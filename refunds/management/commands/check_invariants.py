@@ -8,11 +8,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from refunds.invariants import INVARIANTS, broken_rows
+from refunds.management.console import until_reader_leaves
 
 
 class Command(BaseCommand):
     help = "Runs every invariant query and prints the rows that break one."
 
+    @until_reader_leaves()
     def handle(self, *_args: Any, **_options: Any) -> None:
         broken = 0
         for invariant in INVARIANTS:

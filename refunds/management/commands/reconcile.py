@@ -5,13 +5,20 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from datetime import datetime
 from functools import partial
-from typing import IO, Any, cast
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
 
 from gateways.models import ProcessorAccount
-from refunds.management.console import choose_accounts, read_since, reconciled, wait_for_turn
+from refunds.management.console import (
+    NEEDS_A_PERSON,
+    NOT_DONE,
+    choose_accounts,
+    open_console,
+    read_since,
+    reconciled,
+    wait_for_turn,
+)
 from refunds.reconciliation import (
     ReconciliationBusy,
     ReconciliationFailed,
@@ -25,7 +32,7 @@ class Command(BaseCommand):
     help = (
         "Compares our refunds with the processors', both ways, and records those made elsewhere. "
         "Safe to repeat. Ends with 1 when something needs a person, 2 when a processor cannot be "
-        "read."
+        "read, an option is wrong, or it was stopped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,8 +46,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, account: str | None, since: str | None, **_options: Any) -> None:
         start = read_since(since) if since else None
         accounts = choose_accounts(account)
-        self.stdout.ending = ""  # the console ends its lines itself
-        console = Console(file=cast(IO[str], self.stdout), highlight=False)
+        console = open_console(self.stdout)
         tallies: dict[str, tuple[Tally, int]] = {}
         failed: dict[str, str] = {}
         for each in accounts:
@@ -50,16 +56,18 @@ class Command(BaseCommand):
             except ReconciliationFailed as error:
                 failed[each.slug] = str(error)
             except KeyboardInterrupt:
-                raise CommandError("Stopped. The next run goes on from there.") from None
+                raise CommandError(
+                    "Stopped. The next run goes on from there.", returncode=NOT_DONE
+                ) from None
         if tallies:
             console.print(reconciled(tallies))
         for slug, sentence in failed.items():
             self.stderr.write(f"{slug}: {sentence}")
         if failed:
-            raise SystemExit(2)
+            raise SystemExit(NOT_DONE)
         if any(cases for _tally, cases in tallies.values()):
             console.print("Some refunds need a person: see the cases that need attention.")
-            raise SystemExit(1)
+            raise SystemExit(NEEDS_A_PERSON)
 
 
 def _reconcile(account: ProcessorAccount, since: datetime | None) -> Tally:

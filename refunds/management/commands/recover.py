@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from functools import partial
-from typing import IO, Any, cast
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
-from refunds.management.console import read_since, reconciled, wait_for_turn
+from refunds.management.console import (
+    NEEDS_A_PERSON,
+    NOT_DONE,
+    open_console,
+    read_since,
+    reconciled,
+    wait_for_turn,
+)
 from refunds.reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, cases_of
 from refunds.recovery import finish, hold_accounts, suspect_refunds
 
@@ -18,7 +25,7 @@ class Command(BaseCommand):
     help = (
         "After a restore of the database: lets nothing be sent, fetches from the processors what "
         "the rows have forgotten, and frees each account when that is done. Safe to repeat. Ends "
-        "with 2 while an account is held, 1 when something needs a person."
+        "with 2 while an account is held or an option is wrong, 1 when something needs a person."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,8 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, since: str, **_options: Any) -> None:
         start = read_since(since)
-        self.stdout.ending = ""  # the console ends its lines itself
-        console = Console(file=cast(IO[str], self.stdout), highlight=False)
+        console = open_console(self.stdout)
         accounts = hold_accounts(start)
         console.print(f"Nothing is sent: {len(accounts)} accounts are held.")
         suspected = suspect_refunds()
@@ -49,7 +55,9 @@ class Command(BaseCommand):
                 held[account.slug] = f"{error} It stays held: run this again."
                 continue
             except KeyboardInterrupt:
-                raise CommandError("Stopped. What is not free stays held: run it again.") from None
+                raise CommandError(
+                    "Stopped. What is not free stays held: run it again.", returncode=NOT_DONE
+                ) from None
             tallies[account.slug] = (done.tally, cases_of(account))
             if done.free_at:
                 held[account.slug] = (
@@ -67,7 +75,7 @@ def _end(console: Console, tallies: dict[str, tuple[Tally, int]], held: dict[str
     for slug, sentence in held.items():
         console.print(f"{slug}: {sentence}", markup=False, soft_wrap=True)
     if held:
-        raise SystemExit(2)
+        raise SystemExit(NOT_DONE)
     if any(cases for _tally, cases in tallies.values()):
         console.print("Some refunds need a person: see the cases that need attention.")
-        raise SystemExit(1)
+        raise SystemExit(NEEDS_A_PERSON)

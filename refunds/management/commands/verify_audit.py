@@ -8,12 +8,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from refunds.history import first_broken_event
+from refunds.management.console import until_reader_leaves
 from refunds.models import RefundEvent
 
 
 class Command(BaseCommand):
     help = "Walks the hash chain of refund events and names the first row that does not fit."
 
+    @until_reader_leaves()
     def handle(self, *_args: Any, **_options: Any) -> None:
         if found := first_broken_event():
             event, why = found
