@@ -24,7 +24,7 @@ def pull(desk: Desk) -> list[int]:
     for page in gateway.list_refunds(now - timedelta(days=2), now + timedelta(minutes=1)):
         counts = record_reported_refunds(desk.account, gateway, page.records)
         assert not counts.rejected
-    outside = Refund.objects.filter(origin="external").order_by("created_at")
+    outside = Refund.objects.filter(origin="external").order_by("created_at", "processor_refund_id")
     return list(outside.values_list("amount_minor", flat=True))
 
 
