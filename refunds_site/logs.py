@@ -58,6 +58,11 @@ def configuration(*, debug: bool) -> dict[str, Any]:
     }
 
 
+def _printable(text: str) -> str:
+    """Control characters as their escapes: whoever calls must not steer a terminal or a parser."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 class RequestLogMiddleware:
     """Give every request an id, bind it to the log and return it to the caller."""
 
@@ -75,7 +80,7 @@ class RequestLogMiddleware:
         self.log.info(
             "request",
             method=request.method,
-            path=request.path,
+            path=_printable(request.path),
             status=response.status_code,
             milliseconds=round((time.monotonic() - started) * 1000),
         )

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +19,7 @@ from refunds.attention import flag
 from refunds.history import record_event
 from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import AttentionKind, Refund, RefundAttempt, RefundEvent, Ruling
+from tests.scripts import environment_of_scripts
 from transactions.models import Transaction
 
 from .raw import rolled_back, triggers_off
@@ -286,3 +291,21 @@ def test_verify_audit_names_the_first_broken_row(refund):
             call_command("verify_audit", stderr=err)
     assert ended.value.code == 1
     assert "Event 1 " in err.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("command", ["check_invariants", "verify_audit"])
+def test_a_reader_that_leaves_ends_it_without_a_word(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as gone:
+        done = subprocess.run(
+            [sys.executable, "manage.py", command],
+            env=environment_of_scripts(),
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

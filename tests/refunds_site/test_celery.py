@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from celery.schedules import crontab
+from celery.signals import task_postrun
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from kombu.transport.redis import Channel
 
 from refunds_site import processes
@@ -135,8 +138,14 @@ def test_compose_runs_the_same_workers():
     ],
 )
 def test_a_session_of_the_database_is_told(name, value):
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute(f"SHOW {name}")
         assert cursor.fetchone() == (value,)
+
+
+def test_a_worker_forgets_the_statements_of_a_task(db):
+    with CaptureQueriesContext(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert connection.queries
+        task_postrun.send(sender=None)
+        assert not connection.queries
