@@ -6,17 +6,20 @@ repeat its oldest open case.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from heapq import heapreplace
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, FilteredRelation, Q
+from django.db.models import Count, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Now
 
 from gateways.models import ProcessorAccount
 from transactions.models import Transaction
 
-from .history import record_event
+from .clock import database_now
+from .history import record_event, record_for_all
 from .models import Attention, AttentionKind, Refund, Ruling, WebhookEvent
 from .states import Status
 
@@ -44,20 +47,33 @@ def flag(
     refund: Refund, kind: AttentionKind, reason: str, evidence: Mapping[str, Any] | None = None
 ) -> None:
     """Put a locked refund before a person; a case of the same kind that is open stays as it is."""
-    case = Attention(
-        kind=kind,
-        subject=f"refund:{refund.pk}",
-        account_id=refund.account_id,
-        transaction_id=refund.transaction_id,
-        refund=refund,
-        reason=reason[:300],
-        evidence=dict(evidence or {}),
-        owner=choose_owner(refund),
-    )
+    case = _case_of(refund, kind, reason, choose_owner(refund), evidence)
     if not _insert(case):
         return
     repeat_oldest(refund)
     record_event(refund, "needs_attention", data={"kind": kind, "reason": reason})
+
+
+def flag_all(refunds: Sequence[Refund], kind: AttentionKind, reason: str, owners: Owners) -> None:
+    """Put locked refunds without an open case of this kind before people, in few statements."""
+    raised_at = database_now()
+    cases = [_case_of(refund, kind, reason, owners.choose(refund)) for refund in refunds]
+    for case in cases:
+        case.raised_at = raised_at
+    Attention.objects.bulk_create(cases, ignore_conflicts=True)
+    first = Refund.objects.filter(pk__in=[each.pk for each in refunds], attention_reason=None)
+    first.update(attention_reason=reason[:300], attention_since=raised_at)
+    record_for_all(refunds, "needs_attention", {"kind": kind, "reason": reason})
+
+
+def without_case(refunds: QuerySet[Refund], kind: AttentionKind) -> QuerySet[Refund]:
+    """Those of the refunds that have no open case of this kind.
+
+    All open cases are read once: statistics know nothing of thousands that were raised just now,
+    and a join would read them all for each refund.
+    """
+    raised = Attention.objects.filter(kind=kind, refund__isnull=False, closed_at__isnull=True)
+    return refunds.exclude(pk__in=raised.values("refund_id"))
 
 
 def raise_case(
@@ -132,16 +148,62 @@ def choose_owner(refund: Refund | None = None) -> User | None:
 
     None only where nobody may approve.
     """
-    requester = refund.requested_by if refund else None
-    if requester and requester.is_active and requester.has_perm("refunds.request_refund"):
-        return requester
-    able = get_user_model().objects.with_perm(
-        "refunds.approve_refund", backend="django.contrib.auth.backends.ModelBackend"
+    return Owners().choose(refund)
+
+
+class Owners:
+    """Owners for the new cases of one pass: rights and open cases are read once."""
+
+    def __init__(self) -> None:
+        self._may_request: dict[int, bool] = {}
+
+    def choose(self, refund: Refund | None) -> User | None:
+        """See :func:`choose_owner`."""
+        requester = refund.requested_by if refund else None
+        if requester and self._may(requester):
+            return requester
+        if not self._approvers:
+            return None
+        open_cases, number, approver = self._approvers[0]
+        heapreplace(self._approvers, (open_cases + 1, number, approver))
+        return approver
+
+    def _may(self, person: User) -> bool:
+        if person.pk not in self._may_request:
+            able = person.is_active and person.has_perm("refunds.request_refund")
+            self._may_request[person.pk] = able
+        return self._may_request[person.pk]
+
+    @cached_property
+    def _approvers(self) -> list[tuple[int, int, User]]:
+        """A heap of who may approve, by the number of their open cases."""
+        able = get_user_model().objects.with_perm(
+            "refunds.approve_refund", backend="django.contrib.auth.backends.ModelBackend"
+        )
+        # The condition stands in the join, or it would read all the cases there ever were.
+        is_open = Q(attention_cases__closed_at__isnull=True)
+        able = able.alias(own=FilteredRelation("attention_cases", condition=is_open))
+        counted = able.annotate(open_cases=Count("own")).order_by("open_cases", "pk")
+        return [(each.open_cases, each.pk, each) for each in counted]
+
+
+def _case_of(
+    refund: Refund,
+    kind: AttentionKind,
+    reason: str,
+    owner: User | None,
+    evidence: Mapping[str, Any] | None = None,
+) -> Attention:
+    return Attention(
+        kind=kind,
+        subject=f"refund:{refund.pk}",
+        account_id=refund.account_id,
+        transaction_id=refund.transaction_id,
+        refund=refund,
+        reason=reason[:300],
+        evidence=dict(evidence or {}),
+        owner=owner,
     )
-    # The condition stands in the join, or it would read all the cases there ever were.
-    is_open = Q(attention_cases__closed_at__isnull=True)
-    able = able.alias(own=FilteredRelation("attention_cases", condition=is_open))
-    return able.alias(open_cases=Count("own")).order_by("open_cases", "pk").first()
 
 
 def _insert(case: Attention) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
@@ -46,6 +47,18 @@ def record_event(
                 actor.pk if actor else None,
                 json.dumps(data or {}),
             ],
+        )
+
+
+def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -> None:
+    """Append one event of the same kind for each of the refunds, as :func:`record_event` does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO refunds_refundevent"
+            " (refund_id, kind, from_status, to_status, actor_id, data)"
+            " SELECT refund_id, %s, '', '', NULL, %s::jsonb"
+            " FROM unnest(%s::uuid[]) AS refund_id",
+            [kind, json.dumps(data), [refund.pk for refund in refunds]],
         )
 
 

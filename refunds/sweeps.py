@@ -7,7 +7,7 @@ hands out hints: doing one twice, or never, changes no outcome.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction as database
-from django.db.models import Exists, OuterRef, Q, QuerySet, Window
+from django.db.models import Q, QuerySet, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils.translation import gettext as _
 
@@ -24,14 +24,14 @@ from gateways.models import ProcessorAccount
 from transactions.advisory import advisory_lock
 from transactions.models import TransactionStatus
 
-from .attention import flag
+from .attention import Owners, flag_all, without_case
 from .circuits import down_accounts
 from .clock import database_now
-from .models import Attention, AttentionKind, Refund
+from .models import AttentionKind, Refund
 from .publishing import publish
 from .recording import end_attempt, live_attempt
 from .states import AttemptState, Status
-from .transitions import lock_refund, move
+from .transitions import lock_idle, lock_refund, move
 from .turns import MAX_UNFINISHED, set_aside
 
 # One pass of a sweep touches no more rows than this, and is over soon: others wait for it.
@@ -45,6 +45,9 @@ _LOST_AFTER = timedelta(seconds=15)
 # An outcome that stays unknown this long is shown to a person; a pending one after some days.
 _UNKNOWN_ATTENTION = timedelta(minutes=15)
 _PENDING_ATTENTION = timedelta(days=3)
+# So many are shown to people in one transaction, while which writers of events wait, and in a pass.
+_FLAGGED_AT_ONCE = 50
+_FLAGGED_AT_MOST = 2_000
 LOCKS = 7_266_857 << 32  # PostgreSQL's advisory locks from this number on, one per sweep
 
 _LOOK_UP = "refunds.tasks.look_up_refund"
@@ -155,7 +158,9 @@ def due_refunds(*statuses: Status) -> QuerySet[Refund]:
     return due.annotate(turn=turn).order_by("turn", "next_action_at")
 
 
-def one_pass(rows: QuerySet[Any, Row], seconds: float = _PASS_SECONDS) -> Iterator[Row]:
+def one_pass(
+    rows: QuerySet[Any, Row] | Sequence[Row], seconds: float = _PASS_SECONDS
+) -> Iterator[Row]:
     """Rows to lock one after the other, as many as fit into one pass and its time."""
     ends = time.monotonic() + seconds
     for row in rows[:BATCH]:
@@ -188,14 +193,18 @@ def _expire(refund: Refund) -> None:
 
 
 def _flag(kind: AttentionKind, late: QuerySet[Refund], sentence: str) -> int:
-    is_raised = Attention.objects.filter(refund=OuterRef("pk"), kind=kind, closed_at__isnull=True)
-    overdue = late.exclude(Exists(is_raised))
-    flagged = 0
+    overdue = without_case(late, kind)
+    ids = list(overdue.values_list("pk", flat=True)[:_FLAGGED_AT_MOST])
+    groups = [
+        ids[first : first + _FLAGGED_AT_ONCE] for first in range(0, len(ids), _FLAGGED_AT_ONCE)
+    ]
+    owners, flagged = Owners(), 0
     # Two kinds share the time of one pass.
-    for refund_id in one_pass(overdue.values_list("pk", flat=True), _PASS_SECONDS / 2):
+    for group in one_pass(groups, _PASS_SECONDS / 2):
         with database.atomic():
-            refund = lock_refund(refund_id)
-            if overdue.filter(pk=refund_id).exists():
-                flag(refund, kind, sentence)
-                flagged += 1
+            idle = {refund.pk: refund for refund in lock_idle(group)}
+            still = overdue.filter(pk__in=idle).values_list("pk", flat=True)
+            found = [idle[refund_id] for refund_id in still]
+            flag_all(found, kind, sentence, owners)
+            flagged += len(found)
     return flagged

@@ -5,7 +5,7 @@ Locks are taken in the order transaction → refund → attempt → event, every
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -28,6 +28,19 @@ def lock_refund(refund_id: UUID) -> Refund:
     transaction_id = Refund.objects.values_list("transaction_id", flat=True).get(pk=refund_id)
     Transaction.objects.select_for_update().only("pk").get(pk=transaction_id)
     return Refund.objects.select_for_update(of=("self",)).get(pk=refund_id)
+
+
+def lock_idle(refund_ids: Collection[UUID]) -> list[Refund]:
+    """Those of the refunds that nobody holds, locked after their transactions, with requesters.
+
+    Waiting for none of many means waiting for no one who waits for another of them.
+    """
+    theirs = Refund.objects.filter(pk__in=refund_ids).values("transaction_id")
+    payments = Transaction.objects.filter(pk__in=theirs).select_for_update(skip_locked=True)
+    held = list(payments.values_list("pk", flat=True))
+    idle = Refund.objects.filter(pk__in=refund_ids, transaction_id__in=held)
+    idle = idle.select_for_update(of=("self",), skip_locked=True).order_by("created_at", "pk")
+    return list(idle.select_related("requested_by"))
 
 
 def move(

@@ -9,13 +9,17 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.db import transaction as database
 from django.utils import timezone
 
 from gateways.base import Operation
 from refunds import execution, resolution, sweeps
+from refunds.history import first_broken_event
+from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund, RefundAttempt
 from refunds.states import Status
 from refunds.sync import sync_account
+from refunds.transitions import lock_refund
 from transactions.advisory import advisory_lock
 
 from .crowd import due_now, ended, multiply
@@ -70,6 +74,44 @@ def test_what_stays_unproven_is_shown_to_people_once(desk: Desk):
     assert sweeps.flag_overdue() == 0
     refund.refresh_from_db()
     assert refund.attention_reason
+
+
+@only_stripe
+def test_five_thousand_unknown_refunds_are_before_people_after_a_few_passes(desk: Desk):
+    """A pass has three quarters of a second for them, and there are 60 in a quarter of an hour."""
+    multiply(desk.ask(desk.pay(), 2_500), 5_000, **due_now(Status.UNKNOWN))
+    late = Refund.objects.filter(status=Status.UNKNOWN)
+    late.update(unknown_since=timezone.now() - timedelta(minutes=16))
+    passes = 0
+    while sweeps.flag_overdue():
+        passes += 1
+    assert passes <= 30
+    assert not late.filter(attention_reason=None).exists()
+    assert Attention.objects.filter(owner__isnull=False).count() == 5_000
+    for invariant in INVARIANTS:
+        if "oldest open case" in invariant.name or "15 minutes" in invariant.name:
+            assert broken_rows(invariant) == []
+    assert first_broken_event() is None
+
+
+@only_stripe
+def test_a_refund_that_is_held_is_shown_in_the_next_pass(desk: Desk):
+    refund = lose_the_answer(desk, "before")
+    other = lose_the_answer(desk, "before")
+    Refund.objects.update(unknown_since=timezone.now() - timedelta(minutes=16))
+
+    def hold_and_sweep() -> int:
+        try:
+            return sweeps.flag_overdue()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.atomic():
+            lock_refund(refund.pk)
+            assert pool.submit(hold_and_sweep).result() == 1
+        assert Attention.objects.get().refund == other
+        assert pool.submit(hold_and_sweep).result() == 1
 
 
 @only_stripe
@@ -137,11 +179,13 @@ def test_a_pass_over_many_open_refunds_is_short(desk: Desk):
         sweeps.publish_due,
         sweeps.look_up_due,
         sweeps.expire_leases,
-        sweeps.flag_overdue,
     ):
         started = time.monotonic()
         assert sweep() <= sweeps.BATCH
         assert time.monotonic() - started < 2
+    started = time.monotonic()
+    assert sweeps.flag_overdue()
+    assert time.monotonic() - started < 2
     assert Attention.objects.exists()
 
 
