@@ -113,6 +113,8 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
 
 def why_not_accepted(case: Attention) -> str:
     """The sentence why nobody can close the case, and what does; '' when people can."""
+    if case.kind == K.STUCK and case.refund and case.refund.status == Status.QUEUED:
+        return _("This closes by itself when the refund is made or canceled. Have it tried now.")
     if case.kind in ANSWERED_BY_PROOF:
         return _(
             "This closes by itself when it is proven what became of the refund. Ask the processor "

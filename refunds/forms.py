@@ -113,6 +113,10 @@ class CaseForm(forms.Form):
         if shown := self.visible_fields():
             shown[0].field.widget.attrs["autofocus"] = True
 
+    def renewed(self) -> CaseForm:
+        """What is shown next: this form, with what was typed into it and what is wrong with it."""
+        return self
+
 
 class EvidenceForm(CaseForm):
     """What somebody saw that tells what became of a refund."""
@@ -155,6 +159,12 @@ class RulingForm(CaseForm):
         assert isinstance(choice, forms.ModelChoiceField)
         choice.queryset = rulings
         self.initial["ruling"] = rulings.filter(decided_at__isnull=True).first()
+
+    def renewed(self) -> CaseForm:
+        """A form of the ruling that the page shows now, with the errors about the one before."""
+        fresh = type(self)(self.case)
+        fresh._errors = self.errors  # noqa: SLF001
+        return fresh
 
 
 class AcceptForm(CaseForm):

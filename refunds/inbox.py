@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
-from .steps import STEPS, Step, effect_of, offers, open_ruling
+from .steps import STEPS, Offer, Step, effect_of, offers, open_ruling
 from .webhooks import NotProcessable
 
 
@@ -160,18 +161,20 @@ class AttentionAdmin(ReadOnlyAdmin):
         user = signed_in(request)
         told = story.tell([case.refund] if case.refund else [], user)
         ruling = told[0].ruling if told else None
+        offered = offers(case, user)
         return {
             "case": case,
             "kind": case_badge(case),
             "title": case.get_kind_display(),
-            "told": told[0] if told else None,
+            "told": _without_check(told[0]) if told else None,
             "refund": case.refund,
             "transaction": case.transaction,
             "related_ids": case.transaction.related_ids.split() if case.transaction else [],
             "timeline": story.timeline(told),
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
-            "offers": offers(case, user),
+            "offers": offered,
+            "nothing_to_do": _nothing_to_do(offered),
             "closes_by_itself": "" if case.closed_at else why_not_accepted(case),
             "evidence": [(_name(name), _value(value)) for name, value in case.evidence.items()],
             "poll_after": story.poll_after([case.refund] if case.refund else []),
@@ -212,7 +215,7 @@ class AttentionAdmin(ReadOnlyAdmin):
             "refund": case.refund,
             "transaction": case.transaction,
             "step": step,
-            "form": form,
+            "form": form.renewed(),
             "why_not": offer.why_not if offer else gone,
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
@@ -220,6 +223,22 @@ class AttentionAdmin(ReadOnlyAdmin):
         if request.headers.get("HX-Request"):
             return render(request, "refunds/_step.html", context | {"in_dialog": True})
         return self.render(request, "refunds/step_page.html", case, **context)
+
+
+def _without_check(told: story.Told) -> story.Told:
+    """A case has its own button that asks the processor."""
+    check = story.BUTTONS["check"].of(told.refund)
+    return replace(told, remedies=[each for each in told.remedies if each != check])
+
+
+def _nothing_to_do(offered: Sequence[Offer]) -> str:
+    """What a person reads where nothing can be done but giving the case to somebody else."""
+    names = {offer.step.name for offer in offered}
+    if names - {Action.TAKE, Action.HAND_OVER}:
+        return ""
+    if Action.HAND_OVER in names:
+        return _("Hand it over to somebody who may approve refunds.")
+    return _("You may look at this case, and not change it.")
 
 
 def _leave(

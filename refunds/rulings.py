@@ -8,6 +8,7 @@ always comes first: it closes an open ruling (``attention.settle_by_status``).
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError
@@ -152,7 +153,7 @@ def _check_words(ruling: Ruling) -> None:
                 "processor_refund_id",
                 _("Enter the id that the processor gave this refund, as its website shows it."),
             )
-    elif ruling.verdict == Verdict.DID_NOT and len(ruling.evidence) < EVIDENCE_LENGTH:
+    elif ruling.verdict == Verdict.DID_NOT and _visible(ruling.evidence) < EVIDENCE_LENGTH:
         raise InvalidRuling(
             "evidence",
             _("Say in at least %s characters what you looked at, and what it showed.")
@@ -178,6 +179,11 @@ def _check_id(refund: Refund, ruling: Ruling) -> str:
         raise InvalidRuling("processor_refund_id", answer.against)
     ruling.evidence = "\n".join(filter(None, [ruling.evidence, answer.note]))
     return answer.note
+
+
+def _visible(text: str) -> int:
+    """How many characters of a text can be seen: no blanks, controls or formats."""
+    return sum(unicodedata.category(each)[0] not in "ZC" for each in text)
 
 
 def _require_condition(ruling: Ruling) -> RefundAttempt:

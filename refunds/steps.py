@@ -84,6 +84,11 @@ def _ask(case: Attention, actor: User, _values: Values) -> str:
     return _("The processor is being asked. This page shows what comes of it.")
 
 
+def _try_now(case: Attention, actor: User, _values: Values) -> str:
+    services.hurry_refund(_refund_of(case), actor=actor)
+    return _("The refund goes out as soon as a worker is free. This page shows what comes of it.")
+
+
 def _propose(verdict: Verdict) -> Callable[[Attention, User, Values], str]:
     def propose(case: Attention, actor: User, values: Values) -> str:
         try:
@@ -177,6 +182,13 @@ STEPS = {
             _L("Ask the processor now"),
             _L("A worker looks the refund up at once, instead of at the next planned time."),
             _ask,
+            stays=True,
+        ),
+        Step(
+            Action.TRY_NOW,
+            _L("Try now"),
+            _L("It still waits to be sent. A worker takes it up at once, and may send it."),
+            _try_now,
             stays=True,
         ),
         Step(

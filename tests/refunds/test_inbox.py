@@ -404,12 +404,34 @@ class TestRulings:
         answer = second.post(step_of(case, "confirm_ruling"), {"ruling": seen.pk}, headers=HTMX)
         assert answer.status_code == 200
         assert "has decided this already" in visible(answer)
+        shown = Ruling.objects.get(decided_at=None)
+        assert f'name="ruling" value="{shown.pk}"' in answer.content.decode()
         other = make_unknown(agent, hours=30)
         self.propose(browser, other)
         foreign = other.refund.rulings.get()
         answer = second.post(step_of(case, "confirm_ruling"), {"ruling": foreign.pk}, headers=HTMX)
         assert 'role="alert"' in answer.content.decode()
         assert not Ruling.objects.filter(confirmed=True).exists()
+
+    def test_a_queued_refund_is_tried_now(self, browser, agent):
+        case = case_of(make_refund(make_transaction(), 2500, agent), K.STUCK)
+        assert "Have it tried now" in visible(browser.get(page_of(case)))
+        answer = browser.post(step_of(case, "try_now"), follow=True)
+        assert "as soon as a worker is free" in visible(answer)
+        assert case.refund.events.filter(kind="hurried", actor=agent).exists()
+
+    def test_an_owner_who_may_not_end_it_hands_it_over(self, browser, agent):
+        refund = bring(make_refund(make_transaction(), 2500, agent), Status.SUCCEEDED)
+        text = visible(browser.get(page_of(case_of(refund, K.MISSING))))
+        assert "Hand it over to somebody who may approve refunds." in text
+
+    @pytest.mark.parametrize("blank", ["\u200b", "\u2060", "\n", "\u00a0"])
+    def test_evidence_that_cannot_be_seen_is_none(self, browser, agent, blank):
+        case = make_unknown(agent, hours=30)
+        typed = {"evidence": f"a{blank * 60}b"}
+        answer = browser.post(step_of(case, "confirm_did_not"), typed, headers=HTMX)
+        assert "at least 20 characters" in visible(answer)
+        assert not Ruling.objects.exists()
 
     def test_a_foreign_site_cannot_post(self, approver, browser, agent):
         case = make_unknown(agent, hours=30)
