@@ -18,7 +18,7 @@ from gateways.base import Capabilities
 from gateways.registry import gateway_class
 from refunds import circuits, webhooks
 from refunds.execution import send_refund
-from refunds.models import Attention, Refund, WebhookEvent, WebhookState
+from refunds.models import Attention, Refund, RefundAttempt, WebhookEvent, WebhookState
 from refunds.resolution import look_up_refund
 from refunds.services import NotAllowed
 from refunds.states import Origin, Status
@@ -528,6 +528,7 @@ class TestBeforeTheAnswer:
         desk.arm("refund", "reset", "before")
         send_refund(refund.pk)
         Refund.objects.update(next_action_at=Now() + timedelta(minutes=5))
+        RefundAttempt.objects.update(last_sent_at=Now() - timedelta(minutes=1))
         hooks.deliver(hooks.events(hooks.refund(transaction, 1_500))[0])
         work()
         assert Refund.objects.get() == refund
