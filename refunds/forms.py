@@ -161,10 +161,11 @@ class RulingForm(CaseForm):
         self.initial["ruling"] = rulings.filter(decided_at__isnull=True).first()
 
     def renewed(self) -> CaseForm:
-        """A form of the ruling that the page shows now, with the errors about the one before."""
-        fresh = type(self)(self.case)
-        fresh._errors = self.errors  # noqa: SLF001
-        return fresh
+        """The form for the ruling that the page shows now; its errors are of the one before."""
+        shown = self.initial["ruling"]
+        if self.errors:
+            self.data = {"ruling": shown.pk if shown else ""}
+        return self
 
 
 class AcceptForm(CaseForm):

@@ -208,7 +208,7 @@ def _lock(ruling: Ruling) -> Ruling:
     if held.state != RulingState.OPEN:
         raise WrongStatus(
             _("%(person)s has decided this already: %(state)s.")
-            % {"person": held.decided_by, "state": held.state.label}
+            % {"person": _name(held.decided_by), "state": held.state.label}
         )
     return held
 
@@ -314,8 +314,12 @@ def _end(
 def _who_said(ruling: Ruling) -> str:
     """Who found what, for the history and for people who read it later."""
     people = {
-        "first": ruling.proposed_by,
-        "second": ruling.decided_by,
+        "first": _name(ruling.proposed_by),
+        "second": _name(ruling.decided_by),
         "verdict": ruling.get_verdict_display(),
     }
     return _("%(verdict)s, %(first)s found, and %(second)s confirmed it.") % people
+
+
+def _name(person: User | None) -> str:
+    return person.get_full_name() or person.get_username() if person else ""
