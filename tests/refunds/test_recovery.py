@@ -260,7 +260,7 @@ def settle_all() -> None:
             send_refund(refund.pk)
 
 
-def test_f9_refunds_that_a_restore_forgot_are_found_and_none_is_made_twice(
+def test_f09_refunds_that_a_restore_forgot_are_found_and_none_is_made_twice(
     sandbox, ask, approver, back_up, capsys
 ):
     desks = [Desk(sandbox, processor, ask) for processor in ACCOUNTS]
