@@ -39,7 +39,7 @@ MATRIX = {
     (REFUND, "get"): (EVERYBODY, 200),
     (REFUND + "cancel/", "post"): ({P, M, D}, 200),
     (REFUND + "retry/", "post"): ({A, M, D}, 200),
-    (REFUND + "check/", "post"): (EVERYBODY, 409),
+    (REFUND + "check/", "post"): ({A, P, M, D}, 409),
     (REFUND + "approve/", "post"): ({P, M, D}, 409),
     (REFUND + "reject/", "post"): ({P, M, D}, 409),
     (REFUND + "rulings/", "post"): ({A, P, M, D}, 409),
