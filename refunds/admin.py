@@ -26,9 +26,8 @@ from transactions.changelist import (
     ListFilter,
     ToDateFilter,
 )
-from transactions.filters import search
 from transactions.models import Transaction
-from transactions.readonly import ReadOnlyAdmin, signed_in
+from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import pulling, story
 from .badges import refund_badge
@@ -176,7 +175,7 @@ class RefundChangeList(KeysetChangeList):
 
 
 @admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
+class RefundAdmin(OfPaymentAdmin):
     """Every refund of every account, whoever started it."""
 
     list_select_related = ("transaction", "account", "reason", "requested_by")
@@ -184,7 +183,8 @@ class RefundAdmin(ReadOnlyAdmin):
         RefundStatusFilter, OriginFilter, AccountFilter, AttentionFilter,
         FromDateFilter, ToDateFilter,
     )  # fmt: skip
-    search_help_text = gettext_lazy("Payment id, name, e-mail, order or last four digits")
+    list_class = RefundChangeList
+    list_title = gettext_lazy("Refunds")
     results_template = "refunds/_results.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -194,23 +194,6 @@ class RefundAdmin(ReadOnlyAdmin):
             for name in story.BUTTONS
         ]
         return [*actions, *super().get_urls()]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return RefundChangeList
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Refund], search_term: str
-    ) -> tuple[QuerySet[Refund], bool]:
-        queryset = queryset.defer("transaction__search_text")
-        if not search_term.strip():
-            return queryset, False
-        paid = search(Transaction.objects.all(), search_term)
-        return queryset.filter(transaction__in=paid), False
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": _("Refunds")} | (extra_context or {}))
 
     def change_view(
         self,

@@ -72,7 +72,7 @@ def without_case(refunds: QuerySet[Refund], kind: AttentionKind) -> QuerySet[Ref
     All open cases are read once: statistics know nothing of thousands that were raised just now,
     and a join would read them all for each refund.
     """
-    raised = Attention.objects.filter(kind=kind, refund__isnull=False, closed_at__isnull=True)
+    raised = Attention.objects.open().filter(kind=kind, refund__isnull=False)
     return refunds.exclude(pk__in=raised.values("refund_id"))
 
 
@@ -117,9 +117,7 @@ def close_cases(
     refund: Refund, kinds: Collection[AttentionKind], outcome: str, by: User | None = None
 ) -> int:
     """Close the open cases of a locked refund that are of these kinds; how many."""
-    closed = Attention.objects.filter(refund=refund, kind__in=kinds, closed_at__isnull=True).update(
-        closed_at=Now(), closed_by=by, outcome=outcome[:300]
-    )
+    closed = Attention.objects.filter(refund=refund, kind__in=kinds).close(outcome, by)
     if closed:
         repeat_oldest(refund)
         record_event(refund, "attention_closed", actor=by, data={"reason": outcome})
@@ -130,7 +128,7 @@ def close_cases(
 
 def repeat_oldest(refund: Refund) -> None:
     """Say on a locked refund what its oldest open case says."""
-    oldest = Attention.objects.filter(refund=refund, closed_at__isnull=True).order_by(
+    oldest = Attention.objects.open().filter(refund=refund).order_by(
         "raised_at", "pk"
     ).values_list("reason", "raised_at").first()  # fmt: skip
     refund.attention_reason, refund.attention_since = oldest or (None, None)
@@ -208,7 +206,7 @@ def _case_of(
 
 def _insert(case: Attention) -> bool:
     """Insert a case unless one of its kind is open; the database decides between two workers."""
-    before = Attention.objects.filter(kind=case.kind, subject=case.subject, closed_at__isnull=True)
+    before = Attention.objects.open().filter(kind=case.kind, subject=case.subject)
     if before.exists():
         return False
     Attention.objects.bulk_create([case], ignore_conflicts=True)

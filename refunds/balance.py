@@ -74,11 +74,7 @@ def _follow(refund: Refund, sentence: str) -> bool:
         about = refund if each.pk == refund.pk else each
         if not sentence:
             close_cases(about, {_KIND}, _("What goes back is not more than was paid any more."))
-        elif (
-            about.cases.filter(kind=_KIND, closed_at__isnull=True)
-            .exclude(reason=sentence)
-            .update(reason=sentence)
-        ):
+        elif about.cases.open().filter(kind=_KIND).exclude(reason=sentence).update(reason=sentence):
             repeat_oldest(about)
             record_event(about, "needs_attention", data={"kind": _KIND, "reason": sentence})
     return bool(found)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction as database
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.models import ProcessorAccount
@@ -106,7 +105,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
         if held.refund:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
-            _close(held, outcome, actor)
+            Attention.objects.filter(pk=held.pk).close(outcome, actor)
     held.refresh_from_db()
     return held
 
@@ -153,9 +152,7 @@ def may_own(user: User) -> bool:
 
 def reassign_orphans() -> int:
     """Give open cases whose owner is gone or switched off to somebody active; how many."""
-    orphans = Attention.objects.filter(
-        Q(owner__isnull=True) | Q(owner__is_active=False), closed_at__isnull=True
-    )
+    orphans = Attention.objects.open().filter(Q(owner__isnull=True) | Q(owner__is_active=False))
     if choose_owner() is None:
         return 0
     given = 0
@@ -171,11 +168,8 @@ def reassign_orphans() -> int:
 
 def close_resumed_accounts() -> int:
     """Close the cases of accounts whose credentials work again; how many."""
-    resumed = Attention.objects.filter(
-        kind=K.ACCOUNT_PAUSED,
-        subject__startswith="account:",
-        closed_at__isnull=True,
-        account__paused_reason="",
+    resumed = Attention.objects.open().filter(
+        kind=K.ACCOUNT_PAUSED, subject__startswith="account:", account__paused_reason=""
     )
     closed = 0
     for case in one_pass(resumed):
@@ -183,7 +177,7 @@ def close_resumed_accounts() -> int:
             # Who pauses it writes the account first: either sees what the other did.
             account = ProcessorAccount.objects.select_for_update().get(pk=case.account_id)
             if not account.paused_reason:
-                closed += _close(case, _("The account works again"), None)
+                closed += Attention.objects.filter(pk=case.pk).close(_("The account works again"))
     return closed
 
 
@@ -251,10 +245,3 @@ def _give(case: Attention, to: User | None, actor: User | None) -> bool:
         }
         record_event(case.refund, "case_given", actor=actor, data=data)
     return True
-
-
-def _close(case: Attention, outcome: str, by: User | None) -> int:
-    """Close a case that is not about a refund; 0 when it was closed already."""
-    return Attention.objects.filter(pk=case.pk, closed_at__isnull=True).update(
-        closed_at=Now(), closed_by=by, outcome=outcome
-    )

@@ -8,7 +8,7 @@ of cases.
 from __future__ import annotations
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
@@ -26,9 +26,8 @@ def raise_disputes() -> int:
     A dispute that was there when its payment was first read is history and no case, unless the
     payment is younger than its account here, or money went back from here or is on its way.
     """
-    Attention.objects.filter(
-        kind=AttentionKind.DISPUTED, closed_at__isnull=True, transaction__disputed=False
-    ).update(closed_at=Now(), outcome=_("The dispute is over."))
+    over = Attention.objects.filter(kind=AttentionKind.DISPUTED, transaction__disputed=False)
+    over.close(_("The dispute is over."))
     return sum(
         raise_case(
             AttentionKind.DISPUTED,

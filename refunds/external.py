@@ -8,7 +8,6 @@ import re
 from typing import Any, Literal
 
 from django.db import transaction as database
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.base import Operation, RefundState, ReportedRefund
@@ -57,10 +56,8 @@ def record_external(
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
         Attention.objects.filter(
-            kind=AttentionKind.UNPLACED,
-            subject=subject_of(account, reported.external_id),
-            closed_at__isnull=True,
-        ).update(closed_at=Now(), outcome=_("Its payment was found."))
+            kind=AttentionKind.UNPLACED, subject=subject_of(account, reported.external_id)
+        ).close(_("Its payment was found."))
     return "new"
 
 

@@ -22,9 +22,7 @@ from django.utils.translation import gettext_lazy
 from gateways.errors import GatewayError
 from transactions.admin import AccountFilter
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
-from transactions.filters import search
-from transactions.models import Transaction
-from transactions.readonly import ReadOnlyAdmin, signed_in
+from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import story
 from .badges import case_badge
@@ -39,7 +37,7 @@ from .webhooks import NotProcessable
 
 def count_open_cases(most: int) -> str:
     """How many cases are open, for a badge: ``99+`` beyond ``most``, empty without one."""
-    number = len(Attention.objects.filter(closed_at__isnull=True).values_list("pk")[: most + 1])
+    number = len(Attention.objects.open().values_list("pk")[: most + 1])
     return f"{most}+" if number > most else str(number or "")
 
 
@@ -92,14 +90,15 @@ class CaseChangeList(KeysetChangeList):
         self.rows = [(case, case_badge(case)) for case in self.result_list]
 
 
-class AttentionAdmin(ReadOnlyAdmin):
+class AttentionAdmin(OfPaymentAdmin):
     """Cases are closed by facts and by actions, never edited."""
 
     list_select_related = ("account", "transaction", "refund", "owner", "webhook")
     list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
         KindFilter, AccountFilter, OwnerFilter, SettledFilter,
     )  # fmt: skip
-    search_help_text = gettext_lazy("Payment id, name, e-mail, order or last four digits")
+    list_class = CaseChangeList
+    list_title = gettext_lazy("Needs attention")
     results_template = "refunds/_cases.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -109,24 +108,6 @@ class AttentionAdmin(ReadOnlyAdmin):
             for name in STEPS
         ]
         return [*steps, *super().get_urls()]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return CaseChangeList
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Attention], search_term: str
-    ) -> tuple[QuerySet[Attention], bool]:
-        queryset = queryset.defer("transaction__search_text")
-        if not search_term.strip():
-            return queryset, False
-        paid = search(Transaction.objects.all(), search_term)
-        return queryset.filter(transaction__in=paid), False
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {"title": _("Needs attention")}
-        return super().changelist_view(request, context | (extra_context or {}))
 
     def change_view(
         self,

@@ -95,8 +95,10 @@ def compare_reported_refunds(
     account: ProcessorAccount, gateway: PaymentGateway, reported: Sequence[ReportedRefund]
 ) -> Compared:
     """The same, told apart more finely."""
-    page = _Page(account, gateway, reported)
     compared = Compared()
+    if not reported:
+        return compared
+    page = _Page(account, gateway, reported)
     for each in reported:
         try:
             outcome = page.record(each)

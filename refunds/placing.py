@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
@@ -17,7 +17,7 @@ from transactions.text import clean, mask_card_numbers
 from transactions.upsert import store_payments
 
 from .attention import raise_case
-from .models import Attention, AttentionKind, Refund
+from .models import Attention, AttentionKind, Refund, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
 
 # Clocks of processors and ours differ by no more than this.
@@ -36,7 +36,7 @@ class Unplaced(ValueError):
         self.candidates = candidates
 
 
-def awaited_by(reported: ReportedRefund) -> QuerySet[Refund]:
+def awaited_by(reported: ReportedRefund) -> RefundQuerySet:
     """Refunds of ours that may be the reported one, because we still wait for an answer.
 
     After a restore even one that counts as not sent may be: without a reference none can tell.

@@ -139,9 +139,7 @@ def reconcile(
 
 def cases_of(account: ProcessorAccount) -> int:
     """How many open cases of the kinds that a comparison finds wait for a person."""
-    return Attention.objects.filter(
-        account=account, kind__in=KINDS, closed_at__isnull=True
-    ).count()  # fmt: skip
+    return Attention.objects.open().filter(account=account, kind__in=KINDS).count()
 
 
 class _Comparison:
@@ -302,7 +300,7 @@ def _hurry_unknown(account: ProcessorAccount) -> None:
     """A comparison asks about everything: also about what waits for its next look-up."""
     Refund.objects.filter(
         account=account, status=Status.UNKNOWN, next_action_at__gt=Now()
-    ).update(next_action_at=Now(), enqueued_at=None)  # fmt: skip
+    ).make_due()  # fmt: skip
 
 
 def _rows(

@@ -89,9 +89,7 @@ def suspect_refunds() -> Suspected:
     interrupted = sending.update(lease_until=Now() - timedelta(seconds=1))
     while expire_leases():  # what another process sweeps just now is not left over either
         pass
-    Refund.objects.filter(status__in=[Status.UNKNOWN, Status.PENDING]).update(
-        next_action_at=Now(), enqueued_at=None
-    )
+    Refund.objects.filter(status__in=[Status.UNKNOWN, Status.PENDING]).make_due()
     return Suspected(interrupted, looked_up)
 
 
@@ -116,7 +114,7 @@ def finish(account: ProcessorAccount) -> Finished:
     with database.atomic():
         ProcessorAccount.objects.filter(pk=account.pk).update(held_reason="")
         outcome = _("Everything since %s was compared with the processor.") % since.isoformat()
-        Attention.objects.filter(pk=hold.pk).update(closed_at=Now(), outcome=outcome)
+        Attention.objects.filter(pk=hold.pk).close(outcome)
     return Finished(tally, None)
 
 
@@ -133,9 +131,8 @@ def _pull_payments(account: ProcessorAccount, since: datetime) -> None:
 
 
 def _hold_of(account: ProcessorAccount) -> Attention | None:
-    return Attention.objects.filter(
-        kind=AttentionKind.ACCOUNT_PAUSED, subject=_subject_of(account), closed_at__isnull=True
-    ).first()  # fmt: skip
+    holds = Attention.objects.open().filter(kind=AttentionKind.ACCOUNT_PAUSED)
+    return holds.filter(subject=_subject_of(account)).first()
 
 
 def _subject_of(account: ProcessorAccount) -> str:

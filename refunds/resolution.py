@@ -236,9 +236,8 @@ def _show_to_people(
     if not likely:
         return
     evidence = {"likely": _shown(likely)}
-    case = Attention.objects.filter(
-        refund=refund, kind=AttentionKind.UNKNOWN_OUTCOME, closed_at__isnull=True
-    ).first()
+    cases = Attention.objects.open().filter(refund=refund)
+    case = cases.filter(kind=AttentionKind.UNKNOWN_OUTCOME).first()
     if case is None:
         sentence = _("The processor shows a refund of this amount that may be this one.")
         flag(refund, AttentionKind.UNKNOWN_OUTCOME, sentence, evidence)

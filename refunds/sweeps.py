@@ -145,9 +145,7 @@ def hurry_settled(account: ProcessorAccount) -> int:
         attempts__isnull=True,
     )
     ids = list(waiting.values_list("pk", flat=True)[:BATCH])
-    return Refund.objects.filter(pk__in=ids, status=Status.QUEUED).update(
-        next_action_at=Now(), enqueued_at=None
-    )
+    return Refund.objects.filter(pk__in=ids, status=Status.QUEUED).make_due()
 
 
 def due_refunds(*statuses: Status) -> QuerySet[Refund]:

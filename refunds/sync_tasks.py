@@ -5,6 +5,7 @@ A run that is lost or cut off is continued by beat's next one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,7 +41,7 @@ _MOST_DETAILS = 500
 @shared_task(name="refunds.tasks.sync_account", **_LONG)
 def sync_account(account_id: int) -> None:
     """Pull one account, also a paused one: somebody asked for it."""
-    _sync(ProcessorAccount.objects.get(pk=account_id), days=None)
+    _sync(ProcessorAccount.objects.get(pk=account_id), since=None)
 
 
 @shared_task(name="refunds.tasks.sync_all_accounts", **_LONG)
@@ -49,18 +50,27 @@ def sync_all_accounts(days: int | None = None) -> None:
 
     Lists by creation never show what changed later, so a schedule may want a longer look at night.
     """
+    since = _days_ago(days)
+    _each_account(lambda account: _sync(account, since), broke="sync_broke")
+
+
+def _days_ago(days: int | None) -> datetime | None:
+    return timezone.now() - timedelta(days=days) if days else None
+
+
+def _each_account(run: Callable[[ProcessorAccount], None], *, broke: str) -> None:
+    """Run it for all active accounts; where it breaks, the others still get their turn."""
     for account in ProcessorAccount.objects.filter(is_active=True, paused_reason=""):
+        close_old_connections()  # one that broke under the account before
         try:
-            _sync(account, days)
+            run(account)
         except SoftTimeLimitExceeded:
             raise
         except Exception:
-            log.exception("sync_broke", account=account.slug)  # the others still get their turn
+            log.exception(broke, account=account.slug)
 
 
-def _sync(account: ProcessorAccount, days: int | None) -> None:
-    close_old_connections()  # one that broke under the account before
-    since = timezone.now() - timedelta(days=days) if days else None
+def _sync(account: ProcessorAccount, since: datetime | None) -> None:
     try:
         report = run_sync(account, since=since, most_details=_MOST_DETAILS)
     except SyncBusy:
@@ -83,14 +93,8 @@ def reconcile_all_accounts(days: int | None = None) -> None:
 
     A held account is freed here, once its processor lists all that a restore made us forget.
     """
-    since = timezone.now() - timedelta(days=days) if days else None
-    for account in ProcessorAccount.objects.filter(is_active=True, paused_reason=""):
-        try:
-            _reconcile(account, since)
-        except SoftTimeLimitExceeded:
-            raise
-        except Exception:
-            log.exception("reconciliation_broke", account=account.slug)
+    since = _days_ago(days)
+    _each_account(lambda account: _reconcile(account, since), broke="reconciliation_broke")
 
 
 @shared_task(name="refunds.tasks.raise_disputes")
@@ -99,7 +103,6 @@ def raise_disputes() -> None:
 
 
 def _reconcile(account: ProcessorAccount, since: datetime | None) -> None:
-    close_old_connections()
     try:
         tally = finish(account).tally if account.held_reason else reconcile(account, since=since)
     except ReconciliationBusy:

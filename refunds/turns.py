@@ -140,6 +140,4 @@ def _note_answer(account_id: int) -> None:
         account_id=account_id, status=Status.UNKNOWN, unfinished=0, next_action_at__gt=Now()
     )
     while ids := list(waiting.values_list("pk", flat=True)[:_BATCH]):
-        Refund.objects.filter(pk__in=ids, status=Status.UNKNOWN).update(
-            next_action_at=Now(), enqueued_at=None
-        )
+        Refund.objects.filter(pk__in=ids, status=Status.UNKNOWN).make_due()

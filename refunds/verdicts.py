@@ -223,7 +223,7 @@ def _quiet_from(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> dateti
 
 
 def _has_case(refund: Refund, *kinds: AttentionKind) -> bool:
-    return Attention.objects.filter(refund=refund, kind__in=kinds, closed_at__isnull=True).exists()
+    return Attention.objects.open().filter(refund=refund, kind__in=kinds).exists()
 
 
 def _local(at: datetime) -> str:

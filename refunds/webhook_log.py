@@ -79,6 +79,8 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
         StateFilter, AccountFilter, ReceivedFrom, ReceivedTo,
     )  # fmt: skip
+    list_class = WebhookChangeList
+    list_title = gettext_lazy("Webhooks")
     search_help_text = gettext_lazy("Event, payment or refund id")
     results_template = "refunds/webhook_results.html"
 
@@ -86,9 +88,6 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         view = self.admin_site.admin_view(require_POST(self.process_view))
         name = "refunds_webhookevent_process"
         return [path("<int:event_id>/process/", view, name=name), *super().get_urls()]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return WebhookChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[WebhookEvent], search_term: str
@@ -98,11 +97,6 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             return queryset, False
         found = Q(*((f"{name}__startswith", wanted) for name in _SEARCHED), _connector=Q.OR)
         return queryset.filter(found), False
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": _("Webhooks")} | (extra_context or {}))
 
     def change_view(
         self,

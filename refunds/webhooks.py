@@ -272,7 +272,7 @@ def _hurry(event: WebhookEvent, refunds: tuple[ReportedRefund, ...]) -> None:
     for reported in refunds:
         awaited_by(reported).filter(
             account_id=event.account_id, status=Status.UNKNOWN, next_action_at__gt=Now()
-        ).update(next_action_at=Now(), enqueued_at=None)
+        ).make_due()
 
 
 def _ours(event: WebhookEvent) -> QuerySet[WebhookEvent]:
@@ -308,9 +308,10 @@ def _fail(event: WebhookEvent, why: str) -> None:
 
 def _finish(event: WebhookEvent, state: WebhookState, why: str = "") -> None:
     if _ours(event).update(state=state, problem=why, processed_at=Now(), next_try_at=None):
-        Attention.objects.filter(
-            kind=AttentionKind.WEBHOOK_FAILED, subject=_subject(event), closed_at__isnull=True
-        ).update(closed_at=Now(), outcome=state.label)
+        told = Attention.objects.filter(
+            kind=AttentionKind.WEBHOOK_FAILED, subject=_subject(event)
+        )  # fmt: skip
+        told.close(str(state.label))
 
 
 def _tell_a_person(event: WebhookEvent, why: str) -> None:

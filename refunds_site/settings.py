@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import environ
 import structlog
@@ -225,67 +226,40 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.raise_disputes": {"queue": "sweep"},
     "refunds.tasks.tidy_cases": {"queue": "sweep"},
 }
-# Messages of a beat that outlived their interval are worthless: they expire instead of piling up.
+
+
+def _beat(
+    task: str, schedule: timedelta | crontab, *, expires: int = 3600, **kwargs: int
+) -> dict[str, Any]:
+    return {
+        "task": f"refunds.tasks.{task}",
+        "schedule": schedule,
+        "kwargs": kwargs,
+        "options": {"expires": expires},
+    }
+
+
+def _every(seconds: int, task: str) -> dict[str, Any]:
+    """Messages of a beat that outlived their interval are worthless: they expire, not pile up."""
+    return _beat(task, timedelta(seconds=seconds), expires=seconds)
+
+
 CELERY_BEAT_SCHEDULE = {
-    "publish-due": {
-        "task": "refunds.tasks.publish_due",
-        "schedule": timedelta(seconds=2),
-        "options": {"expires": 2},
-    },
-    "expire-leases": {
-        "task": "refunds.tasks.expire_leases",
-        "schedule": timedelta(seconds=15),
-        "options": {"expires": 15},
-    },
-    "look-up-due": {
-        "task": "refunds.tasks.look_up_due",
-        "schedule": timedelta(seconds=2),
-        "options": {"expires": 2},
-    },
-    "probe-down-accounts": {
-        "task": "refunds.tasks.probe_down_accounts",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "publish-webhooks": {
-        "task": "refunds.tasks.publish_webhooks",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "sync-all-accounts": {
-        "task": "refunds.tasks.sync_all_accounts",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
+    "publish-due": _every(2, "publish_due"),
+    "look-up-due": _every(2, "look_up_due"),
+    "probe-down-accounts": _every(10, "probe_down_accounts"),
+    "expire-leases": _every(15, "expire_leases"),
+    "publish-webhooks": _every(60, "publish_webhooks"),
+    "tidy-cases": _every(60, "tidy_cases"),
+    "raise-disputes": _every(60, "raise_disputes"),
+    "sync-all-accounts": _every(300, "sync_all_accounts"),
     # Lists by time of creation never show what changed later: disputes, for one.
-    "sync-further-back": {
-        "task": "refunds.tasks.sync_all_accounts",
-        "schedule": crontab(hour="3", minute="17"),
-        "kwargs": {"days": 35},
-        "options": {"expires": 3600},
-    },
-    "tidy-cases": {
-        "task": "refunds.tasks.tidy_cases",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "raise-disputes": {
-        "task": "refunds.tasks.raise_disputes",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "reconcile": {
-        "task": "refunds.tasks.reconcile_all_accounts",
-        "schedule": crontab(minute="41"),
-        "options": {"expires": 3600},
-    },
+    "sync-further-back": _beat("sync_all_accounts", crontab(hour="3", minute="17"), days=35),
+    "reconcile": _beat("reconcile_all_accounts", crontab(minute="41")),
     # Refunds come back weeks after they succeeded.
-    "reconcile-further-back": {
-        "task": "refunds.tasks.reconcile_all_accounts",
-        "schedule": crontab(hour="4", minute="53"),
-        "kwargs": {"days": 35},
-        "options": {"expires": 3600},
-    },
+    "reconcile-further-back": _beat(
+        "reconcile_all_accounts", crontab(hour="4", minute="53"), days=35
+    ),
 }
 
 # --- people ----------------------------------------------------------------------------------

@@ -104,6 +104,7 @@ class TransactionAdmin(ReadOnlyAdmin):
         ProcessorFilter, AccountFilter, RefundStateFilter, StatusFilter, DisputedFilter,
         CustomerFilter, FromDateFilter, ToDateFilter,
     )  # fmt: skip
+    list_class = TransactionChangeList
     search_help_text = gettext_lazy("Id, name, e-mail, order or last four digits")
     results_template = "transactions/_results.html"
 
@@ -111,9 +112,6 @@ class TransactionAdmin(ReadOnlyAdmin):
         view = self.admin_site.admin_view(require_POST(self.add_note_view))
         name = "transactions_transaction_add_note"
         return [path("<path:object_id>/note/", view, name=name), *super().get_urls()]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return TransactionChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Transaction], search_term: str

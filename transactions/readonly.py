@@ -8,12 +8,16 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .changelist import KeysetChangeList
+from .filters import search
+from .models import Transaction
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -39,6 +43,8 @@ class ReadOnlyAdmin(_ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     results_template: ClassVar[str]
+    list_class: ClassVar[type[KeysetChangeList]] = KeysetChangeList
+    list_title: ClassVar[str | Promise] = ""  # in place of Django's "Select … to view"
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -53,13 +59,14 @@ class ReadOnlyAdmin(_ModelAdmin):
         return request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
+        return self.list_class
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         self.refuse_writing(request)
-        response = super().changelist_view(request, extra_context)
+        context: dict[str, Any] = {"title": self.list_title} if self.list_title else {}
+        response = super().changelist_view(request, context | (extra_context or {}))
         if isinstance(response, TemplateResponse) and request.headers.get("HX-Target") == RESULTS:
             response.template_name = self.results_template
         return response
@@ -93,3 +100,18 @@ class ReadOnlyAdmin(_ModelAdmin):
                 **context,
             },
         )
+
+
+class OfPaymentAdmin(ReadOnlyAdmin):
+    """Rows with a ``transaction``, found by whatever finds that."""
+
+    search_help_text = gettext_lazy("Payment id, name, e-mail, order or last four digits")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        queryset = queryset.defer("transaction__search_text")
+        if not search_term.strip():
+            return queryset, False
+        paid = search(Transaction.objects.all(), search_term)
+        return queryset.filter(transaction__in=paid), False

@@ -10,6 +10,7 @@ from .refund import (
     Refund,
     RefundAttempt,
     RefundEvent,
+    RefundQuerySet,
     RefundReason,
 )
 from .webhook import WebhookEvent, WebhookState
@@ -25,6 +26,7 @@ __all__ = [
     "Refund",
     "RefundAttempt",
     "RefundEvent",
+    "RefundQuerySet",
     "RefundReason",
     "Ruling",
     "RulingState",

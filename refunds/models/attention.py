@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -13,6 +15,9 @@ from transactions.models import Transaction
 
 from .refund import Refund, RefundAttempt
 from .webhook import WebhookEvent
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 
 class AttentionKind(models.TextChoices):
@@ -33,6 +38,19 @@ class AttentionKind(models.TextChoices):
     STUCK = "stuck", _("Stops its workers")
     ACCOUNT_PAUSED = "account_paused", _("Account paused")
     WEBHOOK_FAILED = "webhook_failed", _("Webhook not processed")
+
+
+class AttentionQuerySet(models.QuerySet["Attention"]):
+    def open(self) -> Self:
+        """Those that still need a person."""
+        return self.filter(closed_at__isnull=True)
+
+    def close(self, outcome: str, by: User | None = None) -> int:
+        """Close those that are open; how many.
+
+        Cases about a refund go through ``attention.close_cases``, which keeps the refund true.
+        """
+        return self.open().update(closed_at=Now(), closed_by=by, outcome=outcome[:300])
 
 
 class Attention(models.Model):
@@ -59,6 +77,8 @@ class Attention(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )  # nobody, when the facts closed it
     outcome = models.CharField(_("outcome"), max_length=300, blank=True)
+
+    objects = AttentionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("case")

@@ -9,6 +9,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -58,6 +59,12 @@ class RefundReason(models.Model):
 
     def __str__(self) -> str:
         return str(self.SHIPPED.get(self.code, self.label))
+
+
+class RefundQuerySet(models.QuerySet["Refund"]):
+    def make_due(self) -> int:
+        """Have them taken up at once, whatever message about them is under way; how many."""
+        return self.update(next_action_at=Now(), enqueued_at=None)
 
 
 class Refund(models.Model):
@@ -120,6 +127,8 @@ class Refund(models.Model):
     enqueued_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(_("requested at"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
+
+    objects = RefundQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("refund")

@@ -192,6 +192,6 @@ def test_beat_compares_every_hour_and_far_back_every_night():
     entries = settings.CELERY_BEAT_SCHEDULE
     hourly, nightly = entries["reconcile"], entries["reconcile-further-back"]
     assert hourly["task"] == nightly["task"] == "refunds.tasks.reconcile_all_accounts"
-    assert (hourly.get("kwargs"), nightly["kwargs"]) == (None, {"days": 35})
+    assert (hourly["kwargs"], nightly["kwargs"]) == ({}, {"days": 35})
     assert settings.CELERY_TASK_ROUTES[hourly["task"]] == {"queue": "bulk"}
     assert hourly["options"]["expires"] == 3600
