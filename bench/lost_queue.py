@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REFUNDS = 50
 # A message that nobody took for so long counts as lost, and its refund is due for the sweep.
-LOST_AFTER = timedelta(seconds=15)
+LOST_AFTER = timedelta(seconds=10)
 GIVES_UP = 120  # seconds
 
 

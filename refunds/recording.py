@@ -79,9 +79,10 @@ def record_answer(attempt: RefundAttempt, fence: int, answer: Answer) -> Refund:
 
 def apply_result(refund: Refund, attempt: RefundAttempt, result: RefundResult) -> None:
     """Move a locked refund by a proven answer. The caller saves the attempt."""
-    if failure := result.failure:
-        attempt.processor_code = failure.processor_code[:100]
-        attempt.processor_message = failure.message[:1000]
+    # What is proven takes the place of what an earlier send complained of; the exchanges tell both.
+    failure = result.failure
+    attempt.processor_code = failure.processor_code[:100] if failure else ""
+    attempt.processor_message = failure.message[:1000] if failure else ""
     if result.state == RefundState.FAILED:
         # A refund that the processor had accepted and then gave up keeps its accepted attempt.
         end_attempt(attempt, AttemptState.DECLINED)

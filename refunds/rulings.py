@@ -306,8 +306,10 @@ def _end(
     **more: Any,
 ) -> None:
     end_attempt(ruling.attempt, state)
+    why = _who_said(ruling)
+    ruling.attempt.processor_code, ruling.attempt.processor_message = "", why[:1000]
     ruling.attempt.save()
-    data = _facts(ruling) | {"why": _who_said(ruling)} | more
+    data = _facts(ruling) | {"why": why} | more
     move(ruling.refund, to, f"ruled_{ruling.verdict}", actor=actor, data=data, changes=changes)
 
 

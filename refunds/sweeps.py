@@ -41,7 +41,7 @@ _PASS_SECONDS = 1.5
 # and be put off, which costs thousands of waiting refunds a whole core.
 _PER_SLOT = 5
 # A message for a due row that nobody took after this long counts as lost.
-_LOST_AFTER = timedelta(seconds=15)
+_LOST_AFTER = timedelta(seconds=10)
 # An outcome that stays unknown this long is shown to a person; a pending one after some days.
 _UNKNOWN_ATTENTION = timedelta(minutes=15)
 _PENDING_ATTENTION = timedelta(days=3)

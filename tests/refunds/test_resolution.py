@@ -50,12 +50,16 @@ def lose_the_answer(desk: Desk, when: str, what: str = "reset") -> Refund:
 
 
 def test_a_refund_whose_answer_was_lost_is_found(desk: Desk):
-    refund = looked_up(lose_the_answer(desk, "after"))
+    refund = lose_the_answer(desk, "after")
+    assert refund.attempts.get().processor_message
+    looked_up(refund)
     assert refund.status == Status.SUCCEEDED
     assert refund.processor_refund_id
     assert desk.given_back(refund.transaction) == [2_500]
     assert desk.sums(refund.transaction) == (0, 2_500)
-    assert refund.attempts.get().state == AttemptState.ACCEPTED
+    attempt = refund.attempts.get()
+    assert attempt.state == AttemptState.ACCEPTED
+    assert attempt.processor_message == ""  # what was complained of before is in the exchanges
 
 
 @keyed

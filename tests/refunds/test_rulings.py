@@ -91,7 +91,9 @@ def test_what_happened_counts_as_refunded(unknown, settle, agent, approver):
     flag(unknown, AttentionKind.UNKNOWN_OUTCOME, "Not known.")
     refund = settle(unknown, Verdict.HAPPENED, processor_refund_id=" 9001 ", evidence="")
     assert (refund.status, refund.processor_refund_id) == (Status.SUCCEEDED, "9001")
-    assert refund.attempts.get().state == AttemptState.ACCEPTED
+    attempt = refund.attempts.get()
+    assert attempt.state == AttemptState.ACCEPTED
+    assert str(agent) in attempt.processor_message  # who found so, not that no answer came
     assert sums(refund) == (0, 4_000)
     event = said_of(refund, "ruled_happened")
     assert event.actor == approver
