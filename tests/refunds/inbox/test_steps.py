@@ -13,10 +13,9 @@ from refunds.inbox import count_open_cases
 from refunds.models import Attention, AttentionKind, Refund, Ruling, Verdict
 from refunds.states import Status
 from tests.pages import client_of, visible
+from tests.refunds.states import add_attempt, bring
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
-
-from .states import add_attempt, bring
 
 pytestmark = pytest.mark.django_db
 
