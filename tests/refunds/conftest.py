@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from gateways.base import Payment
     from gateways.models import ProcessorAccount
-    from refunds.models import Refund, RefundReason
+    from refunds.models import Refund, RefundReason, WebhookEvent
     from transactions.models import Transaction
+
+    from .hooks import Hooks
 
 _numbers = itertools.count(1)
 
@@ -158,3 +160,22 @@ def desk(request, sandbox, ask, transactional_db):
     from .desk import Desk
 
     return Desk(sandbox, request.param, ask)
+
+
+@pytest.fixture
+def hooks(desk) -> Hooks:
+    """The webhooks of that processor."""
+    from .hooks import Hooks
+
+    return Hooks(desk)
+
+
+@pytest.fixture
+def told(desk, hooks) -> tuple[Transaction, WebhookEvent]:
+    """A refund made in the dashboard and delivered, not processed: its transaction and event."""
+    from refunds.models import WebhookEvent
+
+    transaction = desk.pay()
+    event = hooks.events(hooks.refund(transaction, 1_500))[0]
+    assert hooks.deliver(event).status_code == 200
+    return transaction, WebhookEvent.objects.get()

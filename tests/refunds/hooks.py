@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import QuerySet
+from django.db import connections
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
@@ -79,3 +82,40 @@ def states() -> list[tuple[str, int]]:
 def rejections() -> list[str]:
     rejected = WebhookEvent.objects.filter(state=WebhookState.REJECTED).order_by("pk")
     return list(rejected.values_list("problem", flat=True))
+
+
+def asked(desk: Desk) -> int:
+    """How often the processor was asked about payments and refunds."""
+    ledger = desk.sandbox.ledger
+    with ledger.lock:
+        got = list(ledger.requests)
+    return sum("cert" not in each.path and each.dialect == desk.processor for each in got)
+
+
+def again(event: WebhookEvent) -> WebhookEvent:
+    event.refresh_from_db()
+    return event
+
+
+def late(event: WebhookEvent, **age: float) -> None:
+    """Let the event have come that long ago."""
+    WebhookEvent.objects.filter(pk=event.pk).update(received_at=Now() - timedelta(**age))
+
+
+def seconds_left(event: WebhookEvent) -> int:
+    """In how many seconds the event is tried next, by the database's clock."""
+    left = WebhookEvent.objects.annotate(left=F("next_try_at") - Now()).get(pk=event.pk)
+    return round(left.left.total_seconds())
+
+
+def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
+    """What each job returns; all of them run at once, with connections of their own."""
+
+    def run(job: Callable[[], Any]) -> Any:
+        try:
+            return job()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return [done.result() for done in [pool.submit(run, job) for job in jobs]]

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from threading import Barrier
-
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from gateways.base import Operation
 from gateways.errors import NotSent
-from gateways.registry import open_gateway
 from gateways.stripe_records import REFERENCE_KEY
-from refunds import execution, sweeps
+from refunds import execution
 from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund, RefundAttempt
 from refunds.recording import record_answer
@@ -291,25 +285,6 @@ def test_a_void_becomes_a_refund_when_the_payment_settled_meanwhile(desk: Desk):
 
 
 @only_stripe
-def test_of_many_workers_one_sends(desk: Desk):
-    transaction = desk.pay()
-    refund = desk.ask(transaction, 2_500)
-    start = Barrier(10)
-
-    def work(_number: int) -> None:
-        try:
-            start.wait()
-            send_refund(refund.pk)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(work, range(10)))
-    assert desk.given_back(transaction) == [2_500]
-    assert refund.attempts.get().sends == 1
-
-
-@only_stripe
 def test_who_may_no_longer_refund_sends_nothing(desk: Desk, agent):
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
@@ -320,70 +295,6 @@ def test_who_may_no_longer_refund_sends_nothing(desk: Desk, agent):
     assert refund.attention_reason
     assert desk.given_back(transaction) == []
     assert desk.sums(transaction) == (0, 0)
-
-
-@only_stripe
-def test_a_worker_that_slept_through_its_lease_does_not_send(desk: Desk):
-    transaction = desk.pay()
-    refund = desk.ask(transaction, 2_500)
-    attempt = execution.claim(refund, Operation.REFUND)
-    assert attempt
-    long_ago = execution.time.monotonic() - 100
-    execution.deliver(attempt, open_gateway(desk.account), long_ago)
-    assert desk.given_back(transaction) == []
-    refund.refresh_from_db()
-    assert refund.status == Status.SENDING  # the sweep takes it from here
-
-
-@only_stripe
-def test_a_worker_that_lost_its_lease_does_not_send(desk: Desk):
-    transaction = desk.pay()
-    refund = desk.ask(transaction, 2_500)
-    attempt = execution.claim(refund, Operation.REFUND)
-    assert attempt
-    Refund.objects.filter(pk=refund.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert sweeps.expire_leases() == 1
-    execution.deliver(attempt, open_gateway(desk.account), execution.time.monotonic())
-    assert desk.given_back(transaction) == []
-    refund.refresh_from_db()
-    assert refund.status == Status.UNKNOWN
-
-
-@only_stripe
-def test_an_attempt_is_a_row_before_the_first_byte_leaves(desk: Desk):
-    """The sandbox looks into our database at the moment it gets the request."""
-    transaction = desk.pay()
-    refund = desk.ask(transaction, 2_500)
-    desk.arm("refund", "slow", "before", seconds=3)
-    with ThreadPoolExecutor(1) as pool:
-
-        def work() -> None:
-            try:
-                send_refund(refund.pk)
-            finally:
-                connections.close_all()
-
-        working = pool.submit(work)
-        while not any("/refunds" in each for each in _requests(desk)):
-            assert not working.done()
-        attempt = RefundAttempt.objects.get(refund=refund)
-        assert (attempt.state, attempt.sends) == (AttemptState.STARTED, 1)
-        assert attempt.first_sent_at
-        working.result()
-    assert Transaction.objects.get(pk=transaction.pk).refunded_minor == 2_500
-
-
-def _requests(desk: Desk) -> list[str]:
-    import urllib.request
-
-    with urllib.request.urlopen(f"{desk.sandbox.url}/_sandbox/ledger", timeout=10) as answer:
-        import json
-
-        return [
-            f"{each.get('method')} {each.get('path')}"
-            for each in json.load(answer)["requests"]
-            if each.get("method") == "POST"
-        ]
 
 
 def forget(refund: Refund) -> None:

@@ -16,16 +16,10 @@ from refunds.models import WebhookEvent
 from refunds.webhook_views import MAX_BYTES, WebhookView
 from tests.rest import assert_problem, make_account
 
-from .hooks import Hooks, rejections, states
-from .test_webhooks import in_two_threads
+from .hooks import in_threads, rejections, states
 
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 only_paypal = pytest.mark.parametrize("desk", ["paypal"], indirect=True)
-
-
-@pytest.fixture
-def hooks(desk):
-    return Hooks(desk)
 
 
 @pytest.fixture
@@ -223,7 +217,7 @@ def test_a_database_that_cannot_answer_makes_it_come_again(hooks, event, forge):
 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE refunds_webhookevent IN EXCLUSIVE MODE")
-        [answer] = in_two_threads(deliver)
+        [answer] = in_threads(deliver)
     assert_problem(answer, 503, "unavailable")
     assert states() == []
 

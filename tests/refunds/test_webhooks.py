@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from itertools import permutations
-from threading import Barrier, Event
 
 import pytest
-from django.db import connections
-from django.db.models import F
 from django.db.models.functions import Now
 
-from gateways.base import Capabilities
 from gateways.registry import gateway_class
-from refunds import circuits, webhooks
-from refunds.execution import send_refund
-from refunds.models import Attention, Refund, RefundAttempt, WebhookEvent, WebhookState
-from refunds.resolution import look_up_refund
+from refunds import webhooks
+from refunds.models import Refund, WebhookEvent, WebhookState
 from refunds.services import NotAllowed
-from refunds.states import Origin, Status
+from refunds.states import Status
+from tests.rest import make_person
 from tests.scripts import NO_BROKER, run_script
 from tests.waiting import wait_until
 from transactions.models import Transaction
 
 from .desk import Desk
-from .hooks import Hooks, due, pass_time, rejections, states, work
+from .hooks import Hooks, again, asked, due, in_threads, late, pass_time, rejections, states, work
 
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 FORGED = {
@@ -38,49 +31,6 @@ FORGED = {
     "old": "",
     "mode": "",
 }
-
-
-@pytest.fixture
-def hooks(desk: Desk) -> Hooks:
-    return Hooks(desk)
-
-
-@pytest.fixture
-def told(desk, hooks):
-    """A refund made in the dashboard and delivered, not processed: its transaction and event."""
-    transaction = desk.pay()
-    event = hooks.events(hooks.refund(transaction, 1_500))[0]
-    assert hooks.deliver(event).status_code == 200
-    return transaction, WebhookEvent.objects.get()
-
-
-def asked(desk):
-    """How often the processor was asked about payments and refunds."""
-    ledger = desk.sandbox.ledger
-    with ledger.lock:
-        return sum("cert" not in each.path and each.dialect == desk.processor
-                   for each in ledger.requests)  # fmt: skip
-
-
-def again(event):
-    event.refresh_from_db()
-    return event
-
-
-def late(event, **age):
-    """Let the event have come that long ago."""
-    WebhookEvent.objects.filter(pk=event.pk).update(received_at=Now() - timedelta(**age))
-
-
-def in_two_threads(*jobs):
-    def run(job):
-        try:
-            return job()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return [done.result() for done in [pool.submit(run, job) for job in jobs]]
 
 
 class TestStoring:
@@ -223,7 +173,7 @@ class TestRejecting:
             for _ in range(20):
                 hooks.deliver(event, "signature")
 
-        in_two_threads(*[flood] * 4)
+        in_threads(*[flood] * 4)
         assert len(rejections()) == webhooks.REJECTIONS_PER_MINUTE
         WebhookEvent.objects.update(received_at=Now() - timedelta(seconds=61))
         hooks.deliver(event, "signature")
@@ -243,336 +193,13 @@ class TestRejecting:
         assert states() == [("received", 1), ("rejected", 1)]
 
 
-class TestProcessing:
-    def test_a_refund_in_the_dashboard_is_recorded_once(self, desk, hooks):
-        transaction = desk.pay()
-        refund_id = hooks.refund(transaction, 1_500)
-        for event in hooks.events(refund_id):
-            assert hooks.deliver(event).status_code == 200
-            work()
-        assert {state for state, _ in states()} == {"processed"}
-        refund = Refund.objects.get()
-        assert (refund.origin, refund.amount_minor) == (Origin.EXTERNAL, 1_500)
-        assert sum(desk.sums(transaction)) == 1_500
-
-    def test_a_payment_that_we_have_not_seen_is_read(self, desk, hooks):
-        made = desk.post("payments", account=desk.name, amount_minor=700, currency="USD",
-                         status="captured", last4="4242", brand="visa")  # fmt: skip
-        event = hooks.events(made["payment"]["id"])[0]
-        assert hooks.deliver(event).status_code == 200
-        work()
-        assert Transaction.objects.get().amount_minor == 700
-        assert states() == [("processed", 1)]
-
-    @pytest.mark.parametrize("desk", ["stripe", "nmi"], indirect=True)
-    def test_in_any_order_the_end_is_the_same(self, desk, hooks):
-        ends = set()
-        for number, order in enumerate(permutations(range(4))):
-            transaction = desk.pay(last4=f"{1000 + number}")  # NMI's refunds are told by the card
-            ids = [hooks.refund(transaction, minor) for minor in (100, 200, 300)]
-            records = [transaction.external_id, *ids]
-            for place in order:
-                hooks.deliver(hooks.events(records[place])[0])
-            work()
-            refunds = Refund.objects.filter(transaction=transaction).order_by("amount_minor")
-            ends.add((desk.sums(transaction), *refunds.values_list("amount_minor", "status")))
-        assert len(ends) == 1
-        assert len(ends.pop()) == 4
-        assert {state for state, _ in states()} == {"processed"}
-
-    def test_two_workers_at_once_ask_once(self, desk, told):
-        _transaction, event = told
-        before = asked(desk)
-        start = Barrier(2)
-
-        def take():
-            start.wait()
-            webhooks.process(event.pk)
-
-        in_two_threads(take, take)
-        once = asked(desk) - before
-        assert again(event).tries == 1
-        webhooks.process_again(event, actor=anybody_who_may())
-        work()
-        assert asked(desk) - before == 2 * once
-        assert Refund.objects.count() == 1
-
-    @pytest.mark.parametrize("desk", ["stripe", "nmi"], indirect=True)
-    def test_a_kill_between_payments_and_refunds_is_made_good(self, desk, told):
-        transaction, event = told
-        script = f"from refunds import webhooks; webhooks.process({event.pk})"
-        with pytest.raises(subprocess.CalledProcessError):
-            run_script(script, CRASH_AT="in-webhook-apply")
-        assert not Refund.objects.exists()
-        assert again(event).state == WebhookState.RECEIVED
-        assert not due().exists()  # nobody takes it while its worker may live
-        pass_time()
-        work()
-        assert Refund.objects.count() == 1
-        assert sum(desk.sums(transaction)) == 1_500
-        assert again(event).state == WebhookState.PROCESSED
-
-    @only_stripe
-    def test_who_lost_the_claim_writes_no_end(self, desk, told, settings):
-        _transaction, event = told
-        arrived, go_on = Event(), Event()
-
-        class Gateway(gateway_class("stripe")):
-            def read_again(self, notice):
-                reread = super().read_again(notice)
-                arrived.set()
-                assert go_on.wait(10)
-                return reread
-
-        def overtake():
-            assert arrived.wait(10)
-            pass_time()
-            WebhookEvent.objects.update(problem="Somebody else has it.")
-            go_on.set()
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("gateways.stripe.StripeGateway", Gateway)
-            in_two_threads(lambda: webhooks.process(event.pk), overtake)
-        assert again(event).problem == ""
-        assert event.state == WebhookState.PROCESSED  # taken up again, being due
-
-    @only_stripe
-    def test_a_worker_goes_on_with_what_else_is_due(self, desk, hooks):
-        transaction = desk.pay()
-        for minor in (100, 200, 300):
-            hooks.deliver(hooks.events(hooks.refund(transaction, minor))[0])
-        webhooks.process(WebhookEvent.objects.order_by("pk").last().pk)
-        assert states() == [("processed", 1)] * 3
-
-    @only_stripe
-    def test_a_processor_that_is_busy_with_us_is_not_pressed(self, desk, told, settings):
-        settings.PROVIDER_CONCURRENCY = 1
-        before = asked(desk)
-
-        def take():
-            webhooks.process(told[1].pk)
-
-        with circuits.slot(desk.account.pk, "webhook") as is_free:
-            assert is_free
-            in_two_threads(take)
-        assert asked(desk) == before
-        assert list(due()) == [told[1]]
-
-    @only_stripe
-    def test_what_is_gone_is_no_mistake(self, desk, told):
-        webhooks.process(told[1].pk + 1)
-        assert list(due()) == [told[1]]
-
-
-class TestFailing:
-    @pytest.fixture
-    def unreachable(self, desk):
-        desk.account.base_url = "http://127.0.0.1:9/nothing"
-        desk.account.save()
-
-        def repair():
-            desk.account.base_url = f"{desk.sandbox.url}/{desk.processor}"
-            desk.account.save()
-
-        return repair
-
-    @only_stripe
-    def test_it_is_tried_again_ever_more_seldom_and_then_a_person_is_told(
-        self, desk, told, unreachable, approver
-    ):
-        waits = []
-        for number in range(1, 12):
-            work()
-            event = again(told[1])
-            assert (event.state, event.tries) == (WebhookState.FAILED, number)
-            assert event.problem
-            waits.append(seconds_left(event))
-            assert Attention.objects.count() == (number >= 10)
-            pass_time()
-        assert waits == [15, 60, 300, 1800, *[3600] * 7]
-        case = Attention.objects.get()
-        assert (case.kind, case.subject) == ("webhook_failed", f"webhook:{event.pk}")
-        assert (case.webhook, case.account, case.owner) == (event, desk.account, approver)
-        unreachable()
-        work()
-        assert again(event).state == WebhookState.PROCESSED
-        case.refresh_from_db()
-        assert (bool(case.closed_at), case.outcome) == (True, "Processed")
-
-    @only_stripe
-    def test_one_that_kills_its_workers_is_put_before_a_person(self, desk, told):
-        WebhookEvent.objects.update(tries=10)
-        work()
-        case = Attention.objects.get(kind="webhook_failed")
-        assert case.reason.startswith("It failed 11 times")
-        assert case.outcome == "Processed"  # this worker lived
-
-    @only_stripe
-    def test_a_broken_answer_is_no_end(self, desk, told):
-        desk.arm("get_refund", "malformed", times=5)
-        desk.arm("get_charge", "malformed", times=5)
-        desk.arm("*", "malformed", times=5)
-        work()
-        event = again(told[1])
-        assert event.state == WebhookState.FAILED
-        assert not Refund.objects.exists()
-        desk.sandbox.faults.clear()
-        pass_time()
-        work()
-        assert again(event).state == WebhookState.PROCESSED
-
-    def test_what_the_processor_does_not_show_yet_is_asked_for_again(self, desk, told):
-        _transaction, event = told
-        WebhookEvent.objects.update(payment_id="1234567890", refund_id="")
-        work()
-        assert again(event).state == WebhookState.RECEIVED
-        assert "does not show yet" in event.problem
-        assert (event.tries, seconds_left(event)) == (0, 15)
-        late(event, minutes=2)
-        pass_time()
-        work()
-        assert 115 <= seconds_left(again(event)) <= 125
-        late(event, seconds=lag_of(desk).total_seconds() + 1)
-        pass_time()
-        work()
-        assert again(event).state == WebhookState.IGNORED
-        assert "does not know" in event.problem
-
-    @pytest.mark.parametrize("desk", ["nmi"], indirect=True)
-    def test_what_a_person_has_to_place_is_not_asked_for_again(self, desk, hooks):
-        """A refund by hand names no payment there, and two payments of the card fit."""
-        transaction = desk.pay()
-        desk.pay()
-        refund_id = hooks.refund(transaction, 1_500)
-        event = hooks.events(refund_id)[-1]
-        hooks.deliver(event)
-        work()
-        stored = WebhookEvent.objects.get()
-        unplaced = Attention.objects.filter(kind="unplaced", closed_at__isnull=True)
-        assert (stored.state, stored.problem) == (WebhookState.PROCESSED, unplaced.get().reason)
-        assert not Refund.objects.exists()
-
-
-def lag_of(desk) -> timedelta:
-    capabilities: Capabilities = gateway_class(desk.processor).capabilities
-    return capabilities.lookup_lag
-
-
-def seconds_left(event):
-    left = WebhookEvent.objects.annotate(left=F("next_try_at") - Now()).get(pk=event.pk)
-    return round(left.left.total_seconds())
-
-
-class TestBeforeTheAnswer:
-    """A webhook may be faster than the answer to our own refund, or all that there is of it."""
-
-    def ours(self, desk, transaction, minor=1_500):
-        refund = desk.ask(transaction, minor)
-        Refund.objects.filter(pk=refund.pk).update(next_action_at=Now())
-        return refund
-
-    def reported(self, desk, hooks, transaction):
-        """The event of the first refund that the processor made of the payment."""
-        wait_until(lambda: desk.given_back(transaction))
-        with hooks.ledger.lock:
-            payment = hooks.ledger.payments[transaction.external_id]
-            [made] = hooks.ledger.refunds_of(payment)
-        wait_until(lambda: hooks.events(made.id))
-        return hooks.events(made.id)[0]
-
-    def test_it_waits_until_the_answer_is_there(self, desk, hooks):
-        transaction = desk.pay()
-        refund = self.ours(desk, transaction)
-        desk.arm("refund", "slow", "after", seconds=20)
-
-        def hear():
-            hooks.deliver(self.reported(desk, hooks, transaction))
-            assert Refund.objects.get().status == Status.SENDING
-            work()
-            heard = WebhookEvent.objects.get(), Refund.objects.get().status
-            desk.sandbox.faults.clear()  # now it may answer
-            return heard
-
-        _sent, (parked, status) = in_two_threads(lambda: send_refund(refund.pk), hear)
-        assert status == Status.SENDING
-        assert (parked.state, parked.tries) == (WebhookState.RECEIVED, 0)
-        assert "answer is awaited" in parked.problem
-        refund.refresh_from_db()
-        assert refund.status in (Status.SUCCEEDED, Status.PENDING)
-        pass_time()
-        work()
-        assert states() == [("processed", 1)]
-        assert Refund.objects.get() == refund
-        assert sum(desk.sums(transaction)) == 1_500 == sum(desk.given_back(transaction))
-
-    def test_it_brings_an_answer_that_was_lost(self, desk, hooks):
-        transaction = desk.pay()
-        refund = self.ours(desk, transaction)
-        desk.arm("refund", "reset", "after")
-        send_refund(refund.pk)
-        refund.refresh_from_db()
-        assert refund.status == Status.UNKNOWN
-        hooks.deliver(self.reported(desk, hooks, transaction))
-        work()
-        refund.refresh_from_db()
-        assert refund.status in (Status.SUCCEEDED, Status.PENDING)
-        assert Refund.objects.get() == refund
-        assert states() == [("processed", 1)]
-        assert desk.given_back(transaction) == [1_500]
-
-    @only_stripe
-    def test_what_could_be_ours_waits_and_hurries_ours(self, desk, hooks):
-        """Somebody refunds the same amount by hand while the outcome of ours is unknown."""
-        transaction = desk.pay()
-        refund = self.ours(desk, transaction)
-        desk.arm("refund", "reset", "before")
-        send_refund(refund.pk)
-        Refund.objects.update(next_action_at=Now() + timedelta(minutes=5))
-        RefundAttempt.objects.update(last_sent_at=Now() - timedelta(minutes=1))
-        hooks.deliver(hooks.events(hooks.refund(transaction, 1_500))[0])
-        work()
-        assert Refund.objects.get() == refund
-        event = WebhookEvent.objects.get()
-        assert event.state == WebhookState.RECEIVED
-        assert Refund.objects.filter(next_action_at__lte=Now()).exists()
-        look_up_refund(refund.pk)
-        refund.refresh_from_db()
-        assert refund.status == Status.SUCCEEDED
-        pass_time()
-        work()
-        assert again(event).state == WebhookState.PROCESSED
-        origins = Refund.objects.order_by("origin").values_list("origin", "status")
-        assert list(origins) == [("external", "succeeded"), ("staff", "succeeded")]
-        assert desk.sums(transaction) == (0, 3_000)
-
-    @only_stripe
-    def test_a_wait_of_hours_hurries_nobody(self, desk, hooks):
-        transaction = desk.pay()
-        refund = self.ours(desk, transaction)
-        desk.arm("refund", "reset", "before")
-        send_refund(refund.pk)
-        Refund.objects.update(next_action_at=Now() + timedelta(minutes=5))
-        hooks.deliver(hooks.events(hooks.refund(transaction, 1_500))[0])
-        event = WebhookEvent.objects.get()
-        late(event, hours=3)
-        work()
-        assert not Refund.objects.filter(next_action_at__lte=Now()).exists()
-        assert seconds_left(event) == 3600
-
-
-def anybody_who_may():
-    from tests.rest import make_person
-
-    return make_person("manager")
-
-
 class TestAgain:
     @only_stripe
     def test_a_processed_one_is_read_once_more(self, desk, told):
         work()
         event = told[1]
         before = asked(desk)
-        webhooks.process_again(event, actor=anybody_who_may())
+        webhooks.process_again(event, actor=make_person("manager"))
         assert again(event).state == WebhookState.RECEIVED
         work()
         assert asked(desk) > before
@@ -591,7 +218,7 @@ class TestAgain:
         hooks.deliver(hooks.events(desk.pay().external_id)[0], "signature")
         event = WebhookEvent.objects.get()
         with pytest.raises(webhooks.NotProcessable, match="not be verified"):
-            webhooks.process_again(event, actor=anybody_who_may())
+            webhooks.process_again(event, actor=make_person("manager"))
         assert again(event).state == WebhookState.REJECTED
 
 

@@ -8,11 +8,14 @@ import pytest
 from django.utils import timezone
 
 from gateways.accounts import check_account
+from gateways.base import Operation
 from gateways.errors import Misconfigured
 from gateways.registry import open_gateway
+from refunds.delivery import claim
 from refunds.models import Attention, AttentionKind
 from refunds.states import AttemptState, Status
 from refunds.sweeps import expire_leases
+from refunds.turns import LEASE
 from tests.refunds.desk import KEYED
 from tests.scripts import run_script
 
@@ -28,6 +31,8 @@ def test_f25_a_worker_whose_clock_is_off_changes_no_schedule(desk, minutes):
     """Python's own clocks are shifted in the worker's process; the database's is right."""
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
+    leased = desk.ask(desk.pay(), 2_500)
+    assert claim(leased, Operation.REFUND)
     desk.arm("refund", "reset", "after")
     due(refund)
     run_script(
@@ -36,8 +41,12 @@ import datetime as module
 from django.utils import timezone
 right = timezone.now
 timezone.now = lambda: right() + module.timedelta(minutes={minutes})
-from refunds.execution import send_refund
-send_refund("{refund.pk}")
+from refunds import execution, sweeps
+execution.send_refund("{refund.pk}")
+assert sweeps.expire_leases() == 0
+assert sweeps.publish_due() == 0
+assert sweeps.look_up_due() == 0
+assert sweeps.flag_overdue() == 0
 """
     )
     refund.refresh_from_db()
@@ -46,9 +55,12 @@ send_refund("{refund.pk}")
     assert now < refund.next_action_at < now + timedelta(seconds=15)
     assert abs(refund.unknown_since - now) < timedelta(seconds=15)
     attempt = refund.attempts.get()
-    for moment in (attempt.started_at, attempt.ended_at, attempt.first_sent_at):
+    moments = (attempt.started_at, attempt.ended_at, attempt.first_sent_at, attempt.last_sent_at)
+    for moment in moments:
         assert abs(moment - now) < timedelta(seconds=15)
     assert expire_leases() == 0
+    leased.refresh_from_db()
+    assert timedelta() < leased.lease_until - now <= LEASE
     looked_up(refund)
     assert_agreement(desk, transaction, 2_500)
 

@@ -10,17 +10,12 @@ import pytest
 
 from refunds.models import Refund, WebhookEvent, WebhookState
 from refunds.states import Status
-from tests.refunds.hooks import Hooks, pass_time, rejections, states, work
+from tests.refunds.hooks import pass_time, rejections, states, work
 from tests.waiting import wait_until
 
 from .play import assert_agreement, in_parallel, looked_up, sent
 
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
-
-
-@pytest.fixture
-def hooks(desk) -> Hooks:
-    return Hooks(desk)
 
 
 def test_f20_a_webhook_that_comes_fifty_times_has_one_effect(desk, hooks):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from refunds import tasks
 from refunds.execution import send_refund
 from refunds.models import AttentionKind, Refund
+from refunds.services import hurry_refund
 from refunds.states import AttemptState, Status
 from refunds.sweeps import publish_due
 from tests.refunds.desk import KEYED
@@ -172,14 +175,22 @@ def test_f30_a_worker_that_wakes_after_its_lease_overwrites_nothing(desk, failpo
         assert_agreement(desk, transaction, *desk.given_back(transaction))
 
 
-def test_f40_a_refund_that_kills_its_workers_is_put_before_a_person(desk):
+def test_f40_a_refund_that_kills_its_workers_is_put_before_a_person(desk, agent):
     transaction = desk.pay()
     refund = desk.ask(transaction, 2_500)
-    for _ in range(3):
+    for number in (1, 2, 3):
         die_at("after-claim", refund)
+        assert (refund.status, refund.unfinished) == (Status.QUEUED, number)
+        assert refund.next_action_at > timezone.now() + timedelta(seconds=60)
     sent(refund)
     assert refund.status == Status.QUEUED
     assert refund.cases.get().kind == AttentionKind.STUCK
     assert refund.next_action_at is None
     assert publish_due() == 0
     assert_agreement(desk, transaction)
+
+    hurry_refund(refund, actor=agent)  # a person found out why
+    send_refund(refund.pk)
+    refund.refresh_from_db()
+    assert (refund.unfinished, refund.attention_reason) == (0, None)
+    assert_agreement(desk, transaction, 2_500)

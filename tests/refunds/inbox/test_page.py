@@ -1,0 +1,108 @@
+"""The page of a case: what is known of it, and what may be done."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from refunds.attention import close_cases, raise_case
+from refunds.models import Attention, AttentionKind, Refund
+from refunds.states import Status
+from tests.pages import client_of, visible
+from tests.refunds.states import add_attempt, bring
+from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
+
+from .cases import INBOX, make_unknown, page_of, step_of
+
+pytestmark = pytest.mark.django_db
+
+K = AttentionKind
+
+
+class TestPage:
+    def test_an_unknown_outcome_shows_what_was_asked_and_what_may_be_done(self, browser, agent):
+        case = make_unknown(agent, customer_name="Ana Popescu")
+        text = visible(browser.get(page_of(case)))
+        for expected in (
+            "Nobody knows what became of it.", "25.00 USD", "Ana Popescu", "Ana Lup", "once",
+            case.refund.attempts.get().reference, "The answer broke off.", "No clear answer",
+            "Ask the processor now", "It was made", "It was not made", "Send it again",
+            "A second person has to confirm it", "Not possible yet.",
+            "Put before a person", "Requested",
+        ):  # fmt: skip
+            assert expected in text, expected
+
+    def test_a_press_is_a_form_and_what_asks_first_is_a_link(self, browser, agent):
+        case = make_unknown(agent, hours=30)
+        html = browser.get(page_of(case)).content.decode()
+        assert f'<form method="post" action="{step_of(case, "ask_now")}"' in html
+        for action in ("confirm_happened", "confirm_did_not", "hand_over"):
+            assert f'href="{step_of(case, action)}"' in html
+        assert 'disabled aria-describedby="why-not-send_again"' in html
+
+    def test_who_may_only_look_has_no_button(self, agent):
+        case = make_unknown(agent)
+        html = client_of(make_person("viewer")).get(page_of(case)).content.decode()
+        for action in ("confirm_happened", "send_again", "take", "hand_over", "accept"):
+            assert step_of(case, action) not in html
+
+    def test_every_kind_has_its_page(self, second, agent):
+        for kind in AttentionKind:
+            refund = bring(make_refund(make_transaction(), 1000, agent), Status.SUCCEEDED)
+            response = second.get(page_of(make_case(refund, kind, "Look.")))
+            assert response.status_code == 200
+            assert str(kind.label) in visible(response)
+
+    def test_a_case_about_an_account_names_why_it_stopped(self, second):
+        account = make_account(paused_reason="The key was revoked.")
+        raise_case(K.ACCOUNT_PAUSED, f"account:{account.pk}", "Paused.", account=account)
+        text = visible(second.get(page_of(Attention.objects.get())))
+        assert "The key was revoked." in text
+        assert account.slug in text
+
+    def test_evidence_is_told_in_words(self, second):
+        account = make_account()
+        raise_case(
+            K.UNPLACED, "outside:1", "A refund of an unknown payment.", account=account,
+            evidence={
+                "amount": "10.00 USD", "made_at": "2026-03-01T12:00:00+00:00",
+                "likely": [{"refund": "re_1", "amount": "10.00 USD"}], "card": "<4242>",
+            },
+        )  # fmt: skip
+        text = visible(second.get(page_of(Attention.objects.get())))
+        assert "Amount 10.00 USD" in text
+        assert "Made at 1 Mar 2026, 12:00" in text
+        assert "Likely Amount: 10.00 USD, Refund: re_1" in text
+        assert "<4242>" in text
+
+    def test_a_settled_case_says_how_and_offers_nothing(self, second, agent):
+        case = make_unknown(agent)
+        with_answer = Refund.objects.get(pk=case.refund_id)
+        close_cases(with_answer, {K.UNKNOWN_OUTCOME}, "Found at the processor.")
+        text = visible(second.get(page_of(case)))
+        assert "Settled" in text
+        assert "Found at the processor." in text
+        assert "closed by the facts" in text
+        assert "What you can do" not in text
+
+    def test_a_part_of_it(self, browser, agent):
+        case = make_unknown(agent)
+        html = browser.get(f"{page_of(case)}?fragment=case").content.decode().strip()
+        assert html.startswith('<section id="case"')
+        assert "load delay" in html
+
+    def test_what_it_costs_does_not_depend_on_the_attempts(self, browser, agent):
+        def queries():
+            with CaptureQueriesContext(connection) as captured:
+                browser.get(page_of(case))
+            return len(captured)
+
+        case = make_unknown(agent)
+        queries()
+        one = queries()
+        for number in (2, 3):
+            add_attempt(case.refund, "not_sent", number)
+        assert queries() == one <= 25
+
+    @pytest.mark.parametrize("number", ["0", "abc", "9" * 30, "%00"])
+    def test_a_case_that_is_none_is_not_found(self, browser, number):
+        assert browser.get(f"{INBOX}{number}/change/").status_code in (400, 404)
