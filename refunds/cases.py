@@ -6,16 +6,19 @@ oldest open case.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from django.db import transaction as database
 from django.db.models import Q
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from gateways.models import ProcessorAccount
+from gateways.registry import gateway_class
 
 from . import rulings
 from .attention import choose_owner, close_cases
@@ -37,6 +40,8 @@ NOTE_LENGTH = 300
 ANSWERED_BY_PROOF = frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK})
 # Whoever asked for the refund may take note of these.
 _OWNER_MAY_ACCEPT = frozenset({K.RETURNED, K.NOT_SENT})
+# How the subject begins when rejected credentials paused an account; others are held by `recover`.
+_CREDENTIALS = "account:"
 
 
 class Action(StrEnum):
@@ -81,7 +86,7 @@ def hand_over(case: Attention, to: User, actor: User) -> Attention:
     Raises NotAllowed, or WrongStatus for a closed case or a person who cannot own it.
     """
     with _held(case) as held:
-        if not _may_hand_over(held, actor):
+        if not may(Action.HAND_OVER, held, actor):
             raise NotAllowed(_("Only its owner, or who may approve refunds, may hand it over."))
         if not may_own(to):
             raise WrongStatus(
@@ -99,7 +104,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
     with _held(case) as held:
         if sentence := why_not_accepted(held):
             raise WrongStatus(sentence)
-        if not _may_accept(held, actor):
+        if not may(Action.ACCEPT, held, actor):
             raise NotAllowed(_("You may not accept this. Hand it to who may approve refunds."))
         outcome = note.strip()[:NOTE_LENGTH] or _("Accepted")
         if held.refund:
@@ -119,12 +124,47 @@ def why_not_accepted(case: Attention) -> str:
             "This closes by itself when it is proven what became of the refund. Ask the processor "
             "now, or have two people rule what happened."
         )
-    if case.kind == K.ACCOUNT_PAUSED and case.account.stopped_reason:
-        return _("This closes by itself when account %(account)s works again. Now: %(why)s") % {
-            "account": case.account,
-            "why": case.account.stopped_reason,
+    return _why_stopped(case) if case.kind == K.ACCOUNT_PAUSED else ""
+
+
+def is_hold(case: Attention) -> bool:
+    """Whether the case is that `recover` holds an account."""
+    return case.kind == K.ACCOUNT_PAUSED and not case.subject.startswith(_CREDENTIALS)
+
+
+def free_from(hold: Attention) -> datetime:
+    """When the processor of a held account lists whatever was made before the hold."""
+    return hold.raised_at + gateway_class(hold.account.processor).capabilities.lookup_lag
+
+
+def _why_stopped(case: Attention) -> str:
+    account = case.account
+    if is_hold(case):
+        return _what_frees(case) if account.held_reason else ""
+    if not account.paused_reason:
+        return ""
+    return _(
+        "This closes by itself when an administrator has entered credentials that %(processor)s "
+        "accepts. Now: %(why)s"
+    ) % {"processor": account.get_processor_display(), "why": account.paused_reason}
+
+
+def _what_frees(hold: Attention) -> str:
+    sentences = [
+        _(
+            "This closes by itself when everything since %(since)s has been compared with "
+            "%(processor)s. That happens by itself, every hour, and not before %(time)s. Whoever "
+            "runs the server can have it at once: manage.py recover --since %(since)s"
+        )
+        % {
+            "since": hold.evidence["since"],
+            "processor": hold.account.get_processor_display(),
+            "time": formats.date_format(timezone.localtime(free_from(hold)), "j M Y, H:i"),
         }
-    return ""
+    ]
+    if why := hold.account.paused_reason:
+        sentences.append(_("Its credentials have to be accepted first: %s") % why)
+    return " ".join(sentences)
 
 
 def actions(case: Attention, user: User) -> list[Action]:
@@ -132,17 +172,21 @@ def actions(case: Attention, user: User) -> list[Action]:
     if case.closed_at or not user.is_active:
         return [Action.OPEN]
     offered = _about_refund(case.refund, user) if case.refund else []
-    if case.webhook_id and user.has_perm("refunds.process_webhook"):
+    if case.webhook_id:
         offered.append(Action.PROCESS_WEBHOOK)
-    if case.kind == K.ACCOUNT_PAUSED and user.has_perm("gateways.change_processoraccount"):
+    if case.kind == K.ACCOUNT_PAUSED and not is_hold(case):
         offered.append(Action.CHECK_ACCOUNT)
-    if not why_not_accepted(case) and _may_accept(case, user):
+    if not why_not_accepted(case):
         offered.append(Action.ACCEPT)
-    if may_own(user) and case.owner_id != user.pk:
+    if case.owner_id != user.pk:
         offered.append(Action.TAKE)
-    if _may_hand_over(case, user):
-        offered.append(Action.HAND_OVER)
-    return [*offered, Action.OPEN]
+    offered.append(Action.HAND_OVER)
+    return [*(action for action in offered if may(action, case, user)), Action.OPEN]
+
+
+def may(action: Action, case: Attention, user: User) -> bool:
+    """Whether the person has the right to do this about the case, should its state allow it."""
+    return user.is_active and _RIGHTS[action](case, user)
 
 
 def may_own(user: User) -> bool:
@@ -169,7 +213,7 @@ def reassign_orphans() -> int:
 def close_resumed_accounts() -> int:
     """Close the cases of accounts whose credentials work again; how many."""
     resumed = Attention.objects.open().filter(
-        kind=K.ACCOUNT_PAUSED, subject__startswith="account:", account__paused_reason=""
+        kind=K.ACCOUNT_PAUSED, subject__startswith=_CREDENTIALS, account__paused_reason=""
     )
     closed = 0
     for case in one_pass(resumed):
@@ -182,11 +226,11 @@ def close_resumed_accounts() -> int:
 
 
 def _about_refund(refund: Refund, user: User) -> list[Action]:
+    """What the refund allows to do now, to whoever has the right."""
     offered = []
-    unproven = refund.status in {Status.UNKNOWN, Status.PENDING}
-    if unproven and may_see_to(user):
+    if refund.status in {Status.UNKNOWN, Status.PENDING}:
         offered.append(Action.ASK_NOW)
-    if refund.status == Status.QUEUED and user.has_perm("refunds.request_refund"):
+    if refund.status == Status.QUEUED:
         offered.append(Action.TRY_NOW)
     ruling = Ruling.objects.filter(refund=refund, decided_at__isnull=True).first()
     if ruling:
@@ -201,8 +245,6 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
 
 
 def _may_accept(case: Attention, user: User) -> bool:
-    if not user.is_active:
-        return False
     owns = case.owner_id == user.pk and case.kind in _OWNER_MAY_ACCEPT
     return user.has_perm("refunds.approve_refund") or (
         owns and user.has_perm("refunds.request_refund")
@@ -210,9 +252,32 @@ def _may_accept(case: Attention, user: User) -> bool:
 
 
 def _may_hand_over(case: Attention, user: User) -> bool:
-    return user.is_active and (
-        (case.owner_id == user.pk and may_own(user)) or user.has_perm("refunds.approve_refund")
-    )
+    owns = case.owner_id == user.pk and may_own(user)
+    return owns or user.has_perm("refunds.approve_refund")
+
+
+def _may_reject(case: Attention, user: User) -> bool:
+    """Whoever may approve, and who proposed something: a second press finds it withdrawn."""
+    proposed = Ruling.objects.filter(refund=case.refund_id, proposed_by=user)
+    return user.has_perm("refunds.approve_refund") or proposed.exists()
+
+
+def _needs(permission: str) -> Callable[[Attention, User], bool]:
+    return lambda _case, user: user.has_perm(permission)
+
+
+_RIGHTS: dict[Action, Callable[[Attention, User], bool]] = {
+    Action.ASK_NOW: lambda _case, user: may_see_to(user),
+    Action.TRY_NOW: _needs("refunds.request_refund"),
+    **dict.fromkeys(_PROPOSES.values(), lambda _case, user: rulings.may_propose(user)),
+    Action.CONFIRM_RULING: _needs("refunds.approve_refund"),
+    Action.REJECT_RULING: _may_reject,
+    Action.PROCESS_WEBHOOK: _needs("refunds.process_webhook"),
+    Action.CHECK_ACCOUNT: _needs("gateways.change_processoraccount"),
+    Action.ACCEPT: _may_accept,
+    Action.TAKE: lambda _case, user: may_own(user),
+    Action.HAND_OVER: _may_hand_over,
+}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Whether it may go, whether it went before, and how it goes is decided at the las
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from gateways.errors import GatewayError, Misconfigured, NotSent
 from gateways.models import ProcessorAccount
 from gateways.registry import open_gateway
 from transactions.sync import refresh_payment
+from transactions.text import clean
 
 from . import decision
 from .attention import flag
@@ -86,7 +88,8 @@ def _send(refund: Refund) -> None:
     if made:
         _adopt(refund, made)
     elif twin:
-        _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, _after_all(twin))
+        kind = AttentionKind.PAID_AFTER_ALL
+        _call_off(refund, "made_before", kind, _after_all(twin), _shown(twin))
     elif refund.look_up_first:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
@@ -146,17 +149,21 @@ def _made_for_another(refund: Refund, gateway: PaymentGateway) -> ReportedRefund
 
 def _adopt(refund: Refund, made: ReportedRefund) -> None:
     """Take a refund that an earlier attempt made for ours, instead of sending again."""
-    sentence = _after_all(made)
+    sentence, evidence = _after_all(made), _shown(made)
     if _is_counted(refund, made):
-        _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, sentence)
+        _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, sentence, evidence)
         return
     if made.amount != refund.amount:
         put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
     elif attempt := claim(refund, made.operation):
         answer = RefundResult(made.state, made.external_id, made.amount)
         record_answer(attempt, attempt.fence, answer)
+        sentence = _("%s Nothing was sent again: it counts once.") % sentence
     with database.atomic():
-        flag(lock_refund(refund.pk), AttentionKind.PAID_AFTER_ALL, sentence)
+        locked = lock_refund(refund.pk)
+        accepted = locked.attempts.filter(state=AttemptState.ACCEPTED, sends=0)
+        accepted.update(processor_message=sentence)
+        flag(locked, AttentionKind.PAID_AFTER_ALL, sentence, evidence)
 
 
 def _ask_a_person(refund: Refund) -> None:
@@ -169,9 +176,12 @@ def _ask_a_person(refund: Refund) -> None:
 
 
 def _after_all(made: ReportedRefund) -> str:
-    return (
-        _("Attempt %s counted as not made, and the processor reports it as made.") % made.reference
-    )
+    sentence = _("Attempt %(attempt)s counted as not made, and the processor made it as %(id)s.")
+    return sentence % {"attempt": made.reference, "id": clean(made.external_id, 100)}
+
+
+def _shown(made: ReportedRefund) -> dict[str, str]:
+    return {"refund": clean(made.external_id, 100), "amount": str(made.amount)}
 
 
 def _is_counted(refund: Refund, made: ReportedRefund) -> bool:
@@ -180,12 +190,18 @@ def _is_counted(refund: Refund, made: ReportedRefund) -> bool:
     return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
 
 
-def _call_off(refund: Refund, kind: str, case: AttentionKind, why: str) -> None:
+def _call_off(
+    refund: Refund,
+    kind: str,
+    case: AttentionKind,
+    why: str,
+    evidence: Mapping[str, str] | None = None,
+) -> None:
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
             move(locked, Status.CANCELED, kind, data={"why": why})
-            flag(locked, case, why)
+            flag(locked, case, why, evidence)
 
 
 def stopped(refund: Refund) -> str:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from gateways.base import Operation, RefundState, ReportedRefund
 from gateways.models import ProcessorAccount
-from transactions.models import Transaction, TransactionStatus
+from transactions.models import Transaction
 from transactions.text import clean
 
 from .attention import flag
@@ -143,30 +143,3 @@ def failure_fields(reported: ReportedRefund) -> dict[str, Any]:
         "failure_processor_code": clean(failure.processor_code, 100),
         "failure_message": clean(failure.message, 1000),
     }
-
-
-def record_outside_voids(account: ProcessorAccount) -> int:
-    """Write down payments that were cancelled elsewhere; how many.
-
-    Lists of refunds do not tell of them, only the status of the payment does. Those that were
-    cancelled before they were first read here never counted as paid, and are left out.
-    """
-    ours = Refund.objects.filter(
-        operation=Operation.VOID.value, status__in=[*MADE, Status.SENDING, Status.UNKNOWN]
-    )
-    voided = Transaction.objects.filter(
-        account=account, status=TransactionStatus.VOIDED, voided_at__isnull=False
-    ).exclude(pk__in=ours.filter(account=account).values("transaction_id"))
-    recorded = 0
-    for payment in voided.order_by("pk").iterator(chunk_size=200):
-        assert payment.voided_at
-        report = ReportedRefund(
-            external_id=payment.external_id,
-            payment_id=payment.external_id,
-            amount=payment.amount,
-            state=RefundState.SUCCEEDED,
-            created_at=payment.voided_at,
-            operation=Operation.VOID,
-        )
-        recorded += record_external(account, payment.pk, report, None) == "new"
-    return recorded

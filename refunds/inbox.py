@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -21,17 +22,18 @@ from django.utils.translation import gettext_lazy
 
 from gateways.errors import GatewayError
 from transactions.admin import AccountFilter
+from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
 from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import story
 from .badges import case_badge
-from .cases import Action, why_not_accepted
+from .cases import Action, is_hold, may, may_own, why_not_accepted
 from .forms import CaseForm
-from .models import Attention, AttentionKind, Refund
+from .models import Attention, AttentionKind, Refund, Ruling
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
-from .steps import STEPS, Offer, Step, effect_of, offers, open_ruling
+from .steps import STEPS, Offer, Step, effect_of, offers, open_ruling, why_gone
 from .webhooks import NotProcessable
 
 
@@ -74,6 +76,15 @@ class SettledFilter(FlagFilter):
         return queryset.filter(closed_at__isnull=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the list."""
+
+    case: Attention
+    kind: Badge
+    next_step: str | Promise
+
+
 class CaseChangeList(KeysetChangeList):
     """Open cases begin with the one that has waited longest, settled ones with the last."""
 
@@ -87,7 +98,13 @@ class CaseChangeList(KeysetChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.rows = [(case, case_badge(case)) for case in self.result_list]
+        refunds = [case.refund_id for case in self.result_list]
+        open_rulings = Ruling.objects.filter(refund__in=refunds, decided_at__isnull=True)
+        ruled = set(open_rulings.values_list("refund_id", flat=True))
+        self.rows = [
+            Row(case, case_badge(case), _next_step(case, is_ruled=case.refund_id in ruled))
+            for case in self.result_list
+        ]
 
 
 class AttentionAdmin(OfPaymentAdmin):
@@ -151,11 +168,12 @@ class AttentionAdmin(OfPaymentAdmin):
             "refund": case.refund,
             "transaction": case.transaction,
             "related_ids": case.transaction.related_ids.split() if case.transaction else [],
-            "timeline": story.timeline(told),
+            "timeline": _without_answers(story.timeline(told), told),
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
             "offers": offered,
-            "nothing_to_do": _nothing_to_do(offered),
+            "nothing_to_do": _nothing_to_do(case, user, offered),
+            "may_mend": _is_paused(case) and may(Action.CHECK_ACCOUNT, case, user),
             "closes_by_itself": "" if case.closed_at else why_not_accepted(case),
             "evidence": [(_name(name), _value(value)) for name, value in case.evidence.items()],
             "poll_after": story.poll_after([case.refund] if case.refund else []),
@@ -169,7 +187,10 @@ class AttentionAdmin(OfPaymentAdmin):
         if not is_post and not step.form:
             return redirect("admin:refunds_attention_change", case.pk)
         form = (step.form or CaseForm)(case, request.POST if is_post else None)
-        if is_post and form.is_valid():
+        if not form.is_valid():
+            if not may(action, case, signed_in(request)):
+                raise PermissionDenied
+        else:
             try:
                 said = step.take(case, signed_in(request), form.cleaned_data)
             except NotAllowed as refusal:
@@ -189,7 +210,6 @@ class AttentionAdmin(OfPaymentAdmin):
     ) -> HttpResponse:
         """The form of a step: a fragment for the dialog, or a page."""
         offer = next((one for one in offers(case, signed_in(request)) if one.step is step), None)
-        gone = _("This can no longer be done. Look at the case again.")
         ruling = open_ruling(case)
         context = {
             "case": case,
@@ -197,7 +217,8 @@ class AttentionAdmin(OfPaymentAdmin):
             "transaction": case.transaction,
             "step": step,
             "form": form.renewed(),
-            "why_not": offer.why_not if offer else gone,
+            "is_offered": offer is not None,
+            "why_not": offer.why_not if offer else why_gone(case, step),
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
         }
@@ -212,14 +233,38 @@ def _without_check(told: story.Told) -> story.Told:
     return replace(told, remedies=[each for each in told.remedies if each != check])
 
 
-def _nothing_to_do(offered: Sequence[Offer]) -> str:
+def _without_answers(
+    timeline: list[tuple[Refund, story.Line]], told: Sequence[story.Told]
+) -> list[tuple[Refund, story.Line]]:
+    """The history without the words of the processor that stand at the attempts."""
+    answers = {attempt.processor_message for one in told for attempt, _badge in one.attempts}
+    return [
+        (refund, replace(line, why="") if line.why in answers else line)
+        for refund, line in timeline
+    ]
+
+
+def _is_paused(case: Attention) -> bool:
+    """Whether rejected credentials are why the account of a case is stopped."""
+    return case.kind == AttentionKind.ACCOUNT_PAUSED and not is_hold(case)
+
+
+def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str:
     """What a person reads where nothing can be done but giving the case to somebody else."""
     names = {offer.step.name for offer in offered}
     if names - {Action.TAKE, Action.HAND_OVER}:
         return ""
+    if is_hold(case):
+        return _("There is nothing to decide here.")
+    if _is_paused(case):
+        return _("Ask an administrator to enter working credentials.")
+    if not may_own(user):
+        return _("You may look at this case, and not change it.")
+    if user.has_perm("refunds.approve_refund"):
+        return _("Hand it over to somebody who may request refunds.")
     if Action.HAND_OVER in names:
         return _("Hand it over to somebody who may approve refunds.")
-    return _("You may look at this case, and not change it.")
+    return _("Somebody who may approve refunds has to see to it.")
 
 
 def _leave(
@@ -234,6 +279,37 @@ def _leave(
     if request.headers.get("HX-Request"):
         return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
     return redirect(address)
+
+
+K = AttentionKind
+_NEXT_STEPS: dict[str, str | Promise] = {
+    K.UNKNOWN_OUTCOME: gettext_lazy("Ask the processor, or say what happened."),
+    K.PENDING_LONG: gettext_lazy("Ask the processor, at its website too."),
+    K.FOUND_SEVERAL: gettext_lazy("Look at the processor, then accept."),
+    K.AMOUNT_DIFFERS: gettext_lazy("Compare the amounts at the processor, then accept."),
+    K.OVER_REFUNDED: gettext_lazy("Find out why, then accept."),
+    K.MADE_OUTSIDE: gettext_lazy("Find out who made it, then accept."),
+    K.RETURNED: gettext_lazy("Pay the customer another way, then accept."),
+    K.PAID_AFTER_ALL: gettext_lazy("Make sure that nobody paid it again, then accept."),
+    K.MISSING: gettext_lazy("Look for it at the processor, then accept."),
+    K.UNPLACED: gettext_lazy("Find its payment at the processor, then accept."),
+    K.DISPUTED: gettext_lazy("Answer the dispute at the processor."),
+    K.NOT_SENT: gettext_lazy("Look why, request it again if it is still owed, then accept."),
+    K.STUCK: gettext_lazy("Find out why in the workers' logs, then try it again."),
+    K.ACCOUNT_PAUSED: gettext_lazy("An administrator enters working credentials."),
+    K.WEBHOOK_FAILED: gettext_lazy("Look at its reason, then have it processed again."),
+}
+
+
+def _next_step(case: Attention, *, is_ruled: bool) -> str | Promise:
+    """What comes next, in a few words, whoever does it; '' for a settled case."""
+    if case.closed_at:
+        return ""
+    if is_ruled:
+        return _("A second person confirms or rejects what is proposed.")
+    if is_hold(case):
+        return _("Wait until it has been compared, or run manage.py recover.")
+    return _NEXT_STEPS[case.kind]
 
 
 # What cases bring as evidence, in words; other names are shown as they are.

@@ -30,10 +30,10 @@ from transactions.streams import OVERLAP, SyncBusy, SyncFailed, ahead_of_us, sen
 from transactions.sync import sync_payments
 
 from .disputes import raise_disputes
-from .external import record_outside_voids
 from .models import Attention, AttentionKind, Reconciliation, Refund
 from .orders import load_order
 from .outside import Compared, compare_reported_refunds, flag_once
+from .outside_voids import record_outside_voids
 from .placing import CLOCK_SKEW, put_unreadable_before_a_person
 from .recording import keep_exchanges
 from .states import Origin, Status

@@ -18,11 +18,12 @@ from django.utils.translation import gettext as _
 
 from gateways.errors import Misconfigured
 from gateways.models import ProcessorAccount
-from gateways.registry import gateway_class, open_gateway
+from gateways.registry import open_gateway
 from transactions.streams import SyncBusy, SyncFailed
 from transactions.sync import sync_payments
 
 from .attention import raise_case
+from .cases import free_from
 from .models import Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
 from .reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, reconcile
 from .states import AttemptState, Status
@@ -105,7 +106,7 @@ def finish(account: ProcessorAccount) -> Finished:
     since = datetime.fromisoformat(hold.evidence["since"])
     _pull_payments(account, since)
     tally = reconcile(account, since=since)
-    free_at = hold.raised_at + gateway_class(account.processor).capabilities.lookup_lag
+    free_at = free_from(hold)
     covering = Reconciliation.objects.filter(
         account=account, since__lte=since, until__gte=free_at, finished_at__isnull=False
     )

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from gateways.base import (
     Capabilities,
     Lookup,
+    Operation,
     PaymentGateway,
     RefundResult,
     RefundState,
@@ -292,8 +293,13 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
         mark_returned(refund)
     elif status == Status.FAILED and reported.state == RefundState.SUCCEEDED:
         apply_result(refund, attempt, result)
-        flag(
-            refund,
-            AttentionKind.PAID_AFTER_ALL,
-            _("The refund counted as failed, and the processor reports that it succeeded."),
+        flag(refund, AttentionKind.PAID_AFTER_ALL, _made_after_all(reported))
+
+
+def _made_after_all(reported: ReportedRefund) -> str:
+    if reported.operation is Operation.VOID:
+        return _(
+            "The void counted as failed, and the payment is cancelled at the processor: it counts "
+            "as given back. If somebody cancelled it there, nothing more needs to be done."
         )
+    return _("The refund counted as failed, and the processor reports that it succeeded.")

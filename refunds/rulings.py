@@ -17,9 +17,10 @@ from django.utils.translation import gettext as _
 
 from gateways.base import FailureCode
 
+from .attention import flag
 from .clock import database_now
 from .history import record_event
-from .models import Refund, RefundAttempt, Ruling, RulingState, Verdict
+from .models import AttentionKind, Refund, RefundAttempt, Ruling, RulingState, Verdict
 from .publishing import publish
 from .recording import end_attempt, live_attempt
 from .services import NotAllowed, WrongStatus, are_one_person, may_see_to
@@ -91,6 +92,7 @@ def propose(
     )
     _check_words(ruling)
     note = _check_id(refund, ruling)
+    ruling.evidence = "\n".join(filter(None, [ruling.evidence, note]))
     with database.atomic():
         ruling.refund = lock_refund(refund.pk)
         if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
@@ -99,6 +101,10 @@ def propose(
         ruling.save()
         asked = {"note": note[:300]} if note else {}
         _record(ruling, "ruling_proposed", actor, why=ruling.evidence[:300], **asked)
+        if ruling.refund.status == Status.UNKNOWN:
+            # The second person finds it where everything is that waits for people.
+            sentence = _("An outcome was proposed, and waits for a second person.")
+            flag(ruling.refund, AttentionKind.UNKNOWN_OUTCOME, sentence)
     return ruling
 
 
@@ -107,10 +113,12 @@ def confirm(ruling: Ruling, *, actor: User) -> Refund:
 
     Raises:
         NotAllowed: without the right to approve refunds, and for who proposed it.
-        WrongStatus: it is decided already, or its condition does not hold any more.
+        WrongStatus: it is decided already, its condition does not hold any more, or the processor
+            says meanwhile that the id is no refund, or another one.
     """
     if not actor.is_active or not actor.has_perm("refunds.approve_refund"):
         raise NotAllowed(_("You may not confirm rulings about refunds."))
+    note = _ask_once_more(ruling, actor)
     try:
         with database.atomic():
             held = _lock(ruling)
@@ -123,6 +131,8 @@ def confirm(ruling: Ruling, *, actor: User) -> Refund:
             held.attempt = _require_condition(held)
             _decide(held, actor, confirmed=True)
             _EFFECTS[Verdict(held.verdict)](held, actor)
+            if note:
+                _record(held, "ruling_unchecked", actor, why=note[:300])
     except IntegrityError:
         # A sync may have recorded that id for another payment at this very moment.
         if sentence := _taken(ruling):
@@ -177,7 +187,22 @@ def _check_id(refund: Refund, ruling: Ruling) -> str:
     answer = ask_about(current, attempt, ruling.processor_refund_id)
     if answer.against:
         raise InvalidRuling("processor_refund_id", answer.against)
-    ruling.evidence = "\n".join(filter(None, [ruling.evidence, answer.note]))
+    return answer.note
+
+
+def _ask_once_more(ruling: Ruling, actor: User) -> str:
+    """What the processor leaves open about the named id by now: it may have been silent before.
+
+    Like :func:`_check_id`. Whatever else stands against the ruling is said under the lock.
+    """
+    held = Ruling.objects.select_related("refund__account", "refund__transaction").get(pk=ruling.pk)
+    attempt = live_attempt(held.refund)
+    is_open = held.state == RulingState.OPEN and may_confirm(held, actor)
+    if held.verdict != Verdict.HAPPENED or not is_open or attempt is None:
+        return ""
+    answer = ask_about(held.refund, attempt, held.processor_refund_id)
+    if answer.against:
+        raise WrongStatus(_("%s Reject what was proposed.") % answer.against)
     return answer.note
 
 
@@ -262,13 +287,8 @@ def _taken(ruling: Ruling) -> str:
 
 
 def _count_as_made(ruling: Ruling, actor: User) -> None:
-    _end(
-        ruling,
-        AttemptState.ACCEPTED,
-        Status.SUCCEEDED,
-        actor,
-        {"processor_refund_id": ruling.processor_refund_id},
-    )
+    changes = {"processor_refund_id": ruling.processor_refund_id}
+    _end(ruling, AttemptState.ACCEPTED, Status.SUCCEEDED, actor, changes)
 
 
 def _count_as_not_made(ruling: Ruling, actor: User) -> None:

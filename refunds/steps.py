@@ -168,7 +168,7 @@ def _process_webhook(case: Attention, actor: User, _values: Values) -> str:
 
 
 def _check_account(case: Attention, actor: User, _values: Values) -> str:
-    if not actor.has_perm("gateways.change_processoraccount"):
+    if not cases.may(Action.CHECK_ACCOUNT, case, actor):
         raise NotAllowed(_("You may not check the credentials of accounts."))
     return check_account(case.account)
 
@@ -277,7 +277,7 @@ class Offer:
 
 
 def offers(case: Attention, user: User) -> list[Offer]:
-    """What the person may do about the case, and the rulings that are not possible yet."""
+    """What the person may do about the case, and the rulings that are not possible now."""
     names = cases.actions(case, user)
     refusals = _refusals(case, user)
     found = []
@@ -295,3 +295,15 @@ def _refusals(case: Attention, user: User) -> dict[Verdict, str]:
         return {}
     waits = any(ruling.decided_at is None for ruling in refund.rulings.all())
     return {} if waits or not rulings.may_propose(user) else rulings.allowed(refund)
+
+
+def why_gone(case: Attention, step: Step) -> str:
+    """The sentence why a step is not among the :func:`offers` of a case."""
+    if case.closed_at:
+        return _("This case is settled: %s") % case.outcome
+    sentence = ""
+    if step.name == Action.ACCEPT:
+        sentence = cases.why_not_accepted(case)
+    elif step.verdict and case.refund:
+        sentence = rulings.allowed(case.refund)[step.verdict]
+    return sentence or _("This can no longer be done. Look at the case again.")

@@ -250,6 +250,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "case_given": (_L("The case has a new owner"), "quiet"),
     "ruling_proposed": (_L("An outcome is proposed, and waits for a second person"), "warn"),
     "ruling_rejected": (_L("The proposed outcome is rejected"), "quiet"),
+    "ruling_unchecked": (_L("The processor left open what the named refund is"), "warn"),
     "ruling_withdrawn": (_L("The proposed outcome is withdrawn"), "quiet"),
     "ruling_superseded": (_L("Proof came before the second person did"), "quiet"),
     "made_before": (_L("Not sent: an earlier attempt had made it"), "warn"),

@@ -18,8 +18,8 @@ from transactions.sync import fetch_details, sync_payments
 from transactions.upsert import SyncCounts
 
 from .disputes import raise_disputes
-from .external import record_outside_voids
 from .outside import oldest_open, record_reported_refunds
+from .outside_voids import record_outside_voids
 from .sweeps import hurry_settled
 
 # The parts of a run, in their order.

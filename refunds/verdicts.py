@@ -183,26 +183,24 @@ def _what_the_key_brings(
 def _what_is_missing(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> str:
     """Which look-ups have to come before the refund may be sent again, and when they count."""
     first = attempt.first_absent_at
+    counts_from = first + schedule.ABSENCES_APART if first else _quiet_from(attempt, gateway)
+    is_due = database_now() >= counts_from
     told = {
         "processor": gateway.label,
-        "time": _local(first + schedule.ABSENCES_APART if first else _quiet_from(attempt, gateway)),
+        "when": _("ask the processor now") if is_due else _("from %s on") % _local(counts_from),
         "minutes": int(schedule.ABSENCES_APART.total_seconds() // 60),
     }
     if first:
-        return (
-            _(
-                "One complete look-up at %(processor)s did not find it. A second one has to say "
-                "the same, from %(time)s on."
-            )
-            % told
+        sentence = _(
+            "One complete look-up at %(processor)s did not find it. A second one has to say the "
+            "same: %(when)s."
         )
-    return (
-        _(
+    else:
+        sentence = _(
             "Two complete look-ups at %(processor)s, %(minutes)s minutes apart, have to miss it "
-            "first. They count from %(time)s on."
+            "first: %(when)s."
         )
-        % told
-    )
+    return sentence % told
 
 
 _CONDITIONS: dict[Verdict, Condition] = {

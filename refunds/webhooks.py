@@ -232,6 +232,9 @@ def _process(event: WebhookEvent) -> None:
 
 def _read_again(event: WebhookEvent) -> None:
     """Ask the processor what a claimed event is about, and record the answer. Raises its errors."""
+    if not (event.payment_id or event.refund_id):  # somebody had it processed again
+        _finish(event, WebhookState.IGNORED)
+        return
     account = event.account
     gateway = open_gateway(account)
     with closing(gateway.transport), gateway.transport.one_deadline():

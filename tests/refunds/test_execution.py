@@ -211,7 +211,11 @@ def test_what_was_turned_away_and_made_all_the_same_is_not_made_again(desk: Desk
         due(refund)
         sent(refund)
         assert refund.status == Status.SUCCEEDED
-        assert refund.attention_reason
+        (made,) = desk.sandbox.ledger.refunds
+        case = Attention.objects.get(refund=refund)
+        assert case.evidence == {"refund": made, "amount": str(refund.amount)}
+        assert made in case.reason
+        assert "Nothing was sent again" in refund.attempts.last().processor_message
         assert desk.sums(transaction) == (0, 2_500)
     assert desk.given_back(transaction) == [2_500]
 

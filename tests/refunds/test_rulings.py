@@ -143,6 +143,15 @@ def test_nothing_changes_before_a_second_person_confirms(unknown, agent):
     assert said_of(unknown, "ruling_proposed").data["why"] == EVIDENCE
 
 
+def test_what_waits_for_a_second_person_is_in_the_inbox(unknown, agent):
+    """Even before the refund has been unknown for long enough to be there by itself."""
+    propose(unknown, verdict=Verdict.DID_NOT, evidence=EVIDENCE, actor=agent)
+    case = Attention.objects.get(refund=unknown)
+    assert (case.kind, case.closed_at) == (AttentionKind.UNKNOWN_OUTCOME, None)
+    unknown.refresh_from_db()
+    assert "waits for a second person" in unknown.attention_reason
+
+
 def test_one_ruling_is_open_at_a_time(unknown, agent, make_user):
     propose(unknown, verdict=Verdict.DID_NOT, evidence=EVIDENCE, actor=agent)
     other = make_user("refunds.approve_refund")

@@ -124,6 +124,26 @@ def test_a_processor_that_cannot_be_asked_is_no_hindrance_and_that_is_noted(desk
     assert event.data["note"].startswith("The processor could not be asked")
 
 
+def test_the_processor_is_asked_again_when_it_is_to_count(desk: Desk, say, approver):
+    refund = lose(desk)
+    cut_off(desk)
+    ruling = say(refund, "777000111")
+    connect(desk)
+    with pytest.raises(WrongStatus, match=r"knows no refund 777000111.*Reject what was proposed"):
+        confirm(ruling, actor=approver)
+    refund.refresh_from_db()
+    assert (refund.status, refund.processor_refund_id) == (Status.UNKNOWN, None)
+
+
+def test_what_could_be_asked_neither_time_is_told_in_the_history(desk: Desk, rule):
+    refund = lose(desk)
+    cut_off(desk)
+    refund = rule(refund, "777000111")
+    assert refund.status == Status.SUCCEEDED
+    event = refund.events.get(kind="ruling_unchecked")
+    assert "could not be asked about 777000111" in event.data["why"]
+
+
 @pytest.mark.parametrize("desk", ONE_SHOT, indirect=True)
 def test_the_id_of_another_refund_of_ours_that_is_not_known_here_is_refused(desk: Desk, say):
     payment = desk.pay()
