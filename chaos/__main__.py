@@ -26,6 +26,7 @@ from .report import Report
 
 _ALL = ("grid", "random", "machine", "processes")
 _EXAMPLES = 200  # of the Hypothesis machine
+_TELLS_EVERY = 250  # runs, in a log
 
 
 def main() -> int:
@@ -43,7 +44,7 @@ def main() -> int:
             for result in play_scenarios(fixed=wish.fixed):
                 report.add(result)
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        report.print_table("stopped before the end")
         return 130
     except StartError as error:
         console.print(str(error))
@@ -87,9 +88,11 @@ def _play(crew: Crew, work: list[Work], report: Report, console: Console) -> Non
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with crew, Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("breaking things", total=len(work))
-        for result in crew.results(work):
+        for number, result in enumerate(crew.results(work), 1):
             report.add(result)
             progress.update(task, advance=1, description=f"{report.finds} finds")
+            if not console.is_terminal and number % _TELLS_EVERY == 0:  # where no bar is drawn
+                console.print(f"{number} of {len(work)}, {report.finds} finds")
 
 
 def _stop(*_: object) -> None:
