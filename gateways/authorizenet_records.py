@@ -7,7 +7,7 @@ What cannot be read raises ValueError with a sentence.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 
 from .base import (
     Failure,
@@ -20,6 +20,7 @@ from .base import (
     ReportedRefund,
 )
 from .hardened_xml import Element, text_of
+from .moments import reported
 from .money import InvalidAmount, Money, parse_reported
 
 _PAYMENT_STATUSES = {
@@ -188,10 +189,9 @@ def time_of(parent: Element, path: str) -> datetime:
     """The time at the path, in UTC."""
     text = text_of(parent, path)
     try:
-        time = datetime.fromisoformat(text)
+        return reported(datetime.fromisoformat(text))
     except ValueError:
         raise ValueError(f"{path} {text!r} is no time.") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _details_of(answer: Element) -> Element:

@@ -23,7 +23,7 @@ def compare(account: str, host: str, date: str, asked_at: datetime) -> None:
     """
     try:
         theirs = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return
     if theirs.tzinfo is None:  # "-0000": a time whose zone nobody vouches for
         return

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from .moments import reported
+
 
 def value_at(data: object, *path: str) -> Any:
     """Whatever stands at the path of keys; None where there is nothing."""
@@ -49,9 +51,10 @@ def rows_at(data: object, *path: str) -> list[Any]:
 
 def unix_time_at(data: object, *path: str) -> datetime:
     """The time at the path, which is in seconds since 1970."""
+    seconds = integer_at(data, *path)
     try:
-        return datetime.fromtimestamp(integer_at(data, *path), UTC)
-    except (OverflowError, OSError) as error:
+        return reported(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError) as error:
         raise ValueError(f"{'.'.join(path)} is not a time") from error
 
 
@@ -59,9 +62,10 @@ def iso_time_at(data: object, *path: str) -> datetime:
     """The time at the path, which is ISO 8601 with an offset, in UTC."""
     text = text_at(data, *path)
     try:
-        moment = datetime.fromisoformat(text)
+        written = datetime.fromisoformat(text)
+        moment = reported(written) if written.tzinfo else None
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None:
         raise ValueError(f"{'.'.join(path)} is not a time with its zone")
-    return moment.astimezone(UTC)
+    return moment

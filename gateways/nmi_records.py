@@ -21,8 +21,10 @@ from .base import (
     ReportedRefund,
 )
 from .hardened_xml import Element, text_of
+from .moments import reported
 from .money import InvalidAmount, Money, parse_reported
 
+_TIME = re.compile("[0-9]{14}")  # strptime takes fewer digits, too, and guesses where they belong
 _STATUSES = {
     "pending": PaymentStatus.AUTHORIZED,
     "in_progress": PaymentStatus.AUTHORIZED,
@@ -178,6 +180,15 @@ def _status_of(transaction: Element) -> PaymentStatus:
         raise ValueError(f"Its condition {condition!r} says nothing that we know.") from None
 
 
+def read_time(text: str) -> datetime:
+    """The time that NMI writes as 14 digits, in UTC."""
+    digits = text if _TIME.fullmatch(text) else ""
+    try:
+        return reported(datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC))
+    except ValueError:
+        raise ValueError(f"{text!r} is no time.") from None
+
+
 def _currency_of(transaction: Element, default: str) -> str:
     currency = text_of(transaction, "currency").upper() or default
     if not currency:
@@ -194,11 +205,7 @@ def _money(action: Element, currency: str) -> Money:
 
 
 def _time(action: Element) -> datetime:
-    text = text_of(action, "date")
-    try:
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time.") from None
+    return read_time(text_of(action, "date"))
 
 
 def _payer_of(transaction: Element) -> Payer:

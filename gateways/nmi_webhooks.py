@@ -6,12 +6,12 @@ what was sent again is recognised by its id.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from .base import WebhookNotice
 from .errors import InvalidWebhook
 from .json_fields import text_at, value_at
+from .nmi_records import read_time
 from .webhook_deliveries import (
     MAX_EVENT_ID,
     Delivery,
@@ -58,12 +58,8 @@ def read_notice(event: dict[str, Any], mode: str) -> WebhookNotice:
     return WebhookNotice(
         event_id=required_id_at(event, "event_id", most=MAX_EVENT_ID),
         event_type=event_type,
-        occurred_at=time_or_none(lambda: _time_at(body, "action", "date")),
+        occurred_at=time_or_none(lambda: read_time(text_at(body, "action", "date"))),
         payment_id=payment_id,
         refund_id=refund_id,
         reference=reference,
     )
-
-
-def _time_at(body: object, *path: str) -> datetime:
-    return datetime.strptime(text_at(body, *path), "%Y%m%d%H%M%S").replace(tzinfo=UTC)

@@ -48,7 +48,15 @@ def test_it_comes_again_after_an_hour(account, caplog, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "date", ["", "soon", "Tue, 99 Nov 1994 08:12:31 GMT", "Tue, 15 Nov 1994 08:12:31 -0000"]
+    "date",
+    [
+        "",
+        "soon",
+        "Tue, 99 Nov 1994 08:12:31 GMT",
+        "Tue, 15 Nov 1994 08:12:31 -0000",
+        f"Tue, 15 Nov {'9' * 30} 08:12:31 GMT",
+        f"Tue, 15 Nov 1994 08:12:31 +{'9' * 30}",
+    ],
 )
 def test_a_date_that_is_none_says_nothing(account, caplog, date):
     clocks.compare(account, "api.example.com", date, datetime.now(UTC))

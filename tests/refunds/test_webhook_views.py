@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -33,6 +34,14 @@ def test_it_is_answered_in_short(hooks, event):
         answer = hooks.deliver(event)
         assert (answer.status_code, answer.json()) == (200, {"received": True})
         assert not answer.cookies
+
+
+@pytest.mark.parametrize("desk", ["authorizenet"], indirect=True)
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_signed_webhook_of_an_absurd_time_is_taken_in_without_it(hooks, event, time):
+    body = json.dumps(json.loads(event.body) | {"eventDate": time})
+    assert hooks.deliver(replace(event, body=body)).status_code == 200
+    assert WebhookEvent.objects.get().occurred_at is None
 
 
 @only_stripe
