@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
+from gateways.moments import in_utc
 from gateways.money import Money
 
 from .authorizenet_answers import NO_RECORDS, REASONS, Answer
@@ -97,15 +98,11 @@ def _span(ledger: Ledger, root: Element) -> tuple[datetime, datetime]:
         return ledger.clock.now() - timedelta(days=1), ledger.clock.now()
     if not first_text or not last_text:
         raise Refused("E00014", "First Settlement Date and Last Settlement Date are required.")
-    first, last = _as_utc(first_text), _as_utc(last_text)
+    first = in_utc(datetime.fromisoformat(first_text))
+    last = in_utc(datetime.fromisoformat(last_text))
     if not timedelta() <= last - first <= _LONGEST_SPAN:
         raise Refused("E00013", "The settlement dates must span from zero to 31 days.")
     return first, last
-
-
-def _as_utc(text: str) -> datetime:
-    when = datetime.fromisoformat(text)
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def _page(ledger: Ledger, root: Element, rows: list[Movement]) -> Answer:

@@ -21,6 +21,8 @@ from functools import cache, partial
 
 from lxml import etree
 
+from gateways.moments import in_utc
+
 Element = etree._Element  # noqa: SLF001 - lxml has no public name for the type of its elements
 NAMESPACE = "AnetApi/xml/v1/schema/AnetApiSchema.xsd"
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -289,7 +291,7 @@ _PATTERNS = {
 }
 _CALENDAR: dict[str, Callable[[str], object]] = {
     "date": date.fromisoformat,
-    "dateTime": datetime.fromisoformat,
+    "dateTime": lambda text: in_utc(datetime.fromisoformat(text)),
 }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from gateways.moments import in_utc
 from gateways.money import MAX_MINOR, InvalidAmount, parse_amount
 
 
@@ -76,9 +77,10 @@ def moment_of(wish: Mapping[str, Any], name: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        written = datetime.fromisoformat(text)
+        moment = in_utc(written)
     except ValueError as error:
         raise ControlError(f"`{name}` is not an ISO 8601 time.") from error
-    if moment.tzinfo is None:
+    if written.tzinfo is None:
         raise ControlError(f"`{name}` says no time zone; write Z for UTC.")
-    return moment.astimezone(UTC)
+    return moment

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from gateways.moments import in_utc
 
 from . import paypal_objects as objects
 from .ledger import Ledger, LedgerPayment, LedgerRefund, Movement, SandboxAccount
@@ -184,7 +186,7 @@ def _moment(asked: dict[str, str], name: str) -> datetime:
     if not _TIME.fullmatch(text):
         raise _bad(name, "INVALID_PARAMETER_SYNTAX", f"{name} is not a time with seconds and zone.")
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        return in_utc(datetime.fromisoformat(text.upper()))
     except ValueError as error:
         raise _bad(name, "INVALID_PARAMETER_SYNTAX", f"{name} is not a time.") from error
 

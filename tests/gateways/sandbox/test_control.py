@@ -142,6 +142,11 @@ def test_settings_by_name(control, sandbox):
         ),
         (
             "/payments",
+            {"account": "nmi-main", "amount": "1.00", "created_at": "0001-01-01T00:00:00+14:00"},
+            "`created_at` is not an ISO",
+        ),
+        (
+            "/payments",
             {"account": "nmi-main", "amount": "1.00", "created_at": "2026-01-01T00:00:00"},
             "no time zone",
         ),

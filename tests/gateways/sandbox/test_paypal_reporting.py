@@ -94,6 +94,7 @@ def test_pages_count_from_one(sandbox, paypal):
         ({"start_date": "2026-01-01"}, "INVALID_PARAMETER_SYNTAX"),
         ({"start_date": "2026-01-01T00:00:00"}, "INVALID_PARAMETER_SYNTAX"),
         ({"start_date": "2026-02-31T00:00:00Z"}, "INVALID_PARAMETER_SYNTAX"),
+        ({"start_date": "0001-01-01T00:00:00+14:00"}, "INVALID_PARAMETER_SYNTAX"),
         ({"start_date": "2999-01-01T00:00:00Z"}, "INVALID_PARAMETER_VALUE"),
         ({"page": "0"}, "INVALID_PARAMETER_VALUE"),
         ({"page_size": "501"}, "INVALID_PARAMETER_VALUE"),
