@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from gateways.errors import Misconfigured
 from gateways.models import ProcessorAccount
+from gateways.moments import in_utc
 from gateways.registry import open_gateway
 from transactions.streams import SyncBusy, SyncFailed
 from transactions.sync import sync_payments
@@ -52,8 +53,9 @@ class Finished:
 def hold_accounts(since: datetime) -> list[ProcessorAccount]:
     """Let nothing leave through any active account, because rows written after ``since`` are lost.
 
-    Repeating it keeps the first moment of the hold, and the earliest ``since``.
+    Repeating it keeps the first moment of the hold, and the earliest ``since``, in UTC.
     """
+    since = in_utc(since)
     held = list(ProcessorAccount.objects.filter(is_active=True))
     reason = _("The database was restored: nothing is sent until its refunds were compared.")
     for account in held:
@@ -67,7 +69,7 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
                 evidence={"since": since.isoformat()},
             )
             case = _hold_of(account)
-            if case and datetime.fromisoformat(case.evidence["since"]) > since:
+            if case and _start_of(case) > since:
                 case.evidence["since"] = since.isoformat()
                 case.save(update_fields=["evidence"])
     return held
@@ -103,7 +105,7 @@ def finish(account: ProcessorAccount) -> Finished:
     hold = _hold_of(account)
     if hold is None:
         return Finished(reconcile(account), None)
-    since = datetime.fromisoformat(hold.evidence["since"])
+    since = _start_of(hold)
     _pull_payments(account, since)
     tally = reconcile(account, since=since)
     free_at = free_from(hold)
@@ -134,6 +136,10 @@ def _pull_payments(account: ProcessorAccount, since: datetime) -> None:
 def _hold_of(account: ProcessorAccount) -> Attention | None:
     holds = Attention.objects.open().filter(kind=AttentionKind.ACCOUNT_PAUSED)
     return holds.filter(subject=_subject_of(account)).first()
+
+
+def _start_of(hold: Attention) -> datetime:
+    return in_utc(datetime.fromisoformat(hold.evidence["since"]))
 
 
 def _subject_of(account: ProcessorAccount) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateways.models import ProcessorAccount
+from gateways.moments import in_utc
 from refunds.reconciliation import Tally
 
 # How commands end. 1 is kept for what people have to see to, and never means a wrong option.
@@ -25,6 +27,8 @@ NEEDS_A_PERSON = 1
 NOT_DONE = 2
 READER_LEFT = 128 + signal.SIGPIPE  # as the shell says of other programs that this ends
 _PATIENCE_SECONDS = 60
+# Python reads more than this, such as weeks, which nobody means.
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?")
 # So wide is the table of a comparison. A narrower terminal wraps its lines, and no number is cut.
 _WIDTH = 120
 # Counts of a tally, and the heads that they stand under.
@@ -43,16 +47,15 @@ Done = TypeVar("Done")
 
 
 def read_since(text: str) -> datetime:
-    """The time that ``--since`` names. Raises CommandError."""
+    """The time that ``--since`` names, in UTC. Raises CommandError."""
+    written = text if _TIME.fullmatch(text) else ""
     try:
-        since = datetime.fromisoformat(text)
+        since = in_utc(datetime.fromisoformat(written))
     except ValueError:
         raise CommandError(
             f"--since {text!r} is not a time such as 2026-07-01 or 2026-07-01T12:00:00Z.",
             returncode=NOT_DONE,
         ) from None
-    if since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
     if not datetime(2000, 1, 1, tzinfo=UTC) <= since <= timezone.now():
         raise CommandError(
             f"--since {text} lies in the future or before the year 2000.", returncode=NOT_DONE

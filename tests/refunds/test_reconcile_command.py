@@ -117,6 +117,33 @@ def test_it_goes_back_as_far_as_it_is_told(desks):
     assert Reconciliation.objects.get().since.isoformat() == "2026-01-01T00:00:00+00:00"
 
 
+def test_it_goes_back_to_a_time_of_any_zone(desks):
+    run("reconcile", account="stripe-main", since="1999-12-31T23:59:59-23:00")
+    assert Reconciliation.objects.get().since.isoformat() == "2000-01-01T22:59:59+00:00"
+
+
+@pytest.mark.parametrize("command", ["reconcile", "recover", "sync_transactions"])
+@pytest.mark.parametrize(
+    "since",
+    [
+        "2026-W10",
+        "2026-W10-1",
+        "20260301",
+        "20260301T120000Z",
+        "2026-03-01T12Z",
+        "2026-03-01T12:00:00+24:00",
+        "٢٠٢٦-٠٣-٠١",
+        " 2026-03-01",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
+def test_what_is_no_time_is_a_sentence(transactional_db, command, since):
+    with pytest.raises(CommandError, match="is not a time such as 2026-07-01 or") as ended:
+        call_command(command, since=since)
+    assert ended.value.returncode == 2
+
+
 @pytest.mark.parametrize("command", ["reconcile", "recover"])
 def test_bad_options_are_sentences(transactional_db, command):
     with pytest.raises(CommandError, match=r"--since 'once' is not a time such as") as ended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.management import call_command
@@ -82,6 +82,27 @@ def test_a_hold_is_a_case_that_keeps_its_first_moment_and_earliest_time(held: De
     case = Attention.objects.get()
     assert (case.kind, case.raised_at) == (AttentionKind.ACCOUNT_PAUSED, first.raised_at)
     assert case.evidence == {"since": earlier.isoformat()}
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_a_hold_is_in_utc_whatever_zone_somebody_wrote(desk: Desk):
+    hold_accounts(datetime.fromisoformat("2026-03-01T00:00:00-23:00"))
+    case = Attention.objects.get()
+    assert case.evidence == {"since": "2026-03-01T23:00:00+00:00"}
+    hold_accounts(datetime.fromisoformat("2026-02-28T00:00:00+14:00"))
+    case.refresh_from_db()
+    assert case.evidence == {"since": "2026-02-27T10:00:00+00:00"}
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_a_hold_of_an_older_release_may_be_in_any_zone(held: Desk):
+    case = Attention.objects.get()
+    case.evidence = {"since": "2026-03-01T00:00:00-23:00"}
+    case.save()
+    pass_lag()
+    assert finish(held.account).free_at is None
+    case.refresh_from_db()
+    assert "2026-03-01T23:00:00+00:00" in case.outcome
 
 
 def test_an_account_is_free_when_its_processor_can_list_all_of_the_gap(held: Desk):
