@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
+from rest_framework.exceptions import ValidationError
 
-from transactions.filters import AccountFilter, RegexFilter, TransactionFilter, TrueOrFalse
+from transactions.filters import (
+    AccountFilter,
+    MomentFilter,
+    RegexFilter,
+    TransactionFilter,
+    TrueOrFalse,
+)
 from transactions.models import Transaction
 
 from .models import Attention, AttentionKind, Refund
@@ -23,8 +31,8 @@ class RefundFilter(filters.FilterSet):
     account = AccountFilter()
     origin = filters.ChoiceFilter(choices=Origin.choices)
     needs_attention = TrueOrFalse(field_name="attention_reason", lookup_expr="isnull", exclude=True)
-    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
 
 
 class AttentionFilter(filters.FilterSet):
@@ -43,11 +51,10 @@ class AttentionFilter(filters.FilterSet):
     ) -> QuerySet[Attention]:
         if owner == "nobody":
             return rows.filter(owner__isnull=True)
-        return (
-            rows.filter(owner=self.request.user)
-            if owner == "me"
-            else rows.filter(owner__username=owner)
-        )
+        person = self.request.user if owner == "me" else User.objects.filter(username=owner).first()
+        if person is None:
+            raise ValidationError({"owner": [_("There is nobody of this username.")]})
+        return rows.filter(owner=person)
 
 
 class RefundableTransactionFilter(TransactionFilter):

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 from django.db import connection
@@ -62,6 +62,8 @@ def test_refunds_by_time(found):
     assert found(REFUNDS, created_after=later.isoformat()) == set()
     assert found(REFUNDS, created_before=moment.isoformat()) == set()
     assert found(REFUNDS, created_before=later.isoformat()) == {str(refund.pk)}
+    far = moment.astimezone(timezone(timedelta(hours=-23)))
+    assert found(REFUNDS, created_after=far.isoformat()) == {str(refund.pk)}
 
 
 def test_what_needs_attention(found):
@@ -99,6 +101,8 @@ def test_transactions_with_a_refund_that_failed(found):
         {"origin": "me"},
         {"needs_attention": "yes"},
         {"created_after": "now"},
+        {"created_after": "0001-01-01T00:00:00+14:00"},
+        {"created_before": "9999-12-31T23:59:59-14:00"},
     ],
     ids=str,
 )
