@@ -10,6 +10,9 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 
+# Python stops at some thousands, and says so in words for its programmers.
+_MOST_DIGITS = 100
+
 
 class StrictJSONParser(JSONParser):
     """One JSON object in UTF-8, as its author must have meant it.
@@ -30,7 +33,12 @@ class StrictJSONParser(JSONParser):
             raise exceptions.UnsupportedMediaType(media_type)
         try:
             text = stream.read().decode("utf-8")
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+            value = json.loads(
+                text,
+                object_pairs_hook=_unique,
+                parse_constant=_refuse_constant,
+                parse_int=_whole_number,
+            )
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # finds lone surrogates
         except UnicodeError:
             raise exceptions.ParseError(_("The body is not text in UTF-8.")) from None
@@ -52,6 +60,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice[:50]!r} stands there more than once")
     return found
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits.lstrip("-")) > _MOST_DIGITS:
+        raise ValueError(f"a number in it has more than {_MOST_DIGITS} digits")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> None:

@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
@@ -56,7 +57,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 def _from_django(error: Exception) -> Exception:
     if isinstance(error, Http404):
-        return exceptions.NotFound(*error.args)
+        # Its own words name models, to whoever guesses at ids.
+        return exceptions.NotFound(
+            _("It is not there, or it belongs to an account that you do not see.")
+        )
     if isinstance(error, PermissionDenied):
         return exceptions.PermissionDenied(*error.args)
     if isinstance(error, RequestDataTooBig):
@@ -103,9 +107,11 @@ class UnknownAddress(APIView):
     permission_classes = ()
     schema = None
 
-    def initial(self, *_args: Any, **_kwargs: Any) -> None:
+    def initial(self, request: Request, *_args: Any, **_kwargs: Any) -> None:
+        if request.path.endswith("/"):
+            raise exceptions.NotFound(_("There is nothing at this address."))
         raise exceptions.NotFound(
-            _("There is nothing at this address. Every address of the API ends with a slash.")
+            _("There is nothing at this address. Addresses end with a slash.")
         )
 
 

@@ -77,6 +77,14 @@ def test_what_is_not_one_clear_object_is_400(send, body):
     assert not Note.objects.exists()
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 101, "9" * 101])
+def test_a_number_beyond_reason_is_refused_in_our_words(send, number):
+    document = assert_problem(send(f'{{"text": {number}}}'), 400, "parse_error")
+    assert document["detail"] == (
+        "The body is not valid JSON: a number in it has more than 100 digits."
+    )
+
+
 @pytest.mark.parametrize(
     "value",
     ["5", "5.0", "1e309", "true", "null", "[]", "{}", '["hello"]', '"\\u0000"', '""', '" "'],

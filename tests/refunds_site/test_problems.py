@@ -10,7 +10,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.views import APIView
 
-from tests.rest import assert_problem, client_of, make_person, make_transaction
+from tests.rest import assert_problem, client_of, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +48,45 @@ def test_what_is_not_there_is_404(address, method):
     if method == "post" and response.status_code == 405:
         return
     assert_problem(response, 404, "not_found")
+
+
+NOTHING = "There is nothing at this address."
+
+
+@pytest.mark.parametrize(
+    ("address", "detail"),
+    [
+        ("/api/v1/nothing/", NOTHING),
+        ("/api/v1/refunds/x/", NOTHING),
+        ("/webhooks/stripe/", NOTHING),
+        ("/api/v1/transactions", f"{NOTHING} Addresses end with a slash."),
+        ("/webhooks/stripe/main", f"{NOTHING} Addresses end with a slash."),
+    ],
+)
+def test_a_slash_is_asked_for_where_it_is_missing(address, detail):
+    problem = assert_problem(client_of("viewer").get(address), 404, "not_found")
+    assert problem["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "transactions/1/",
+        "transactions/1/notes/",
+        "refunds/00000000-0000-0000-0000-000000000000/",
+        "attention/1/",
+    ],
+)
+def test_what_is_not_there_is_said_in_our_words(address):
+    problem = assert_problem(client_of("viewer").get(f"/api/v1/{address}"), 404, "not_found")
+    assert problem["detail"] == "It is not there, or it belongs to an account that you do not see."
+
+
+def test_a_ruling_that_is_not_there_is_said_in_our_words():
+    refund = make_refund(make_transaction(), 100)
+    address = f"/api/v1/refunds/{refund.pk}/rulings/1/confirm/"
+    problem = assert_problem(client_of("approver").post(address), 404, "not_found")
+    assert problem["detail"].startswith("It is not there, or")
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "options", "trace", "post"])
