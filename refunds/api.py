@@ -165,7 +165,10 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
     @extend_schema(request=None, responses=RefundSerializer)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, **_kwargs: Any) -> Response:
-        """Try a failed or canceled refund again: the answer is the new refund."""
+        """Try a failed or canceled refund again: the answer is the new refund.
+
+        One that is queued is tried at once.
+        """
         return self._perform(request, services.retry_refund)
 
     @extend_schema(request=None, responses=RefundSerializer)

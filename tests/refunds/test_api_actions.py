@@ -118,6 +118,22 @@ def test_retry_makes_one_new_refund_however_often_it_is_called(client, payment):
     assert Refund.objects.count() == 2
 
 
+def test_retry_of_a_queued_refund_hurries_it(client, payment):
+    refund = make_refund(payment, 1250, client.person)
+    force(refund, next_action_at=timezone.now() + timedelta(hours=1))
+    response = client.post(f"/api/v1/refunds/{refund.pk}/retry/")
+    assert (response.status_code, response.json()["id"]) == (200, str(refund.pk))
+    refund.refresh_from_db()
+    assert refund.next_action_at <= timezone.now()
+    assert Refund.objects.count() == 1
+
+
+def test_retry_of_what_has_left_is_a_conflict(client, payment):
+    refund = make_refund(payment, 1250, client.person)
+    force(refund, status=Status.PENDING)
+    assert_problem(client.post(f"/api/v1/refunds/{refund.pk}/retry/"), 409, "wrong_status")
+
+
 def test_retry_of_more_than_is_left_is_a_conflict(client, payment):
     refund = make_refund(payment, 6000, client.person)
     client.post(f"/api/v1/refunds/{refund.pk}/cancel/")
