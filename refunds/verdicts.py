@@ -184,23 +184,25 @@ def _what_is_missing(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> s
     """Which look-ups have to come before the refund may be sent again, and when they count."""
     first = attempt.first_absent_at
     counts_from = first + schedule.ABSENCES_APART if first else _quiet_from(attempt, gateway)
-    is_due = database_now() >= counts_from
     told = {
         "processor": gateway.label,
-        "when": _("ask the processor now") if is_due else _("from %s on") % _local(counts_from),
         "minutes": int(schedule.ABSENCES_APART.total_seconds() // 60),
     }
     if first:
-        sentence = _(
+        missing = _(
             "One complete look-up at %(processor)s did not find it. A second one has to say the "
-            "same: %(when)s."
+            "same."
         )
     else:
-        sentence = _(
+        missing = _(
             "Two complete look-ups at %(processor)s, %(minutes)s minutes apart, have to miss it "
-            "first: %(when)s."
+            "first."
         )
-    return sentence % told
+    if database_now() >= counts_from:
+        following = _("Ask the processor now.")
+    else:
+        following = _("That counts from %s on.") % _local(counts_from)
+    return f"{missing % told} {following}"
 
 
 _CONDITIONS: dict[Verdict, Condition] = {

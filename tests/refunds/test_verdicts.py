@@ -87,8 +87,12 @@ def test_an_attempt_that_was_never_sent_has_its_quarantine_too(make_unknown):
 
 
 def test_sending_again_needs_two_look_ups_that_miss_it(make_unknown):
-    once = make_unknown("nmi", **missed(HOUR, HOUR))
-    assert "A second one has to say the same" in why_now(once)[Verdict.SEND_AGAIN]
+    once = make_unknown("nmi", **missed(HOUR / 4, HOUR / 4))
+    assert "A second one has to say the same. That counts from" in why_now(once)[Verdict.SEND_AGAIN]
+    due = why_now(make_unknown("nmi", **missed(HOUR, HOUR)))[Verdict.SEND_AGAIN]
+    assert "A second one has to say the same. Ask the processor now." in due
+    none = why_now(make_unknown("nmi"))[Verdict.SEND_AGAIN]
+    assert none.endswith("have to miss it first. Ask the processor now.")
     close = make_unknown("nmi", **missed(HOUR, HOUR * 0.6))
     assert why_now(close)[Verdict.SEND_AGAIN]
     twice = make_unknown("nmi", **missed(2 * HOUR, HOUR))
