@@ -207,6 +207,20 @@ class TestAgain:
         assert Refund.objects.count() == 1
 
     @only_stripe
+    def test_one_that_names_nothing_has_nothing_to_be_asked(self, desk):
+        event = WebhookEvent.objects.create(
+            account=desk.account, mode=desk.account.mode, event_id="evt_1", body_sha256=bytes(32),
+            event_type="balance.available", state=WebhookState.IGNORED,
+        )  # fmt: skip
+        before = asked(desk)
+        webhooks.process_again(event, actor=make_person("manager"))
+        work()
+        event = again(event)
+        assert (event.state, event.problem) == (WebhookState.IGNORED, "")
+        assert event.processed_at
+        assert asked(desk) == before
+
+    @only_stripe
     def test_who_may_not_may_not(self, desk, told, agent):
         work()
         with pytest.raises(NotAllowed, match="may not"):
