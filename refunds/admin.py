@@ -137,9 +137,9 @@ def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
     if story.may_request(user):
         row.refund_url = reverse("admin:transactions_transaction_refund", args=[row.transaction.pk])
     row.poll_after = story.poll_after(refunds)
+    if reasons := [refund.attention_reason for refund in refunds if refund.attention_reason]:
+        row.marks.append(Badge(_("Needs attention"), "warn", " ".join(reasons)))
     for refund in refunds:
-        if refund.attention_reason:
-            row.marks.append(Badge(_("Needs attention"), "warn", refund.attention_reason))
         if story.may_cancel(refund, user):
             row.undo_url = reverse("admin:refunds_refund_cancel", args=[refund.pk])
     if refunds and refunds[-1].status == Status.FAILED:

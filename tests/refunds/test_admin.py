@@ -75,6 +75,14 @@ class TestRow:
         assert "Needs attention" in html
         assert "Nobody knows." in html
 
+    def test_several_refunds_that_need_a_person_are_one_mark(self, browser, transaction):
+        for reason in ("Nobody knows.", "Who made it?"):
+            refund = bring(make_refund(transaction, 1000), Status.UNKNOWN)
+            flag(refund, AttentionKind.UNKNOWN_OUTCOME, reason)
+        assert visible(self.row(browser, transaction)).count("Needs attention") == 1
+        html = self.row(browser, transaction).content.decode()
+        assert "Nobody knows. Who made it?" in html
+
     def test_filters_for_what_happened(self, browser):
         failed, flagged, quiet = (make_transaction() for _ in range(3))
         bring(make_refund(failed, 1000), Status.FAILED)
@@ -233,6 +241,16 @@ class TestAttention:
         assert "Outcome unknown: Nobody knows." in text
         for case in Attention.objects.all():
             assert f"/admin/refunds/attention/{case.pk}/change/" in response.content.decode()
+
+    def test_a_refund_says_what_it_needs_in_one_box(self, browser, transaction):
+        refund = bring(make_refund(transaction, 1000), Status.UNKNOWN)
+        add_attempt(refund, "ambiguous")
+        flag(refund, AttentionKind.UNKNOWN_OUTCOME, "Nobody knows.")
+        html = browser.get(page_of(transaction)).content.decode().split('id="story"')[1]
+        assert html.count('class="callout') == 1
+        assert f"/admin/refunds/attention/{Attention.objects.get().pk}/change/" in html
+        assert "Refund Desk asks until it is known" in html
+        assert "There was no answer that proves anything" not in html
 
     def test_reading_a_payment_again_asks_a_worker(self, transaction, valkey):
         manager = client_of(make_person("manager"))
