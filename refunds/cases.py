@@ -143,28 +143,32 @@ def _why_stopped(case: Attention) -> str:
         return _what_frees(case) if account.held_reason else ""
     if not account.paused_reason:
         return ""
-    return _(
-        "This closes by itself when an administrator has entered credentials that %(processor)s "
-        "accepts. Now: %(why)s"
-    ) % {"processor": account.get_processor_display(), "why": account.paused_reason}
+    return (
+        _("This closes by itself when an administrator has entered credentials that %s accepts.")
+        % account.get_processor_display()
+    )
 
 
 def _what_frees(hold: Attention) -> str:
-    sentences = [
-        _(
-            "This closes by itself when everything since %(since)s has been compared with "
-            "%(processor)s. That happens by itself, every hour, and not before %(time)s. Whoever "
-            "runs the server can have it at once: manage.py recover --since %(since)s"
-        )
-        % {
-            "since": hold.evidence["since"],
-            "processor": hold.account.get_processor_display(),
-            "time": formats.date_format(timezone.localtime(free_from(hold)), "j M Y, H:i"),
-        }
-    ]
-    if why := hold.account.paused_reason:
-        sentences.append(_("Its credentials have to be accepted first: %s") % why)
-    return " ".join(sentences)
+    account, since = hold.account, datetime.fromisoformat(hold.evidence["since"])
+    sentence = _(
+        "This closes by itself when everything since %(since)s has been compared with "
+        "%(processor)s, at %(time)s or later. Refund Desk does so every hour. Whoever runs the "
+        "server can do it sooner: manage.py recover --since %(moment)s"
+    ) % {
+        "since": _local(since),
+        "processor": account.get_processor_display(),
+        "time": _local(free_from(hold)),
+        "moment": since.isoformat(),
+    }
+    if not account.paused_reason:
+        return sentence
+    rejected = _("Its credentials have to be accepted first: %s") % account.paused_reason
+    return f"{sentence}. {rejected}"
+
+
+def _local(at: datetime) -> str:
+    return formats.date_format(timezone.localtime(at), "j M Y, H:i")
 
 
 def actions(case: Attention, user: User) -> list[Action]:

@@ -151,7 +151,8 @@ class AttentionAdmin(OfPaymentAdmin):
         payment = ("transaction", "account")
         if case.refund_id:
             refunds = story.load(Refund.objects.filter(pk=case.refund_id))
-            case.refund = refunds.select_related(*payment).first()
+            case.refund = refunds.select_related(*payment).get()
+            case.transaction = case.refund.transaction
         return case
 
     def describe(self, request: HttpRequest, case: Attention) -> dict[str, Any]:
@@ -187,10 +188,7 @@ class AttentionAdmin(OfPaymentAdmin):
         if not is_post and not step.form:
             return redirect("admin:refunds_attention_change", case.pk)
         form = (step.form or CaseForm)(case, request.POST if is_post else None)
-        if not form.is_valid():
-            if not may(action, case, signed_in(request)):
-                raise PermissionDenied
-        else:
+        if form.is_valid():
             try:
                 said = step.take(case, signed_in(request), form.cleaned_data)
             except NotAllowed as refusal:
@@ -208,7 +206,9 @@ class AttentionAdmin(OfPaymentAdmin):
     def ask(
         self, request: HttpRequest, case: Attention, step: Step, form: CaseForm
     ) -> HttpResponse:
-        """The form of a step: a fragment for the dialog, or a page."""
+        """The form of a step: a fragment for the dialog, or a page. Only for who has the right."""
+        if not may(step.name, case, signed_in(request)):
+            raise PermissionDenied
         offer = next((one for one in offers(case, signed_in(request)) if one.step is step), None)
         ruling = open_ruling(case)
         context = {

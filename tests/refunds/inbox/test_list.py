@@ -7,10 +7,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from refunds.attention import raise_case
 from refunds.inbox import count_open_cases
 from refunds.models import Attention, AttentionKind
+from refunds.recovery import hold_accounts
+from refunds.states import Status
 from tests.pages import client_of, visible
-from tests.rest import make_transaction
+from tests.refunds.states import bring
+from tests.rest import make_account, make_case, make_refund, make_ruling, make_transaction
 
 from .cases import INBOX, make_unknown, page_of, raise_many, step_of
 
@@ -21,7 +25,7 @@ K = AttentionKind
 
 class TestList:
     def shown(self, browser, query=""):
-        return [case for case, _kind in browser.get(INBOX + query).context["cl"].rows]
+        return [row.case for row in browser.get(INBOX + query).context["cl"].rows]
 
     def test_it_tells_of_each_case_what_for_whom_and_since_when(self, browser, agent):
         case = make_unknown(agent, customer_name="Ana Popescu", external_id="777")
@@ -33,6 +37,39 @@ class TestList:
             "25.00 USD", "Authorize.net", "3 hours", "Ana Lup", "that is you",
         ):  # fmt: skip
             assert expected in text.replace("\xa0", " "), expected
+
+    @pytest.mark.parametrize("kind", K)
+    def test_each_row_says_the_next_step(self, browser, kind):
+        raise_many(1, kind)
+        [row] = browser.get(INBOX).context["cl"].rows
+        assert str(row.next_step)
+        assert str(row.next_step) in visible(browser.get(INBOX))
+        Attention.objects.all().close("Done.")
+        settled = browser.get(f"{INBOX}?settled=true")
+        assert str(row.next_step) not in visible(settled)
+
+    def test_the_next_step_of_what_came_back(self, browser, agent):
+        refund = bring(make_refund(make_transaction(), 2500, agent), Status.RETURNED)
+        make_case(refund, K.RETURNED, "The refund had succeeded, and the money came back.")
+        assert "Pay the customer another way, then accept." in visible(browser.get(INBOX))
+
+    def test_what_is_proposed_waits_for_a_second_person(self, browser, agent):
+        case = make_unknown(agent)
+        make_ruling(case.refund, "did_not", agent)
+        other = make_unknown(agent)
+        rows = {row.case: row.next_step for row in browser.get(INBOX).context["cl"].rows}
+        assert rows[case] == "A second person confirms or rejects what is proposed."
+        assert rows[other] == "Ask the processor, or say what happened."
+
+    def test_the_next_step_of_an_account_goes_by_what_stops_it(self, browser):
+        account = make_account(paused_reason="The key was revoked.")
+        raise_case(K.ACCOUNT_PAUSED, f"account:{account.pk}", "Paused.", account=account)
+        hold_accounts(timezone.now())
+        rows = browser.get(INBOX).context["cl"].rows
+        assert [row.next_step for row in rows] == [
+            "An administrator enters working credentials.",
+            "Wait until it has been compared, or run manage.py recover.",
+        ]
 
     def test_the_one_that_waits_longest_is_first_and_pages_go_by_key(self, browser):
         raise_many(60)

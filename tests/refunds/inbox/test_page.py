@@ -1,11 +1,15 @@
 """The page of a case: what is known of it, and what may be done."""
 
+import re
+from datetime import UTC, datetime
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from refunds.attention import close_cases, raise_case
-from refunds.models import Attention, AttentionKind, Refund
+from refunds.models import Attention, AttentionKind, Refund, RefundEvent
+from refunds.recovery import hold_accounts
 from refunds.states import Status
 from tests.pages import client_of, visible
 from tests.refunds.states import add_attempt, bring
@@ -26,10 +30,19 @@ class TestPage:
             "Nobody knows what became of it.", "25.00 USD", "Ana Popescu", "Ana Lup", "once",
             case.refund.attempts.get().reference, "The answer broke off.", "No clear answer",
             "Ask the processor now", "It was made", "It was not made", "Send it again",
-            "A second person has to confirm it", "Not possible yet.",
+            "A second person has to confirm it", "Not possible now.",
             "Put before a person", "Requested",
         ):  # fmt: skip
             assert expected in text, expected
+
+    def test_its_heading_is_short_and_never_cut(self, browser, agent):
+        case = make_unknown(agent)
+        html = browser.get(page_of(case)).content.decode()
+        [heading] = re.findall(r"<h1.*?</h1>", html, re.DOTALL)
+        words = re.sub(r"<[^>]+>|\s+", " ", heading)
+        assert "Outcome unknown" in words
+        assert case.reason not in words
+        assert "truncate" not in heading
 
     def test_a_press_is_a_form_and_what_asks_first_is_a_link(self, browser, agent):
         case = make_unknown(agent, hours=30)
@@ -58,6 +71,64 @@ class TestPage:
         text = visible(second.get(page_of(Attention.objects.get())))
         assert "The key was revoked." in text
         assert account.slug in text
+
+    def test_an_administrator_mends_the_credentials_of_a_paused_account(self, second):
+        account = make_account(paused_reason="The key was revoked.")
+        raise_case(K.ACCOUNT_PAUSED, f"account:{account.pk}", "Paused.", account=account)
+        address = page_of(Attention.objects.get())
+        text = visible(second.get(address))
+        assert "when an administrator has entered credentials that Stripe accepts" in text
+        assert "Ask an administrator to enter working credentials." in text
+        assert "Hand it over to somebody" not in text
+        admin = client_of(make_person("admin")).get(address)
+        assert "Enter working credentials" in visible(admin)
+        page = f'href="/admin/gateways/processoraccount/{account.pk}/change/" class="button"'
+        assert page in admin.content.decode()
+        assert "Ask an administrator" not in visible(admin)
+
+    @pytest.mark.parametrize("role", ["approver", "admin", "viewer"])
+    def test_a_hold_says_what_frees_the_account(self, role):
+        account = make_account("stripe-main")
+        hold_accounts(datetime(2026, 7, 1, 2, tzinfo=UTC))
+        case = Attention.objects.get(account=account)
+        text = visible(client_of(make_person(role)).get(page_of(case)))
+        for expected in (
+            "everything since 1 Jul 2026, 02:00 has been compared with Stripe",
+            "Refund Desk does so every hour", "or later",
+            "manage.py recover --since 2026-07-01T02:00:00+00:00",
+        ):  # fmt: skip
+            assert expected in text, expected
+        for wrong in ("Hand it over to somebody", "works again", "Check the credentials"):
+            assert wrong not in text, wrong
+
+    def test_a_hold_whose_credentials_are_rejected_needs_both(self, second):
+        account = make_account(paused_reason="The key was revoked.")
+        hold_accounts(datetime(2026, 7, 1, 2, tzinfo=UTC))
+        text = visible(second.get(page_of(Attention.objects.get(account=account))))
+        assert "Its credentials have to be accepted first: The key was revoked." in text
+
+    def test_the_processors_words_stand_where_they_are_evidence(self, second, agent):
+        said = "Your card <has> expired."
+        refund = make_refund(make_transaction(), 2500, agent)
+        words = {"processor_code": "expired_card", "processor_message": said}
+        add_attempt(refund, "declined", **words)
+        refund = bring(
+            refund, Status.FAILED, "refused", failure_code="too_old",
+            failure_processor_code="expired_card", failure_message=said,
+        )  # fmt: skip
+        RefundEvent.objects.create(refund=refund, kind="refused", data={"why": said})
+        case = make_case(refund, K.OVER_REFUNDED)
+        text = visible(second.get(page_of(case)))
+        assert text.count(said) == 1
+        assert f"Stripe said: expired_card {said}" in text
+        assert "older than the processor's limit" in text
+        assert "Refused by the processor" in text
+
+    def test_what_no_attempt_shows_stands_in_the_explanation(self, second, agent):
+        refund = make_refund(make_transaction(), 2500, agent)
+        bring(refund, Status.FAILED, failure_code="not_made", failure_message="Two people said so.")
+        case = make_case(refund, K.OVER_REFUNDED)
+        assert visible(second.get(page_of(case))).count("Two people said so.") == 1
 
     def test_evidence_is_told_in_words(self, second):
         account = make_account()

@@ -26,8 +26,27 @@ class TestRulings:
     def test_what_is_not_possible_yet_is_said_in_the_dialog_too(self, browser, agent):
         case = make_unknown(agent)
         response = browser.get(step_of(case, "send_again"), headers=HTMX)
-        assert "Not possible yet." in visible(response)
+        assert "Not possible now." in visible(response)
         assert "<form" not in response.content.decode()
+
+    def test_what_is_over_for_good_is_not_said_to_come(self, browser, agent):
+        refund = bring(make_refund(make_transaction(), 2500, agent), Status.FAILED)
+        text = visible(browser.get(step_of(make_case(refund, K.OVER_REFUNDED), "send_again")))
+        assert "Only a refund whose outcome is unknown can be ruled about" in text
+        assert "Not possible" not in text
+
+    def test_what_waits_for_a_ruling_is_not_said_to_be_over(self, browser, agent):
+        case = make_unknown(agent, hours=30)
+        self.propose(browser, case)
+        text = visible(browser.get(step_of(case, "confirm_did_not")))
+        assert "Somebody has proposed an outcome already." in text
+        assert "can no longer be done" not in text
+
+    def test_a_settled_case_takes_no_step(self, browser, agent):
+        case = make_unknown(agent)
+        Attention.objects.filter(pk=case.pk).close("Found.")
+        text = visible(browser.get(step_of(case, "send_again")))
+        assert "This case is settled: Found." in text
 
     def test_without_htmx_it_is_a_page_with_a_form(self, browser, agent):
         case = make_unknown(agent, hours=30)
@@ -152,6 +171,12 @@ class TestRulings:
         text = visible(browser.get(page_of(make_case(refund, K.MISSING))))
         assert "Hand it over to somebody who may approve refunds." in text
 
+    def test_what_an_approver_cannot_start_goes_to_who_requests(self, second, agent):
+        case = make_case(make_refund(make_transaction(), 2500, agent), K.STUCK)
+        text = visible(second.get(page_of(case)))
+        assert "Hand it over to somebody who may request refunds." in text
+        assert "who may approve refunds" not in text
+
     @pytest.mark.parametrize("blank", ["\u200b", "\u2060", "\n", "\u00a0"])
     def test_evidence_that_cannot_be_seen_is_none(self, browser, agent, blank):
         case = make_unknown(agent, hours=30)
@@ -220,6 +245,29 @@ class TestSteps:
         ):  # fmt: skip
             assert viewer.post(step_of(case, action), values).status_code == 403
         assert not Ruling.objects.exists()
+
+    @pytest.mark.parametrize("method", ["get", "post"])
+    @pytest.mark.parametrize(
+        "action",
+        ["accept", "hand_over", "confirm_ruling", "reject_ruling", "confirm_happened",
+         "confirm_did_not", "send_again"],
+    )  # fmt: skip
+    def test_who_may_not_is_refused_before_any_form(self, agent, action, method):
+        case = make_unknown(agent, hours=30)
+        viewer = client_of(make_person("viewer"))
+        assert getattr(viewer, method)(step_of(case, action)).status_code == 403
+
+    def test_who_does_not_own_it_is_refused_before_any_form(self, agent):
+        case = make_unknown(agent, hours=30)
+        other = client_of(make_person("agent"))
+        for action in ("accept", "hand_over", "confirm_ruling", "reject_ruling"):
+            assert other.post(step_of(case, action)).status_code == 403, action
+
+    def test_an_owner_hands_over_twice_without_an_error(self, browser, agent, approver):
+        case = make_unknown(agent)
+        for _ in range(2):
+            answer = browser.post(step_of(case, "hand_over"), {"to": approver.pk}, follow=True)
+            assert "The case belongs to Ion Rusu now." in visible(answer)
 
     @pytest.mark.parametrize(
         ("action", "values", "sentence"),
