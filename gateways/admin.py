@@ -38,8 +38,13 @@ class ProcessorAccountAdmin(ModelAdmin):
             for field, (processor, _name) in credential_fields(None).items()
         }
 
-    @display(description=_("state"), label={_("Paused"): "warning", _("Ready"): "success"})
+    @display(
+        description=_("state"),
+        label={_("Held"): "warning", _("Paused"): "warning", _("Ready"): "success"},
+    )
     def state(self, account: ProcessorAccount) -> str:
+        if account.held_reason:
+            return str(_("Held"))
         return str(_("Paused") if account.paused_reason else _("Ready"))
 
     def has_delete_permission(
@@ -50,14 +55,13 @@ class ProcessorAccountAdmin(ModelAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: ProcessorAccount | None = None
     ) -> tuple[str, ...]:
-        return ("slug", "processor", "mode", "paused_reason") if obj else ()
+        return ("slug", "processor", "mode", "paused_reason", "held_reason") if obj else ()
 
     def get_fieldsets(
         self, request: HttpRequest, obj: ProcessorAccount | None = None
     ) -> list[tuple[Any, dict[str, Any]]]:
         facts = ["slug", "processor", "mode", "base_url", "currency", "is_active"]
-        if obj and obj.paused_reason:
-            facts.append("paused_reason")
+        facts += [name for name in ("held_reason", "paused_reason") if getattr(obj, name, "")]
         fieldsets: list[tuple[Any, dict[str, Any]]] = [(None, {"fields": facts})]
         may_edit = self.has_change_permission(request, obj) if obj else True
         if may_edit:

@@ -338,6 +338,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{_name(name)}: {_value(each)}" for name, each in value.items())
     try:
         at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        shown = formats.date_format(timezone.localtime(at), "j M Y, H:i") if at.tzinfo else value
+    except (TypeError, ValueError, OverflowError):
         return str(value)
-    return formats.date_format(timezone.localtime(at), "j M Y, H:i") if at.tzinfo else value
+    return str(shown)

@@ -156,3 +156,11 @@ def test_credentials_are_checked_from_the_page(sign_in, account, sandbox):
     page = client.get(page_of(account)).content.decode()
     assert page.count("did not accept our key") == 2  # the message, and why it is paused
     assert "Paused" in client.get(LIST).content.decode()
+
+
+def test_a_held_account_says_so_and_why(sign_in, account):
+    account.held_reason = "The database was restored."
+    account.save(update_fields=["held_reason"])
+    client = sign_in("admin")
+    assert "Held" in client.get(LIST).content.decode()
+    assert "The database was restored." in client.get(page_of(account)).content.decode()
