@@ -7,13 +7,16 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import redis
 from django.db import OperationalError, connections
+from django.db.models.functions import Now
 
 from refunds.models import Refund
 from refunds.states import Status
+from refunds.turns import LEASE
 from refunds_site import processes
 from refunds_site.supervisor import Supervisor
 
@@ -21,6 +24,7 @@ from .ground import Ground
 from .world import World
 
 _PATIENCE = 60.0  # seconds for anything to happen; beat's sweeps come every 2 to 15
+_LONGEST_TURN = timedelta(seconds=30)  # of a worker that lives
 _RESTING = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.RETURNED)
 
 
@@ -93,10 +97,15 @@ class Town:
         return not moving.filter(status__in=[Status.QUEUED, Status.SENDING]).exists()
 
     def is_orphaned(self) -> bool:
-        """Whether a refund is being sent by a process that is no more."""
+        """Whether a refund is in the hands of a process that is no more."""
         owners = Refund.objects.filter(status=Status.SENDING).values_list("lease_owner", flat=True)
         pids = [str(owner).rpartition(":")[2] for owner in owners]
-        return any(not Path("/proc", pid).exists() for pid in pids)
+        if any(not Path("/proc", pid).exists() for pid in pids):
+            return True
+        # A turn has no owner's name: one that has lasted for so long is nobody's.
+        since = Now() + LEASE - _LONGEST_TURN
+        taken_up = Refund.objects.filter(status=Status.QUEUED, unfinished__gt=0)
+        return taken_up.filter(next_action_at__gt=Now(), next_action_at__lt=since).exists()
 
     def wait_for_database(self) -> None:
         """Wait until new connections work; the old ones may be dead."""
