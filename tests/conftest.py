@@ -98,6 +98,14 @@ def _empty_valkey(valkey):
 
 
 @pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    from tests.emptying import keep_rows
+
+    with django_db_blocker.unblock():
+        keep_rows()
+
+
+@pytest.fixture(scope="session")
 def _sandbox_server():
     from gateways.sandbox.server import SandboxServer
 
