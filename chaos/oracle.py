@@ -75,10 +75,10 @@ class _Comparison:
             if made.origin == "api" and (owner := of_reference.get(made.reference)):
                 owner.made.append(made)
                 self.owners[made.id] = owner
-        self.booked = self._bookings()
         # A refund that fits no payment, or several, is before a person instead of in a row.
         cases = Attention.objects.filter(account=account, kind=AttentionKind.UNPLACED)
         self.unplaced = {case.subject.rpartition(":")[2] for case in cases}
+        self.booked = self._bookings()
 
     def run(self) -> Iterator[Finding]:
         yield from self._doubles()
@@ -100,7 +100,8 @@ class _Comparison:
             if row is None and (owner := self.owners.get(made.id)) and owner.row in left:
                 row = owner.row
             if row is None:
-                without.append(made)
+                if made.id not in self.unplaced:
+                    without.append(made)
                 continue
             booked[made.id].append(row)
             if row in left:

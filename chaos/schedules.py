@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from refunds.models import Refund
+from refunds.models import Attention, Refund
 
 from .actions import ACTIONS
 from .healing import heal
@@ -99,6 +99,8 @@ def judged(world: World) -> list[Finding]:
     books = world.processors.books(world.name)
     for refund in Refund.objects.order_by("created_at"):
         world.tell(f"{refund.origin} refund {refund.pk} of {refund.amount}: {refund.status}")
+    for case in Attention.objects.order_by("raised_at"):
+        world.tell(f"case {case.kind} of {case.subject}: {case.outcome or 'open'}: {case.reason}")
     raised = [("unexplained", problem) for problem in world.problems]
     return raised + findings(world.account, books, lied=world.lied)
 

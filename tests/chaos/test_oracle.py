@@ -7,7 +7,9 @@ from django.db import connection
 
 from chaos.oracle import findings
 from chaos.processors import Books
+from refunds.attention import raise_case
 from refunds.execution import send_refund
+from refunds.models import AttentionKind
 from refunds.states import Status
 from tests.refunds.desk import Desk
 from tests.refunds.raw import triggers_off
@@ -74,6 +76,16 @@ def test_a_refund_without_a_row_is_lost(desk, sent, judge):
 def test_a_refund_that_nobody_minds_is_lost(desk, judge):
     desk.ask(desk.pay(), 4_000)
     assert set(judge()) == {"lost"}
+
+
+def test_what_is_before_a_person_is_no_failed_refund_that_looks_alike(desk, judge):
+    refund = bring(desk.ask(desk.pay(), 4_000), Status.FAILED)
+    payment_id = refund.transaction.external_id
+    made = desk.post("refunds", payment_id=payment_id, amount_minor=4_000)["refund"]
+    assert set(judge()) == {"wrong status"}
+    subject = f"outside:{desk.account.pk}:{made['id']}"
+    raise_case(AttentionKind.UNPLACED, subject, "It fits several.", account=desk.account)
+    assert judge() == {}
 
 
 def test_a_success_that_is_not_in_the_books_is_wrong(desk, judge):
