@@ -254,6 +254,7 @@ def _refuse(refund: Refund, found: decision.Blocked) -> None:
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.SENDING and locked.fence == attempt.fence:
+            held = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
             code = codes.get(found.code, FailureCode.NOT_REFUNDABLE)
-            fail_unsent(locked, attempt, code, found.sentence)
-            attempt.save()
+            fail_unsent(locked, held, code, found.sentence)
+            held.save()
