@@ -66,7 +66,9 @@ EVENTS = [
 ]
 
 
-@pytest.mark.parametrize(("read", "time"), EVENTS, ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize(
+    ("read", "time"), EVENTS, ids=lambda each: getattr(each, "__name__", str(each)[:30])
+)
 def test_a_webhook_of_such_a_time_is_one_without_its_time(read, time):
     assert read(time).occurred_at is None
 
@@ -128,7 +130,9 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize(("read", "time"), RECORDS, ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize(
+    ("read", "time"), RECORDS, ids=lambda each: getattr(each, "__name__", str(each)[:30])
+)
 def test_a_record_of_such_a_time_is_never_half_read(read, time):
     with pytest.raises(ValueError, match="time"):
         read(time)
