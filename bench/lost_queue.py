@@ -6,7 +6,7 @@ To be imported when Django is set up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from refunds.models import Refund
 from refunds.states import Status
+from refunds.sweeps import LOST_AFTER
 from refunds_site import processes
 
 from .outages import KEYED, ask, open_account, pay, wait_until
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 REFUNDS = 50
-# A message that nobody took for so long counts as lost, and its refund is due for the sweep.
-LOST_AFTER = timedelta(seconds=10)
 GIVES_UP = 120  # seconds
 
 

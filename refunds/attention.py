@@ -137,7 +137,7 @@ def repeat_oldest(refund: Refund) -> None:
 
 def _close_ruling(refund: Refund) -> None:
     """What was proven needs no second person any more."""
-    if Ruling.objects.filter(refund=refund, decided_at__isnull=True).update(decided_at=Now()):
+    if Ruling.objects.open().filter(refund=refund).update(decided_at=Now()):
         record_event(refund, "ruling_superseded", data={"why": refund.get_status_display()})
 
 

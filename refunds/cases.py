@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction as database
 from django.db.models import Q
-from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from gateways.models import ProcessorAccount
@@ -22,6 +21,7 @@ from gateways.registry import gateway_class
 
 from . import rulings
 from .attention import choose_owner, close_cases
+from .clock import in_words
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
 from .services import NotAllowed, WrongStatus, may_see_to
@@ -156,19 +156,15 @@ def _what_frees(hold: Attention) -> str:
         "%(processor)s, at %(time)s or later. Refund Desk does so every hour. Whoever runs the "
         "server can do it sooner: manage.py recover --since %(moment)s"
     ) % {
-        "since": _local(since),
+        "since": in_words(since),
         "processor": account.get_processor_display(),
-        "time": _local(free_from(hold)),
+        "time": in_words(free_from(hold)),
         "moment": since.isoformat(),
     }
     if not account.paused_reason:
         return sentence
     rejected = _("Its credentials have to be accepted first: %s") % account.paused_reason
     return f"{sentence}. {rejected}"
-
-
-def _local(at: datetime) -> str:
-    return formats.date_format(timezone.localtime(at), "j M Y, H:i")
 
 
 def actions(case: Attention, user: User) -> list[Action]:
@@ -236,7 +232,7 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
         offered.append(Action.ASK_NOW)
     if refund.status == Status.QUEUED:
         offered.append(Action.TRY_NOW)
-    ruling = Ruling.objects.filter(refund=refund, decided_at__isnull=True).first()
+    ruling = Ruling.objects.open().filter(refund=refund).first()
     if ruling:
         if rulings.may_confirm(ruling, user):
             offered.append(Action.CONFIRM_RULING)

@@ -1,10 +1,14 @@
-"""The one clock by which leases and schedules are kept, however far off a worker's own may be."""
+"""The one clock by which leases and schedules are kept, and how moments are told to people.
+
+A worker's own clock may be off, however far.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from django.db import connection
+from django.utils import formats, timezone
 
 
 def database_now() -> datetime:
@@ -13,3 +17,8 @@ def database_now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]
     return now
+
+
+def in_words(at: datetime) -> str:
+    """A moment in a sentence, in the reader's time zone."""
+    return formats.date_format(timezone.localtime(at), "j M Y, H:i")

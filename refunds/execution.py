@@ -34,7 +34,7 @@ from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver
 from .models import AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
-from .recording import fail_unsent, record_answer
+from .recording import evidence_of, fail_unsent, record_answer
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import a_moment, is_silence, listening, put_off, take_up
@@ -88,8 +88,7 @@ def _send(refund: Refund) -> None:
     if made:
         _adopt(refund, made)
     elif twin:
-        kind = AttentionKind.PAID_AFTER_ALL
-        _call_off(refund, "made_before", kind, _after_all(twin), _shown(twin))
+        _stand_back(refund, twin)
     elif refund.look_up_first:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
@@ -149,10 +148,10 @@ def _made_for_another(refund: Refund, gateway: PaymentGateway) -> ReportedRefund
 
 def _adopt(refund: Refund, made: ReportedRefund) -> None:
     """Take a refund that an earlier attempt made for ours, instead of sending again."""
-    sentence, evidence = _after_all(made), _shown(made)
     if _is_counted(refund, made):
-        _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, sentence, evidence)
+        _stand_back(refund, made)
         return
+    sentence = _after_all(made)
     if made.amount != refund.amount:
         put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
     elif attempt := claim(refund, made.operation):
@@ -163,7 +162,7 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
         locked = lock_refund(refund.pk)
         accepted = locked.attempts.filter(state=AttemptState.ACCEPTED, sends=0)
         accepted.update(processor_message=sentence)
-        flag(locked, AttentionKind.PAID_AFTER_ALL, sentence, evidence)
+        flag(locked, AttentionKind.PAID_AFTER_ALL, sentence, evidence_of(made))
 
 
 def _ask_a_person(refund: Refund) -> None:
@@ -180,14 +179,16 @@ def _after_all(made: ReportedRefund) -> str:
     return sentence % {"attempt": made.reference, "id": clean(made.external_id, 100)}
 
 
-def _shown(made: ReportedRefund) -> dict[str, str]:
-    return {"refund": clean(made.external_id, 100), "amount": str(made.amount)}
-
-
 def _is_counted(refund: Refund, made: ReportedRefund) -> bool:
     """Whether a sync has recorded it meanwhile in a row of its own: ours would be a second one."""
     rows = Refund.objects.filter(account_id=refund.account_id, mode=refund.mode)
     return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
+
+
+def _stand_back(refund: Refund, made: ReportedRefund) -> None:
+    """Cancel a refund whose money has gone back under another identity, which counts elsewhere."""
+    why = _after_all(made)
+    _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, why, evidence_of(made))
 
 
 def _call_off(

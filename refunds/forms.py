@@ -158,7 +158,7 @@ class RulingForm(CaseForm):
         choice = self.fields["ruling"]
         assert isinstance(choice, forms.ModelChoiceField)
         choice.queryset = rulings
-        self.initial["ruling"] = rulings.filter(decided_at__isnull=True).first()
+        self.initial["ruling"] = rulings.open().first()
 
     def renewed(self) -> CaseForm:
         """The form for the ruling that the page shows now; its errors are of the one before."""

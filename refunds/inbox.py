@@ -15,7 +15,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
-from django.utils import formats, timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,6 +28,7 @@ from transactions.readonly import OfPaymentAdmin, signed_in
 from . import story
 from .badges import case_badge
 from .cases import Action, is_hold, may, may_own, why_not_accepted
+from .clock import in_words
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
 from .rulings import InvalidRuling
@@ -99,7 +99,7 @@ class CaseChangeList(KeysetChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         refunds = [case.refund_id for case in self.result_list]
-        open_rulings = Ruling.objects.filter(refund__in=refunds, decided_at__isnull=True)
+        open_rulings = Ruling.objects.open().filter(refund__in=refunds)
         ruled = set(open_rulings.values_list("refund_id", flat=True))
         self.rows = [
             Row(case, case_badge(case), _next_step(case, is_ruled=case.refund_id in ruled))
@@ -338,7 +338,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{_name(name)}: {_value(each)}" for name, each in value.items())
     try:
         at = datetime.fromisoformat(value)
-        shown = formats.date_format(timezone.localtime(at), "j M Y, H:i") if at.tzinfo else value
+        shown = in_words(at) if at.tzinfo else value
     except (TypeError, ValueError, OverflowError):
         return str(value)
     return str(shown)

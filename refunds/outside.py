@@ -37,7 +37,7 @@ from .placing import (
     put_before_a_person,
     read_payment,
 )
-from .recording import another_payment
+from .recording import another_payment, evidence_of
 from .resolution import apply_reported, mark_returned
 from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
 from .transitions import lock_refund, move
@@ -291,8 +291,7 @@ def flag_once(
 def _flag_amount(refund: Refund, reported: ReportedRefund) -> None:
     sentence = _("The processor reports %(theirs)s where %(ours)s was asked for.")
     values = {"theirs": reported.amount, "ours": refund.amount}
-    evidence = {"refund": clean(reported.external_id, 100), "amount": str(reported.amount)}
-    flag_once(refund, AttentionKind.AMOUNT_DIFFERS, sentence % values, evidence)
+    flag_once(refund, AttentionKind.AMOUNT_DIFFERS, sentence % values, evidence_of(reported))
 
 
 def _has_ended_with(attempt: RefundAttempt, reported: ReportedRefund) -> bool:

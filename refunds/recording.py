@@ -150,6 +150,11 @@ def another_payment(refund: Refund, reported: ReportedRefund) -> Contradiction |
     return Contradiction(AttentionKind.MISSING, sentence % values)
 
 
+def evidence_of(reported: ReportedRefund) -> dict[str, str]:
+    """What a case about a refund keeps of what the processor reports."""
+    return {"refund": clean(reported.external_id, 100), "amount": str(reported.amount)}
+
+
 def live_attempt(refund: Refund) -> RefundAttempt | None:
     """The one attempt that may have moved money; a refund in sending, unknown or pending has it.
 

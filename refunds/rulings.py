@@ -46,7 +46,7 @@ class InvalidRuling(Exception):
 
 def allowed(refund: Refund) -> dict[Verdict, str]:
     """For each verdict '' when it may be proposed now, else the sentence why not, and when."""
-    if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
+    if Ruling.objects.open().filter(refund=refund).exists():
         return dict.fromkeys(Verdict, _already_open())
     attempt = live_attempt(refund)
     return {verdict: why_not(refund, attempt, verdict) for verdict in Verdict}
@@ -95,7 +95,7 @@ def propose(
     ruling.evidence = "\n".join(filter(None, [ruling.evidence, note]))
     with database.atomic():
         ruling.refund = lock_refund(refund.pk)
-        if Ruling.objects.filter(refund=refund, decided_at__isnull=True).exists():
+        if Ruling.objects.open().filter(refund=refund).exists():
             raise WrongStatus(_already_open())
         ruling.attempt = _require_condition(ruling)
         ruling.save()

@@ -49,7 +49,8 @@ def open_ruling(case: Attention) -> Ruling | None:
     """What somebody has proposed about the refund of a case, while it waits for a second person."""
     return (
         Ruling.objects.select_related("proposed_by", "attempt")
-        .filter(refund=case.refund_id, decided_at__isnull=True)
+        .open()
+        .filter(refund=case.refund_id)
         .first()
         if case.refund_id
         else None

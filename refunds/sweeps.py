@@ -41,7 +41,7 @@ _PASS_SECONDS = 1.5
 # and be put off, which costs thousands of waiting refunds a whole core.
 _PER_SLOT = 5
 # A message for a due row that nobody took after this long counts as lost.
-_LOST_AFTER = timedelta(seconds=10)
+LOST_AFTER = timedelta(seconds=10)
 # An outcome that stays unknown this long is shown to a person; a pending one after some days.
 _UNKNOWN_ATTENTION = timedelta(minutes=15)
 _PENDING_ATTENTION = timedelta(days=3)
@@ -150,7 +150,7 @@ def hurry_settled(account: ProcessorAccount) -> int:
 
 def due_refunds(*statuses: Status) -> QuerySet[Refund]:
     """What is due and has no message under way: the oldest of each account, then its second …"""
-    lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - _LOST_AFTER)
+    lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - LOST_AFTER)
     turn = Window(RowNumber(), partition_by="account_id", order_by="next_action_at")
     due = Refund.objects.filter(lost, status__in=statuses, next_action_at__lte=Now())
     return due.annotate(turn=turn).order_by("turn", "next_action_at")

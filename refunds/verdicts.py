@@ -10,7 +10,6 @@ from contextlib import closing
 from datetime import datetime
 from typing import NamedTuple
 
-from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import Operation, PaymentGateway, RefundState, ReportedRefund
@@ -18,7 +17,7 @@ from gateways.errors import GatewayError
 from gateways.registry import gateway_class, open_gateway
 
 from . import schedule
-from .clock import database_now
+from .clock import database_now, in_words
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt, Verdict
 from .orders import load_order
 from .recording import another_payment
@@ -134,7 +133,7 @@ def _not_made(_refund: Refund, attempt: RefundAttempt, gateway: type[PaymentGate
         return ""
     return _("%(processor)s may show a refund late: this can be said from %(time)s on.") % {
         "processor": gateway.label,
-        "time": _local(from_then),
+        "time": in_words(from_then),
     }
 
 
@@ -162,7 +161,7 @@ def _what_the_key_brings(
     attempt: RefundAttempt, gateway: type[PaymentGateway], key_ends: datetime
 ) -> str:
     """Why it is not sent anew while the processor knows the key: what happens until then."""
-    told = {"processor": gateway.label, "time": _local(key_ends)}
+    told = {"processor": gateway.label, "time": in_words(key_ends)}
     if schedule.key_is_good(attempt, gateway.capabilities, database_now()):
         return (
             _(
@@ -201,7 +200,7 @@ def _what_is_missing(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> s
     if database_now() >= counts_from:
         following = _("Ask the processor now.")
     else:
-        following = _("That counts from %s on.") % _local(counts_from)
+        following = _("That counts from %s on.") % in_words(counts_from)
     return f"{missing % told} {following}"
 
 
@@ -224,7 +223,3 @@ def _quiet_from(attempt: RefundAttempt, gateway: type[PaymentGateway]) -> dateti
 
 def _has_case(refund: Refund, *kinds: AttentionKind) -> bool:
     return Attention.objects.open().filter(refund=refund, kind__in=kinds).exists()
-
-
-def _local(at: datetime) -> str:
-    return formats.date_format(timezone.localtime(at), "j M Y, H:i")

@@ -2,7 +2,9 @@
 
 import re
 
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 
 def client_of(person, **options):
@@ -20,3 +22,14 @@ def visible(response):
     for entity, letter in (("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         text = text.replace(entity, letter)
     return re.sub(r"\s+", " ", text)
+
+
+def explain_list(client, address, table=""):
+    """PostgreSQL's plan for the one statement by which a list reads its page (of ``table``)."""
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(address).status_code == 200
+    statements = [each["sql"] for each in queries if "LIMIT 51" in each["sql"]]
+    [page] = [each for each in statements if each.startswith(f'SELECT "{table}')]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {page}")
+        return "\n".join(line for (line,) in cursor.fetchall())

@@ -136,6 +136,12 @@ class RulingState(models.TextChoices):
     SUPERSEDED = "superseded", _("Overtaken by proof")
 
 
+class RulingQuerySet(models.QuerySet["Ruling"]):
+    def open(self) -> Self:
+        """Those that wait for a second person."""
+        return self.filter(decided_at__isnull=True)
+
+
 class Ruling(models.Model):
     """What one person says became of an attempt, with evidence; a second one confirms or rejects.
 
@@ -155,6 +161,8 @@ class Ruling(models.Model):
     )
     decided_at = models.DateTimeField(null=True)
     confirmed = models.BooleanField(default=False)
+
+    objects = RulingQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("ruling")

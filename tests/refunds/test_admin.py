@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from refunds.attention import flag, raise_case
 from refunds.models import Attention, AttentionKind, Refund
 from refunds.states import Status
-from tests.pages import client_of, visible
+from tests.pages import client_of, explain_list, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
@@ -346,11 +346,6 @@ def test_every_list_of_refunds_walks_an_index(browser, person, transaction, quer
     with triggers_off(), connection.cursor() as cursor:  # one check of the sums per row is slow
         cursor.execute(_MANY, [transaction.pk, transaction.account_id, person.pk])
         cursor.execute("ANALYZE refunds_refund")
-    with CaptureQueriesContext(connection) as queries:
-        assert browser.get(REFUNDS + query).status_code == 200
-    [page] = [each["sql"] for each in queries if "LIMIT 51" in each["sql"]]
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {page}")
-        plan = "\n".join(line for (line,) in cursor.fetchall())
+    plan = explain_list(browser, REFUNDS + query)
     assert index in plan, plan
     assert "Seq Scan on refunds_refund " not in plan, plan

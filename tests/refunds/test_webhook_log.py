@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from refunds.models import WebhookEvent, WebhookState
-from tests.pages import client_of, visible
+from tests.pages import client_of, explain_list, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
 
 from .states import bring
@@ -180,15 +180,7 @@ def test_every_list_walks_an_index(browser):
             cursor.execute(_MANY, [make_account(f"big-{number}").pk])
         cursor.execute("ANALYZE refunds_webhookevent")
     for query, index in INDEXED.items():
-        with CaptureQueriesContext(connection) as queries:
-            assert browser.get(LIST + query).status_code == 200
-        [page] = [
-            each["sql"] for each in queries
-            if each["sql"].startswith('SELECT "refunds_webhookevent"') and "LIMIT 51" in each["sql"]
-        ]  # fmt: skip
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN {page}")
-            plan = "\n".join(line for (line,) in cursor.fetchall())
+        plan = explain_list(browser, LIST + query, "refunds_webhookevent")
         assert index in plan, (query, plan)
         assert "Seq Scan on refunds_webhookevent" not in plan, (query, plan)
 

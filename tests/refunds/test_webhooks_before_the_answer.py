@@ -24,6 +24,15 @@ def ours(desk, transaction, minor=1_500):
     return refund
 
 
+def lost(desk, transaction):
+    """A refund of ours that never came to be, whose outcome is unknown; nothing is due for it."""
+    refund = ours(desk, transaction)
+    desk.arm("refund", "reset", "before")
+    send_refund(refund.pk)
+    Refund.objects.update(next_action_at=Now() + timedelta(minutes=5))
+    return refund
+
+
 def reported(desk, hooks, transaction):
     """The event of the first refund that the processor made of the payment."""
     wait_until(lambda: desk.given_back(transaction))
@@ -80,10 +89,7 @@ def test_it_brings_an_answer_that_was_lost(desk, hooks):
 def test_what_could_be_ours_waits_and_hurries_ours(desk, hooks):
     """Somebody refunds the same amount by hand while the outcome of ours is unknown."""
     transaction = desk.pay()
-    refund = ours(desk, transaction)
-    desk.arm("refund", "reset", "before")
-    send_refund(refund.pk)
-    Refund.objects.update(next_action_at=Now() + timedelta(minutes=5))
+    refund = lost(desk, transaction)
     RefundAttempt.objects.update(last_sent_at=Now() - timedelta(minutes=1))
     hooks.deliver(hooks.events(hooks.refund(transaction, 1_500))[0])
     work()
@@ -105,10 +111,7 @@ def test_what_could_be_ours_waits_and_hurries_ours(desk, hooks):
 @only_stripe
 def test_a_wait_of_hours_hurries_nobody(desk, hooks):
     transaction = desk.pay()
-    refund = ours(desk, transaction)
-    desk.arm("refund", "reset", "before")
-    send_refund(refund.pk)
-    Refund.objects.update(next_action_at=Now() + timedelta(minutes=5))
+    lost(desk, transaction)
     hooks.deliver(hooks.events(hooks.refund(transaction, 1_500))[0])
     event = WebhookEvent.objects.get()
     late(event, hours=3)

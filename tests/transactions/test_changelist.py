@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from gateways.models import Processor
-from tests.pages import client_of
+from tests.pages import client_of, explain_list
 from tests.rest import make_account, make_person
 from transactions.changelist import Cursor
 from transactions.models import Transaction
@@ -244,22 +244,9 @@ def test_every_list_walks_an_index(browser):
         cursor.execute("SELECT gin_clean_pending_list('transaction_search')")
         cursor.execute("ANALYZE transactions_transaction")
     for query, index in INDEXED.items():
-        plan = explain_page(browser, query)
+        plan = explain_list(browser, LIST + query, "transactions_transaction")
         assert index in plan, (query, plan)
         assert "Seq Scan on transactions_transaction " not in plan, (query, plan)
-
-
-def explain_page(browser, query):
-    with CaptureQueriesContext(connection) as queries:
-        assert browser.get(LIST + query).status_code == 200
-    [page] = [
-        each["sql"]
-        for each in queries
-        if each["sql"].startswith('SELECT "transactions_transaction"') and "LIMIT 51" in each["sql"]
-    ][:1]
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {page}")
-        return "\n".join(line for (line,) in cursor.fetchall())
 
 
 def test_every_processor_has_its_list(browser):
