@@ -136,7 +136,7 @@ def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
     """What the line of a transaction says of its refunds, oldest first, and offers to do."""
     if story.may_request(user):
         row.refund_url = reverse("admin:transactions_transaction_refund", args=[row.transaction.pk])
-    row.poll_after = story.poll_after(refunds)
+    row.poll_after = story.poll_after_sums(row.transaction, refunds)
     if reasons := [refund.attention_reason for refund in refunds if refund.attention_reason]:
         row.marks.append(Badge(_("Needs attention"), "warn", " ".join(reasons)))
     for refund in refunds:

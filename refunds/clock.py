@@ -22,3 +22,8 @@ def database_now() -> datetime:
 def in_words(at: datetime) -> str:
     """A moment in a sentence, in the reader's time zone."""
     return formats.date_format(timezone.localtime(at), "j M Y, H:i")
+
+
+def day_in_words(at: datetime) -> str:
+    """The day of a moment in a sentence, in the reader's time zone."""
+    return formats.date_format(timezone.localtime(at), "j M Y")

@@ -17,6 +17,7 @@ from transactions.text import clean
 
 from .attention import flag
 from .balance import change_sums
+from .clock import day_in_words
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
@@ -86,7 +87,7 @@ def _who_made(reported: ReportedRefund) -> str:
             "%(amount)s were refunded outside Refund Desk on %(day)s; accept it or find out who "
             "did it."
         )
-    return sentence % {"amount": reported.amount, "day": f"{reported.created_at:%Y-%m-%d}"}
+    return sentence % {"amount": reported.amount, "day": day_in_words(reported.created_at)}
 
 
 def _check_currency(payment: Transaction, reported: ReportedRefund) -> None:

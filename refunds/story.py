@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from gateways.base import FailureCode
 from gateways.failures import Action, Explanation, explain, explain_open
 from transactions.badges import Badge
-from transactions.models import TransactionStatus
+from transactions.models import Transaction, TransactionStatus
 
 from . import services
 from .badges import attempt_badge, case_badge, refund_badge
@@ -292,6 +292,17 @@ def poll_after(refunds: Iterable[Refund]) -> int | None:
         if refund.is_moving
     ]
     return min(waits, default=None)
+
+
+def poll_after_sums(transaction: Transaction, refunds: Iterable[Refund]) -> int | None:
+    """As :func:`poll_after`, and soon where the sums are older than the refunds beside them.
+
+    The two are read one after the other, and a worker may settle a refund in between: the line
+    would say "in progress" of a refund that it shows as failed, and never ask again.
+    """
+    refunds = list(refunds)
+    reserved = sum(refund.amount_minor for refund in refunds if refund.reserves)
+    return _QUICK if reserved != transaction.reserved_minor else poll_after(refunds)
 
 
 def timeline(told: Iterable[Told]) -> list[tuple[Refund, Line]]:

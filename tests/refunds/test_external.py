@@ -27,9 +27,9 @@ def test_a_new_refund_made_elsewhere_is_put_before_a_person(paid, approver):
     record(paid.account, report)
     case = Attention.objects.get()
     assert (case.kind, case.owner) == (AttentionKind.MADE_OUTSIDE, approver)
+    day = f"{report.created_at.day} {report.created_at:%b %Y}"
     assert case.reason == (
-        f"5.00 USD were refunded outside Refund Desk on {report.created_at:%Y-%m-%d}; accept it or "
-        "find out who did it."
+        f"5.00 USD were refunded outside Refund Desk on {day}; accept it or find out who did it."
     )
     record(paid.account, report)
     assert Attention.objects.count() == 1

@@ -113,6 +113,14 @@ def test_a_page_does_not_ask_when_nothing_moves(refund, status):
     assert story.poll_after([refund]) is None
 
 
+def test_a_line_asks_again_where_a_refund_settled_after_its_sums_were_read(refund):
+    before = Transaction.objects.get(pk=refund.transaction_id)
+    settled = bring(refund, Status.FAILED, "refused")
+    assert story.poll_after_sums(before, [settled]) == 1500
+    after = Transaction.objects.get(pk=refund.transaction_id)
+    assert story.poll_after_sums(after, [settled]) is None
+
+
 def test_the_history_is_told_newest_first_with_who_did_what(refund):
     agent = make_person("agent", first_name="Ana", last_name="Lup")
     second = make_refund(refund.transaction, 500, agent)
