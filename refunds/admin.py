@@ -33,7 +33,7 @@ from . import pulling, story
 from .badges import refund_badge
 from .inbox import AttentionAdmin
 from .models import Attention, Refund, RefundReason, WebhookEvent
-from .services import NotAllowed, RefundRefused, WrongStatus
+from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .views import changed, refund_dialog
 from .webhook_log import WebhookEventAdmin
@@ -235,7 +235,7 @@ class RefundAdmin(OfPaymentAdmin):
             button.service(refund, actor=signed_in(request))
         except NotAllowed as refusal:
             raise PermissionDenied(str(refusal)) from refusal
-        except (WrongStatus, RefundRefused) as refusal:
+        except (WrongStatus, RefundRefused, RequestConflict) as refusal:
             return changed(request, refund.transaction, str(refusal), messages.ERROR)
         return changed(request, refund.transaction, str(button.done))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
@@ -169,7 +170,7 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
 
         One that is queued is tried at once.
         """
-        return self._perform(request, services.retry_refund)
+        return self._perform(request, partial(services.retry_refund, origin=Origin.API))
 
     @extend_schema(request=None, responses=RefundSerializer)
     @action(detail=True, methods=["post"])

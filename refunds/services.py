@@ -70,7 +70,7 @@ def request_refund(
     """Reserve the amount and queue a refund; the worker does the rest.
 
     Returns the refund, and whether this call made it: the same key with the same request returns
-    the first refund again.
+    the first refund again. The keys of a person are their own, and so are those of tries again.
 
     Raises:
         NotAllowed: without the permission ``refunds.request_refund``.
@@ -78,7 +78,6 @@ def request_refund(
         RefundRefused: the refund cannot work, or the balance is not what the person saw.
     """
     _require(requested_by, "refunds.request_refund", _("You may not refund transactions."))
-    scope = f"user:{requested_by.pk}"
     refund = Refund(
         transaction=transaction,
         account_id=transaction.account_id,
@@ -91,7 +90,7 @@ def request_refund(
         note=note,
         requested_by=requested_by,
         retry_of=retry_of,
-        idem_scope=scope,
+        idem_scope="retry" if retry_of else f"user:{requested_by.pk}",
         idem_key=idempotency_key,
         request_hash=_request_hash(transaction, amount, reason, note, expected_refundable),
     )
@@ -109,8 +108,6 @@ def request_refund(
     except IntegrityError as error:
         if earlier := _same_request(refund):
             return earlier, False
-        if retry_of and (again := Refund.objects.filter(retry_of=retry_of).first()):
-            return again, False
         raise error from None
     return refund, True
 
@@ -159,11 +156,11 @@ def reject_refund(refund: Refund, *, actor: User) -> Refund:
     return _call_off(refund, actor=actor, kind="rejected")
 
 
-def retry_refund(refund: Refund, *, actor: User) -> Refund:
+def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) -> Refund:
     """Try again: a failed or canceled refund is requested anew, a waiting one goes out at once.
 
     A refund that ended keeps its end; trying again makes one new refund of the same amount, however
-    often this is called. Raises NotAllowed, WrongStatus or RefundRefused.
+    often this is called, and whoever does. Raises NotAllowed, WrongStatus or RefundRefused.
     """
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status == Status.QUEUED:
@@ -171,6 +168,10 @@ def retry_refund(refund: Refund, *, actor: User) -> Refund:
     if refund.status not in {Status.FAILED, Status.CANCELED} or refund.origin == Origin.EXTERNAL:
         raise WrongStatus(
             _("Only a refund that failed, was canceled or is queued can be tried again.")
+        )
+    if was_made_before(refund):
+        raise WrongStatus(
+            _("The money of this refund went back already. Ask for a new refund if more is owed.")
         )
     if again := Refund.objects.filter(retry_of=refund).first():
         return again
@@ -180,11 +181,19 @@ def retry_refund(refund: Refund, *, actor: User) -> Refund:
         reason=refund.reason,
         note=refund.note,
         requested_by=actor,
-        origin=Origin(refund.origin),
-        idempotency_key=f"retry-{refund.pk}",
+        origin=origin,
+        idempotency_key=str(refund.pk),
         retry_of=refund,
     )
     return renewed
+
+
+def was_made_before(refund: Refund) -> bool:
+    """Whether it was called off because its money had gone back already, which counts elsewhere.
+
+    Events that are loaded cost no query.
+    """
+    return any(event.kind == "made_before" for event in refund.events.all())
 
 
 def hurry_refund(refund: Refund, *, actor: User) -> Refund:

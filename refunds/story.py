@@ -104,7 +104,8 @@ def _may_approve(refund: Refund, user: User) -> bool:
 
 def _may_retry(refund: Refund, user: User) -> bool:
     ended = refund.status in {Status.FAILED, Status.CANCELED} and refund.origin != Origin.EXTERNAL
-    return ended and not hasattr(refund, "retried_as") and may_request(user)
+    may = ended and not hasattr(refund, "retried_as") and may_request(user)
+    return may and not services.was_made_before(refund)
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 
 import pytest
 from django.db import connection
@@ -9,7 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from refunds.attention import flag, raise_case
 from refunds.models import Attention, AttentionKind, Refund
+from refunds.services import RequestConflict
 from refunds.states import Status
+from refunds.story import BUTTONS
 from tests.pages import client_of, explain_list, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
@@ -208,6 +211,18 @@ class TestButtons:
         for _ in range(2):
             assert self.press(browser, refund, "retry", **HTMX).status_code == 204
         assert Refund.objects.filter(retry_of=refund).count() == 1
+
+    def test_a_key_that_stands_for_another_request_is_said(
+        self, browser, transaction, person, monkeypatch
+    ):
+        def refuse(refund, *, actor):
+            raise RequestConflict("This idempotency key was already used.")
+
+        monkeypatch.setitem(BUTTONS, "retry", replace(BUTTONS["retry"], service=refuse))
+        refund = bring(make_refund(transaction, 1000, person), Status.FAILED)
+        response = self.press(browser, refund, "retry", **HTMX)
+        event = json.loads(response["HX-Trigger"])["transaction-changed"]
+        assert (event["failed"], event["say"]) == (True, "This idempotency key was already used.")
 
     def test_check_now(self, browser, transaction, person):
         refund = bring(make_refund(transaction, 1000, person), Status.PENDING)

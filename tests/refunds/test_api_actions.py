@@ -9,6 +9,7 @@ from gateways.base import FailureCode
 from refunds.models import Refund, RefundAttempt
 from refunds.states import AttemptState, Status
 from tests.refunds.raw import triggers_off
+from tests.refunds.states import bring
 from tests.rest import assert_problem, client_of, make_case, make_refund, make_transaction
 from transactions.models import Transaction
 
@@ -114,8 +115,15 @@ def test_retry_makes_one_new_refund_however_often_it_is_called(client, payment):
     first = client.post(f"/api/v1/refunds/{refund.pk}/retry/").json()
     second = client.post(f"/api/v1/refunds/{refund.pk}/retry/").json()
     assert first["id"] == second["id"] != str(refund.pk)
-    assert first["status"] == "queued"
+    assert (first["status"], first["origin"]) == ("queued", "api")
     assert Refund.objects.count() == 2
+
+
+def test_retry_of_what_was_paid_all_the_same_is_a_conflict(client, payment):
+    refund = bring(make_refund(payment, 1250, client.person), Status.CANCELED, "made_before")
+    response = client.post(f"/api/v1/refunds/{refund.pk}/retry/")
+    assert "went back already" in assert_problem(response, 409, "wrong_status")["detail"]
+    assert Refund.objects.count() == 1
 
 
 def test_retry_of_a_queued_refund_hurries_it(client, payment):

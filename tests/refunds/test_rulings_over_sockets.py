@@ -163,6 +163,8 @@ def test_what_a_sync_saw_before_it_was_sent_again_does_not_leave(desk: Desk, rul
     assert refund.status == Status.CANCELED
     assert_agreement(desk, refund.transaction, 2_500)
     assert AttentionKind.PAID_AFTER_ALL in cases_of(refund.transaction)
+    with pytest.raises(WrongStatus, match="went back already"):
+        services.retry_refund(refund, actor=refund.requested_by)
 
 
 @one_shot

@@ -12,11 +12,11 @@ from gateways.money import Money
 from refunds import services
 from refunds.models import Refund, RefundEvent
 from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
-from refunds.states import Status
+from refunds.states import Origin, Status
 from transactions.models import Transaction
 
 from .raw import triggers_off
-from .states import leave_unknown
+from .states import bring, leave_unknown
 
 pytestmark = pytest.mark.django_db
 
@@ -214,6 +214,29 @@ def test_a_canceled_refund_is_tried_again_once(make_transaction, ask, agent, mak
     colleague = make_user("refunds.request_refund")
     assert services.retry_refund(refund, actor=colleague) == again
     assert balance(transaction) == (2_500, 0, 7_500)
+
+
+def test_who_tries_again_is_told_as_the_origin(make_transaction, ask, agent):
+    refund = services.cancel_refund(ask(make_transaction(), 2_500, origin=Origin.API), actor=agent)
+    assert services.retry_refund(refund, actor=agent).origin == Origin.STAFF
+
+
+def test_no_key_of_a_client_stands_in_the_way_of_trying_again(make_transaction, ask, agent):
+    transaction = make_transaction()
+    refund = services.cancel_refund(ask(transaction, 2_500), actor=agent)
+    other = ask(transaction, 1_000, idempotency_key=f"retry-{refund.pk}")
+    again = services.retry_refund(refund, actor=agent)
+    assert again != other
+    assert (again.retry_of, again.amount_minor) == (refund, 2_500)
+
+
+def test_what_was_called_off_because_it_was_paid_is_not_tried_again(make_transaction, ask, agent):
+    transaction = make_transaction()
+    refund = bring(ask(transaction, 2_500), Status.CANCELED, "made_before")
+    with pytest.raises(WrongStatus, match="went back already"):
+        services.retry_refund(refund, actor=agent)
+    assert Refund.objects.count() == 1
+    assert balance(transaction) == (0, 0, 10_000)
 
 
 def test_retry_of_a_queued_refund_makes_it_due_now(make_transaction, ask, agent, settings):

@@ -86,6 +86,10 @@ def test_a_refund_that_was_tried_again_is_not_offered_again(refund, agent):
     assert buttons(failed, agent) == []
 
 
+def test_what_was_called_off_because_it_was_paid_is_not_offered_again(refund, agent):
+    assert buttons(bring(refund, Status.CANCELED, "made_before"), agent) == []
+
+
 def test_approval_is_for_another_person(agent):
     refund = make_refund(make_transaction(), 1000, agent)
     refund.status = Status.AWAITING_APPROVAL  # nothing asks for approval yet
