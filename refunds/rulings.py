@@ -99,12 +99,13 @@ def propose(
             raise WrongStatus(_already_open())
         ruling.attempt = _require_condition(ruling)
         ruling.save()
+        if ruling.refund.status == Status.UNKNOWN:
+            # The second person finds it where everything is that waits for people. The case
+            # outlives a proposal that is rejected, and so it says nothing of one.
+            sentence = _("It is not known whether the processor made this refund.")
+            flag(ruling.refund, AttentionKind.UNKNOWN_OUTCOME, sentence)
         asked = {"note": note[:300]} if note else {}
         _record(ruling, "ruling_proposed", actor, why=ruling.evidence[:300], **asked)
-        if ruling.refund.status == Status.UNKNOWN:
-            # The second person finds it where everything is that waits for people.
-            sentence = _("An outcome was proposed, and waits for a second person.")
-            flag(ruling.refund, AttentionKind.UNKNOWN_OUTCOME, sentence)
     return ruling
 
 

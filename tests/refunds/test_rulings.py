@@ -149,7 +149,14 @@ def test_what_waits_for_a_second_person_is_in_the_inbox(unknown, agent):
     case = Attention.objects.get(refund=unknown)
     assert (case.kind, case.closed_at) == (AttentionKind.UNKNOWN_OUTCOME, None)
     unknown.refresh_from_db()
-    assert "waits for a second person" in unknown.attention_reason
+    assert unknown.attention_reason == case.reason
+
+
+def test_what_was_proposed_in_vain_waits_for_nobody(unknown, agent):
+    """The case stays when the proposal goes: it says what is true without it, too."""
+    reject(propose(unknown, verdict=Verdict.DID_NOT, evidence=EVIDENCE, actor=agent), actor=agent)
+    unknown.refresh_from_db()
+    assert unknown.attention_reason == "It is not known whether the processor made this refund."
 
 
 def test_one_ruling_is_open_at_a_time(unknown, agent, make_user):
