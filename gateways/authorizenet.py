@@ -289,6 +289,7 @@ class AuthorizeNetGateway(PaymentGateway):
             state=RefundState.SUCCEEDED,
             created_at=order.first_sent_at or payment.created_at,
             operation=Operation.VOID,
+            reference=order.reference,
             last4=payment.method.last4,
         )
         return [void], True

@@ -206,6 +206,7 @@ class NmiGateway(PaymentGateway):
             state=RefundState.SUCCEEDED,
             created_at=order.first_sent_at or datetime.now(UTC),
             operation=Operation.VOID,
+            reference=order.reference,
             last4=last4_of(payment),
         )
         return [void], True

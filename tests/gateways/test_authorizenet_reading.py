@@ -109,6 +109,7 @@ class TestFindRefund:
         for void in lookup.matches:
             assert (void.operation, void.amount) == (Operation.VOID, VOID.amount)
             assert (void.external_id, void.payment_id) == ("1001", "1001")
+            assert void.reference == VOID.reference
 
     def test_a_list_that_fails_is_no_answer(self, processor, gateway):
         processor.then(wire.unsettled())

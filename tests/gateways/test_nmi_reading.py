@@ -264,6 +264,7 @@ class TestFindRefund:
         for void in lookup.matches:
             assert (void.operation, void.amount) == (Operation.VOID, VOID.amount)
             assert (void.external_id, void.last4) == ("1001", "1111")
+            assert void.reference == VOID.reference
 
     def test_a_query_that_fails_is_no_answer(self, processor, gateway):
         processor.then(b"", 500)
