@@ -5,6 +5,8 @@ Lists of refunds do not tell of voids, only the status of the payment does.
 
 from __future__ import annotations
 
+from django.db.models import F
+
 from gateways.base import Operation, RefundState, ReportedRefund
 from gateways.models import ProcessorAccount
 from transactions.models import Transaction, TransactionStatus
@@ -49,7 +51,7 @@ def _report_of(payment: Transaction) -> ReportedRefund:
 
 
 def _failed_void(payment: Transaction) -> Refund | None:
-    """The void of ours that was sent last and counted as failed.
+    """The void of ours that counted as failed: the one with the payment's id, or the last sent.
 
     A void has no record of its own, so nobody can tell it from one that a person made afterwards.
     Counted here, it is put before a person; counted as that person's, ours would stay wrong.
@@ -61,4 +63,5 @@ def _failed_void(payment: Transaction) -> Refund | None:
         amount_minor=payment.amount_minor,
         attempts__sends__gt=0,
     )
-    return failed.order_by("-finished_at").first()
+    named_first = F("processor_refund_id").asc(nulls_last=True)
+    return failed.order_by(named_first, "-finished_at").first()
