@@ -20,10 +20,10 @@ def database_now() -> datetime:
 
 
 def in_words(at: datetime) -> str:
-    """A moment in a sentence, in the reader's time zone."""
+    """A moment in a sentence, in the active time zone: UTC, whoever reads it."""
     return formats.date_format(timezone.localtime(at), "j M Y, H:i")
 
 
 def day_in_words(at: datetime) -> str:
-    """The day of a moment in a sentence, in the reader's time zone."""
+    """The day of a moment in a sentence, in the active time zone: UTC, whoever reads it."""
     return formats.date_format(timezone.localtime(at), "j M Y")
