@@ -59,7 +59,7 @@ def record_answer(attempt: RefundAttempt, fence: int, answer: Answer) -> Refund:
     """Store an answer to an attempt, and move its refund if ``fence`` still holds the lease.
 
     A worker that lost its lease may still bring proof: a parsed answer settles an ``unknown``
-    refund. It never overwrites a newer send or a proven end.
+    refund while no other attempt can have moved money. It never overwrites a proven end.
     """
     with database.atomic():
         refund = lock_refund(attempt.refund_id)
@@ -67,7 +67,8 @@ def record_answer(attempt: RefundAttempt, fence: int, answer: Answer) -> Refund:
         keep_exchanges(attempt, answer.exchanges)
         holds_lease = refund.status == Status.SENDING and refund.fence == fence
         if isinstance(answer, RefundResult):
-            if holds_lease or refund.status == Status.UNKNOWN:
+            is_live = attempt.state in LIVE_ATTEMPTS
+            if holds_lease or (is_live and refund.status == Status.UNKNOWN):
                 _apply_answered(refund, attempt, answer)
         elif holds_lease:
             _apply_unanswered(refund, attempt, answer)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from gateways.base import Failure, FailureCode, Operation, RefundResult, RefundState
+from gateways.base import Exchange, Failure, FailureCode, Operation, RefundResult, RefundState
 from gateways.errors import NotSent, OutcomeUnknown
 from gateways.money import Money
 from refunds import delivery, execution, sweeps
@@ -18,6 +18,7 @@ from refunds.recording import record_answer
 from refunds.states import AttemptState, Status
 
 from .desk import Desk
+from .states import leave_unknown
 
 only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 
@@ -38,6 +39,21 @@ def test_a_late_worker_brings_evidence_but_moves_nothing_backwards(desk: Desk):
     refused = RefundResult(RefundState.FAILED)
     assert record_answer(attempt, attempt.fence, refused).status == Status.SUCCEEDED
     assert desk.sums(transaction) == (0, 2_500)
+
+
+@only_stripe
+@pytest.mark.parametrize("state", [RefundState.FAILED, RefundState.SUCCEEDED])
+def test_a_late_answer_to_an_earlier_attempt_settles_no_later_one(desk: Desk, state):
+    transaction = desk.pay()
+    refund = leave_unknown(desk.ask(transaction, 2_500), number=2)
+    earlier = refund.attempts.get(number=1)
+    said = Exchange(timezone.now(), "POST", "https://example.com", "", 200, "late")
+    answer = RefundResult(state, "re_77", refund.amount, exchanges=(said,))
+    assert record_answer(earlier, earlier.fence, answer).status == Status.UNKNOWN
+    assert list(refund.attempts.values_list("state", flat=True)) == ["not_sent", "ambiguous"]
+    earlier.refresh_from_db()
+    assert len(earlier.exchanges) == 1
+    assert desk.sums(transaction) == (2_500, 0)
 
 
 @only_stripe
