@@ -31,7 +31,7 @@ from transactions.upsert import store_payments
 
 from . import circuits
 from .attention import raise_case
-from .models import Attention, AttentionKind, WebhookEvent, WebhookState
+from .models import Attention, AttentionKind, Refund, WebhookEvent, WebhookState
 from .outside import record_reported_refunds
 from .placing import awaited_by
 from .publishing import hand_out
@@ -273,8 +273,8 @@ def _hurry(event: WebhookEvent, refunds: tuple[ReportedRefund, ...]) -> None:
     if not _is_younger(event, _HURRIES_FOR):
         return
     for reported in refunds:
-        awaited_by(reported).filter(
-            account_id=event.account_id, status=Status.UNKNOWN, next_action_at__gt=Now()
+        Refund.objects.waiting(Status.UNKNOWN).filter(
+            account_id=event.account_id, pk__in=awaited_by(reported).values("pk")
         ).make_due()
 
 

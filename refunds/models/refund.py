@@ -62,6 +62,13 @@ class RefundReason(models.Model):
 
 
 class RefundQuerySet(models.QuerySet["Refund"]):
+    def waiting(self, status: Status) -> RefundQuerySet:
+        """Those in ``status`` whose time has not come; never one that a worker has in hand.
+
+        To make that due would give it to a second worker, and count the first one as lost.
+        """
+        return self.filter(status=status, unfinished=0, next_action_at__gt=Now())
+
     def make_due(self) -> int:
         """Have them taken up at once, whatever message about them is under way; how many."""
         return self.update(next_action_at=Now(), enqueued_at=None)

@@ -109,6 +109,19 @@ def test_what_could_be_ours_waits_and_hurries_ours(desk, hooks):
 
 
 @only_stripe
+def test_a_look_up_that_is_under_way_is_not_hurried(desk, hooks):
+    """Every turn that is taken over counts as a worker that was lost."""
+    transaction = desk.pay()
+    lost(desk, transaction)
+    Refund.objects.update(unfinished=1)
+    RefundAttempt.objects.update(last_sent_at=Now() - timedelta(minutes=1))
+    hooks.deliver(hooks.events(hooks.refund(transaction, 1_500))[0])
+    work()
+    assert WebhookEvent.objects.get().state == WebhookState.RECEIVED
+    assert not Refund.objects.filter(next_action_at__lte=Now()).exists()
+
+
+@only_stripe
 def test_a_wait_of_hours_hurries_nobody(desk, hooks):
     transaction = desk.pay()
     lost(desk, transaction)
