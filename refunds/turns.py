@@ -53,7 +53,10 @@ def take_up(refund_id: UUID, *statuses: Status) -> Refund | None:
     if refund.unfinished <= MAX_UNFINISHED:
         return refund
     with database.atomic():
-        set_aside(lock_refund(refund_id))
+        refund = lock_refund(refund_id)
+        # What has ended or got on meanwhile is nobody's to look into.
+        if refund.status in statuses and refund.unfinished > MAX_UNFINISHED:
+            set_aside(refund)
     return None
 
 
@@ -136,8 +139,6 @@ def _tell(note: Callable[[int], None], account_id: int) -> None:
 def _note_answer(account_id: int) -> None:
     if not note_answer(account_id):
         return
-    waiting = Refund.objects.filter(
-        account_id=account_id, status=Status.UNKNOWN, unfinished=0, next_action_at__gt=Now()
-    )
+    waiting = Refund.objects.waiting(Status.UNKNOWN).filter(account_id=account_id)
     while ids := list(waiting.values_list("pk", flat=True)[:_BATCH]):
-        Refund.objects.filter(pk__in=ids, status=Status.UNKNOWN).make_due()
+        waiting.filter(pk__in=ids).make_due()

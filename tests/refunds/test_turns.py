@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from gateways.errors import NotSent, OutcomeUnknown
 from refunds import circuits, execution, resolution, turns
-from refunds.models import CircuitBreaker
+from refunds.models import Attention, CircuitBreaker, Refund
+from refunds.services import cancel_refund
 from refunds.states import Status
+from refunds.transitions import lock_refund
 
 from .desk import Desk
 from .test_resolution import due, lose_the_answer
@@ -58,6 +60,24 @@ def test_an_earlier_worker_ends_no_turn_of_a_later_one(desk: Desk):
     assert (refund.next_action_at, refund.unfinished) == (late.next_action_at, 2)
     assert execution.claim(early, execution.Operation.REFUND) is None
     assert execution.claim(late, execution.Operation.REFUND)
+
+
+@only_stripe
+def test_a_refund_that_ended_meanwhile_is_not_set_aside(desk: Desk, monkeypatch):
+    """Nobody could close the case: what has ended is never proven."""
+    refund = desk.ask(desk.pay(), 2_500)
+    Refund.objects.filter(pk=refund.pk).update(unfinished=turns.MAX_UNFINISHED)
+    due(refund)
+
+    def cancel_just_before(refund_id):
+        cancel_refund(refund, actor=refund.requested_by)
+        return lock_refund(refund_id)
+
+    monkeypatch.setattr(turns, "lock_refund", cancel_just_before)
+    assert turns.take_up(refund.pk, Status.QUEUED) is None
+    refund.refresh_from_db()
+    assert refund.status == Status.CANCELED
+    assert not Attention.objects.exists()
 
 
 @pytest.mark.parametrize(
