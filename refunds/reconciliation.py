@@ -54,6 +54,8 @@ KINDS = frozenset(
         K.UNPLACED,
     }
 )
+# What the processor has made, as far as we know, and so has to know.
+_MADE = (Status.PENDING, Status.SUCCEEDED)
 # A first comparison, and the nightly one, go this far back.
 FAR_BACK = timedelta(days=35)
 _LOCKS = 7_266_858 << 32  # PostgreSQL's advisory locks from this number on, one per account
@@ -193,7 +195,7 @@ class _Comparison:
         due = Refund.objects.alias(sent_at=sent).filter(
             Q(confirmed_at__isnull=True) | Q(confirmed_at__lt=self.row.started_at),
             account=self.account,
-            status__in=[Status.PENDING, Status.SUCCEEDED],
+            status__in=_MADE,
             sent_at__gte=self.row.since,
             sent_at__lt=newest,
         )
@@ -217,7 +219,6 @@ class _Comparison:
         elif found.likely or not found.complete:
             self.tally.unclear += 1
         else:
-            self.tally.missing += 1
             self._miss(refund, found)
 
     def _look_for(self, refund: Refund) -> Lookup:
@@ -234,10 +235,13 @@ class _Comparison:
 
     def _miss(self, refund: Refund, found: Lookup) -> None:
         with database.atomic():
-            lock_refund(refund.pk)
+            refund = lock_refund(refund.pk)
             attempt = refund.attempts.select_for_update().order_by("-number")[0]
             keep_exchanges(attempt, found.exchanges)
             attempt.save(update_fields=["exchanges"])
+            if refund.status not in _MADE:  # it ended otherwise while it was asked for
+                return
+            self.tally.missing += 1
             flag_once(
                 refund,
                 AttentionKind.MISSING,
@@ -298,9 +302,7 @@ def _pull_payments(account: ProcessorAccount, gateway: PaymentGateway) -> None:
 
 def _hurry_unknown(account: ProcessorAccount) -> None:
     """A comparison asks about everything: also about what waits for its next look-up."""
-    Refund.objects.filter(
-        account=account, status=Status.UNKNOWN, next_action_at__gt=Now()
-    ).make_due()  # fmt: skip
+    Refund.objects.waiting(Status.UNKNOWN).filter(account=account).make_due()
 
 
 def _rows(

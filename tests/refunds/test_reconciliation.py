@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections
+from django.db import transaction as database
 from django.utils import timezone
 
 from gateways.base import Operation, Page, RefundResult, RefundState
@@ -28,6 +29,7 @@ from refunds.reconciliation import (
 )
 from refunds.recording import record_answer
 from refunds.states import Status
+from refunds.transitions import lock_refund, move
 from tests.scripts import run_script
 from tests.transactions.scripted import ScriptedGateway, reported
 from transactions.models import Transaction
@@ -166,6 +168,37 @@ def test_what_no_list_shows_is_asked_for_alone(desk: Desk):
         assert (tally.asked, tally.missing, tally.equal) == (1, 0, 1)
     assert open_kinds(desk.account) == []
     assert Refund.objects.get() == refund
+
+
+@only_stripe
+def test_what_came_back_while_it_was_asked_for_is_not_missed(desk: Desk, monkeypatch):
+    """A webhook tells so between the answer and what is made of it."""
+    refund = believe(desk, desk.pay(), "777000111", ago=timedelta(hours=5))
+    look_for = reconciliation._Comparison._look_for
+
+    def look_while_it_comes_back(comparison, asked):
+        found = look_for(comparison, asked)
+        with database.atomic():
+            move(lock_refund(asked.pk), Status.RETURNED, "returned")
+        return found
+
+    monkeypatch.setattr(reconciliation._Comparison, "_look_for", look_while_it_comes_back)
+    tally = reconcile(desk.account)
+    assert (tally.asked, tally.missing) == (1, 0)
+    assert K.MISSING not in open_kinds(desk.account)
+    assert refund.attempts.get().exchanges
+
+
+@only_stripe
+def test_a_refund_in_a_workers_turn_is_not_hurried(desk: Desk):
+    transaction = desk.pay()
+    desk.arm("refund", "reset", "after")
+    refund = send(desk, transaction, 4_000)
+    later = timezone.now() + timedelta(seconds=120)
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=later, unfinished=1)
+    reconciliation._hurry_unknown(desk.account)
+    refund.refresh_from_db()
+    assert refund.next_action_at == later
 
 
 @only_stripe
