@@ -28,7 +28,7 @@ from .cases import free_from
 from .models import Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
 from .reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, reconcile
 from .states import AttemptState, Status
-from .sweeps import expire_leases
+from .sweeps import expire_lease
 
 # What the rows of these say of the processor may be older than the processor.
 _OPEN = (Status.AWAITING_APPROVAL, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
@@ -90,8 +90,9 @@ def suspect_refunds() -> Suspected:
     ).update(sends=1, first_sent_at=F("started_at"), last_sent_at=Now())
     sending = Refund.objects.filter(status=Status.SENDING)
     interrupted = sending.update(lease_until=Now() - timedelta(seconds=1))
-    while expire_leases():  # what another process sweeps just now is not left over either
-        pass
+    # One by one, and not by a pass of the sweep: another process may be at one just now.
+    for refund_id in sending.values_list("pk", flat=True):
+        expire_lease(refund_id)
     Refund.objects.filter(status__in=[Status.UNKNOWN, Status.PENDING]).make_due()
     return Suspected(interrupted, looked_up)
 
@@ -99,8 +100,9 @@ def suspect_refunds() -> Suspected:
 def finish(account: ProcessorAccount) -> Finished:
     """Compare a held account over the gap, and free it if its processor lists all of it by now.
 
-    Safe to repeat and to kill at any time. Raises ReconciliationFailed (ReconciliationBusy while
-    another run is on): then the account stays held.
+    It stays held when somebody finds meanwhile that even more is missing. Safe to repeat and to
+    kill at any time. Raises ReconciliationFailed (ReconciliationBusy while another run is on): then
+    the account stays held, too.
     """
     hold = _hold_of(account)
     if hold is None:
@@ -108,17 +110,26 @@ def finish(account: ProcessorAccount) -> Finished:
     since = _start_of(hold)
     _pull_payments(account, since)
     tally = reconcile(account, since=since)
-    free_at = free_from(hold)
-    covering = Reconciliation.objects.filter(
-        account=account, since__lte=since, until__gte=free_at, finished_at__isnull=False
-    )
-    if not covering.exists():
-        return Finished(tally, free_at)
     with database.atomic():
+        # Whoever holds it writes the account first: either sees what the other did.
+        ProcessorAccount.objects.select_for_update().get(pk=account.pk)
+        hold = _hold_of(account)
+        if hold is None:  # another process has freed it
+            return Finished(tally, None)
+        if _start_of(hold) < since or not _is_covered(hold):
+            return Finished(tally, free_from(hold))
         ProcessorAccount.objects.filter(pk=account.pk).update(held_reason="")
         outcome = _("Everything since %s was compared with the processor.") % since.isoformat()
         Attention.objects.filter(pk=hold.pk).close(outcome)
     return Finished(tally, None)
+
+
+def _is_covered(hold: Attention) -> bool:
+    """Whether one run compared all since the hold's start, when all of it was listed."""
+    covering = Reconciliation.objects.filter(
+        account_id=hold.account_id, since__lte=_start_of(hold), until__gte=free_from(hold)
+    )
+    return covering.filter(finished_at__isnull=False).exists()
 
 
 def _pull_payments(account: ProcessorAccount, since: datetime) -> None:

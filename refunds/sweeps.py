@@ -13,6 +13,8 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction as database
 from django.db.models import Q, QuerySet, Window
@@ -33,6 +35,8 @@ from .recording import end_attempt, live_attempt
 from .states import AttemptState, Status
 from .transitions import lock_idle, lock_refund, move
 from .turns import MAX_UNFINISHED, set_aside
+
+log = structlog.get_logger(__name__)
 
 # One pass of a sweep touches no more rows than this, and is over soon: others wait for it.
 BATCH = 200
@@ -100,17 +104,30 @@ def probe_down_accounts() -> int:
 
 @_single_flight(4)
 def expire_leases() -> int:
-    """Turn sends whose worker is gone into ``unknown``: bytes may have left. How many."""
-    gone = Refund.objects.filter(status=Status.SENDING, lease_until__lt=Now())
+    """Turn sends whose worker is gone into ``unknown``: bytes may have left. How many.
+
+    One that cannot be turned keeps no other from it, though it is first in every pass.
+    """
     expired = 0
-    for refund_id in one_pass(gone.order_by("lease_until").values_list("pk", flat=True)):
-        with database.atomic():
-            refund = lock_refund(refund_id)
-            if gone.filter(pk=refund_id).exists():
-                _expire(refund)
-                expired += 1
-                reach("in-sweep")
+    for refund_id in one_pass(_gone().order_by("lease_until").values_list("pk", flat=True)):
+        try:
+            expired += expire_lease(refund_id)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:
+            log.exception("lease_not_expired", refund=str(refund_id))
     return expired
+
+
+def expire_lease(refund_id: UUID) -> bool:
+    """Turn one send into ``unknown`` if its worker is gone; whether that was so."""
+    with database.atomic():
+        refund = lock_refund(refund_id)
+        is_gone = _gone().filter(pk=refund_id).exists()
+        if is_gone:
+            _expire(refund)
+            reach("in-sweep")
+    return is_gone
 
 
 @_single_flight(5)
@@ -135,17 +152,14 @@ def flag_overdue() -> int:
 
 def hurry_settled(account: ProcessorAccount) -> int:
     """Make refunds due that waited for payments which have settled meanwhile; how many."""
-    waiting = Refund.objects.filter(
+    waiting = Refund.objects.waiting(Status.QUEUED).filter(
         account=account,
-        status=Status.QUEUED,
-        next_action_at__gt=Now(),
-        unfinished=0,
         transaction__status=TransactionStatus.SETTLED,
         events__kind="waits_for_settlement",
         attempts__isnull=True,
     )
     ids = list(waiting.values_list("pk", flat=True)[:BATCH])
-    return Refund.objects.filter(pk__in=ids, status=Status.QUEUED).make_due()
+    return Refund.objects.waiting(Status.QUEUED).filter(pk__in=ids).make_due()
 
 
 def due_refunds(*statuses: Status) -> QuerySet[Refund]:
@@ -170,6 +184,11 @@ def one_pass(
 def _hand_out(due: QuerySet[Any], task: str) -> int:
     share = due.filter(turn__lte=_PER_SLOT * settings.PROVIDER_CONCURRENCY)
     return publish(share.values_list("pk", flat=True)[:BATCH], task=task)
+
+
+def _gone() -> QuerySet[Refund]:
+    """What is being sent by a worker that is gone."""
+    return Refund.objects.filter(status=Status.SENDING, lease_until__lt=Now())
 
 
 def _expire(refund: Refund) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from gateways.accounts import check_account
 from gateways.base import Operation
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class, open_gateway
+from refunds import recovery, sweeps
 from refunds.delivery import claim, deliver
 from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
@@ -27,6 +29,7 @@ from refunds.states import Origin, Status
 from refunds.sync_tasks import reconcile_all_accounts
 from tests.refunds.faults.play import due, sent
 from tests.scripts import run_script
+from transactions.advisory import advisory_lock
 
 from .desk import ACCOUNTS, Desk
 from .reports import in_ledger, stored
@@ -118,6 +121,29 @@ def test_an_account_is_free_when_its_processor_can_list_all_of_the_gap(held: Des
     assert not Attention.objects.filter(closed_at__isnull=True).exists()
 
 
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_an_account_stays_held_when_more_turns_out_to_be_missing(held: Desk, monkeypatch):
+    """Somebody finds, while it is compared, that the backup was older than they had said."""
+    pass_lag()
+    earlier = timezone.now() - timedelta(hours=5)
+
+    def compare_meanwhile(*args, **values):
+        tally = reconcile(*args, **values)
+        hold_accounts(earlier)
+        return tally
+
+    monkeypatch.setattr(recovery, "reconcile", compare_meanwhile)
+    assert finish(held.account).free_at is not None
+    held.account.refresh_from_db()
+    assert held.account.held_reason
+    hold = Attention.objects.get(closed_at__isnull=True)
+    assert hold.evidence == {"since": earlier.isoformat()}
+    monkeypatch.undo()
+    assert finish(held.account).free_at is None
+    held.account.refresh_from_db()
+    assert not held.account.held_reason
+
+
 def test_an_account_whose_processor_does_not_answer_stays_held(held: Desk):
     pass_lag()
     ProcessorAccount.objects.update(base_url="http://127.0.0.1:9")
@@ -156,6 +182,25 @@ def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(
     attempt.refresh_from_db()
     assert (attempt.sends, attempt.first_sent_at) == (1, attempt.started_at)
     assert suspect_refunds().interrupted == 0
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_what_was_being_sent_is_unknown_also_while_another_process_sweeps(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_000)
+    assert claim(refund, Operation.REFUND)
+
+    def suspect_elsewhere() -> None:
+        try:
+            suspect_refunds()
+        finally:
+            connections.close_all()
+
+    with advisory_lock(sweeps.LOCKS + 4) as is_ours, ThreadPoolExecutor(1) as pool:
+        assert is_ours
+        pool.submit(suspect_elsewhere).result()
+    refund.refresh_from_db()
+    assert refund.status == Status.UNKNOWN
+    assert refund.next_action_at <= timezone.now()
 
 
 @pytest.mark.parametrize("desk", ["stripe"], indirect=True)

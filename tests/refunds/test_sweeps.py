@@ -11,12 +11,14 @@ from django.conf import settings
 from django.db import connections
 from django.db import transaction as database
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from gateways.base import Operation
 from refunds import execution, resolution, sweeps
 from refunds.history import first_broken_event
 from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund, RefundAttempt
+from refunds.recording import live_attempt
 from refunds.states import Status
 from refunds.sync import sync_account
 from refunds.transitions import lock_refund
@@ -238,3 +240,26 @@ def test_a_refund_that_ends_its_workers_is_not_scheduled_again(desk: Desk):
     assert (refund.status, refund.next_action_at) == (Status.UNKNOWN, None)
     assert Attention.objects.get(refund=refund).kind == AttentionKind.STUCK
     assert sweeps.look_up_due() == 0
+
+
+@only_stripe
+def test_a_row_that_breaks_a_sweep_keeps_no_other_from_it(desk: Desk, monkeypatch):
+    refunds = [desk.ask(desk.pay(), 2_500) for _number in range(3)]
+    for refund in refunds:
+        assert execution.claim(refund, Operation.REFUND)
+    past = timezone.now() - timedelta(minutes=1)
+    broken = refunds[0]
+    Refund.objects.update(lease_until=past)
+    Refund.objects.filter(pk=broken.pk).update(lease_until=past - timedelta(minutes=1))
+
+    def find_none(refund: Refund) -> RefundAttempt | None:
+        return None if refund == broken else live_attempt(refund)
+
+    monkeypatch.setattr(sweeps, "live_attempt", find_none)
+    with capture_logs() as logs:
+        assert sweeps.expire_leases() == 2
+    [told] = [entry for entry in logs if entry["event"] == "lease_not_expired"]
+    assert (told["refund"], told["exc_info"]) == (str(broken.pk), True)
+    assert Refund.objects.get(status=Status.SENDING) == broken
+    monkeypatch.undo()
+    assert sweeps.expire_leases() == 1
