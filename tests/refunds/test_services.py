@@ -5,6 +5,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
@@ -214,6 +215,28 @@ def test_a_canceled_refund_is_tried_again_once(make_transaction, ask, agent, mak
     colleague = make_user("refunds.request_refund")
     assert services.retry_refund(refund, actor=colleague) == again
     assert balance(transaction) == (2_500, 0, 7_500)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_ten_people_who_try_again_at_once_all_get_the_one_refund(
+    make_transaction, ask, agent, make_user
+):
+    transaction = make_transaction()
+    refund = services.cancel_refund(ask(transaction, 10_000), actor=agent)
+    people = [make_user("refunds.request_refund") for _ in range(10)]
+    start = Barrier(len(people))
+
+    def attempt(person: User) -> Refund:
+        try:
+            start.wait()
+            return services.retry_refund(Refund.objects.get(pk=refund.pk), actor=person)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        again = set(pool.map(attempt, people))
+    assert again == {Refund.objects.get(retry_of=refund)}
+    assert balance(transaction) == (10_000, 0, 0)
 
 
 def test_who_tries_again_is_told_as_the_origin(make_transaction, ask, agent):
