@@ -161,6 +161,8 @@ def _what_frees(hold: Attention) -> str:
         "time": in_words(free_from(hold)),
         "moment": since.isoformat(),
     }
+    if not account.is_active:
+        return f"{sentence}. {_('It has to be switched on first.')}"
     if not account.paused_reason:
         return sentence
     rejected = _("Its credentials have to be accepted first: %s") % account.paused_reason

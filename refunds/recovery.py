@@ -51,12 +51,13 @@ class Finished:
 
 
 def hold_accounts(since: datetime) -> list[ProcessorAccount]:
-    """Let nothing leave through any active account, because rows written after ``since`` are lost.
+    """Let nothing leave through any account, because rows written after ``since`` are lost.
 
-    Repeating it keeps the first moment of the hold, and the earliest ``since``, in UTC.
+    Returns the active ones: one that is switched off is compared when it is on again. Repeating it
+    keeps the first moment of the hold, and the earliest ``since``, in UTC.
     """
     since = in_utc(since)
-    held = list(ProcessorAccount.objects.filter(is_active=True))
+    held = list(ProcessorAccount.objects.all())
     reason = _("The database was restored: nothing is sent until its refunds were compared.")
     for account in held:
         with database.atomic():
@@ -72,7 +73,7 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
             if case and _start_of(case) > since:
                 case.evidence["since"] = since.isoformat()
                 case.save(update_fields=["evidence"])
-    return held
+    return [account for account in held if account.is_active]
 
 
 def suspect_refunds() -> Suspected:

@@ -18,6 +18,7 @@ from gateways.base import Operation
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class, open_gateway
 from refunds import recovery, sweeps
+from refunds.cases import why_not_accepted
 from refunds.delivery import claim, deliver
 from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
@@ -182,6 +183,23 @@ def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(
     attempt.refresh_from_db()
     assert (attempt.sends, attempt.first_sent_at) == (1, attempt.started_at)
     assert suspect_refunds().interrupted == 0
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_an_account_that_is_switched_off_is_held_until_it_is_on_and_compared(desk: Desk, capsys):
+    """The backup may be older than its being switched on, and than what left through it then."""
+    ProcessorAccount.objects.update(is_active=False)
+    assert recover(capsys)[0] == 0
+    pass_lag()
+    reconcile_all_accounts()
+    desk.account.refresh_from_db()
+    assert desk.account.held_reason
+    assert "switched on" in why_not_accepted(Attention.objects.get())
+    ProcessorAccount.objects.update(is_active=True)
+    reconcile_all_accounts()
+    desk.account.refresh_from_db()
+    assert not desk.account.held_reason
+    assert not Attention.objects.filter(closed_at__isnull=True).exists()
 
 
 @pytest.mark.parametrize("desk", ["stripe"], indirect=True)

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         start = read_since(since)
         console = open_console(self.stdout)
         accounts = hold_accounts(start)
-        console.print(f"Nothing is sent: {len(accounts)} accounts are held.")
+        console.print(f"Nothing is sent: all accounts are held, {len(accounts)} of them active.")
         suspected = suspect_refunds()
         console.print(
             f"{suspected.interrupted} refunds that were being sent count as unknown; "
