@@ -66,6 +66,16 @@ def blocked(transaction: Transaction, *, now: datetime | None = None) -> Blocked
     return None
 
 
+def blocked_now(transaction: Transaction) -> Blocked | None:
+    """What stands against sending a refund whose money is reserved on the transaction, or None."""
+    if transaction.over_refunded:
+        sentence = _("More would go back than was paid, as money went back elsewhere meanwhile.")
+        return Blocked("exceeds_refundable", sentence)
+    found = blocked(transaction)
+    # That nothing is left is true of its own money, of course.
+    return None if found and found.code == "exceeds_refundable" else found
+
+
 def why_not(transaction: Transaction) -> str | None:
     """The sentence of :func:`blocked`, or None when a refund is possible."""
     found = blocked(transaction)

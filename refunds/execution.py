@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db import transaction as database
 from django.utils.translation import gettext as _
 
 from gateways.base import (
     FailureCode,
-    Lookup,
     Operation,
     PaymentGateway,
     RefundResult,
-    RefundState,
     ReportedRefund,
 )
 from gateways.errors import GatewayError, Misconfigured, NotSent
@@ -31,9 +30,9 @@ from transactions.text import clean
 from . import decision
 from .attention import flag
 from .circuits import down_accounts, is_closed, slot
-from .delivery import claim, deliver
+from .delivery import claim, deliver, record
+from .earlier import is_counted, look_back
 from .models import AttentionKind, Refund, RefundAttempt
-from .orders import load_order, possible_orders
 from .recording import evidence_of, fail_unsent, record_answer
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
@@ -55,21 +54,6 @@ def send_refund(refund_id: UUID) -> None:
             put_off(refund, a_moment())
 
 
-def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
-    """Look for every attempt that a refund has or may have had: after a restore rows are missing.
-
-    Raises NotSent or OutcomeUnknown.
-    """
-    orders = possible_orders(refund, voids=gateway.capabilities.voids_unsettled)
-    lookups = [gateway.find_refund(order) for order in orders]
-    return Lookup(
-        matches=tuple({each.external_id: each for one in lookups for each in one.matches}.values()),
-        complete=all(one.complete for one in lookups),
-        exchanges=tuple(each for one in lookups for each in one.exchanges),
-        likely=tuple({each.external_id: each for one in lookups for each in one.likely}.values()),
-    )
-
-
 def _send(refund: Refund) -> None:
     """Find out how things stand at the processor, and act on it."""
     try:
@@ -77,112 +61,91 @@ def _send(refund: Refund) -> None:
             gateway = open_gateway(refund.account)
             refresh_payment(refund.transaction, gateway)
             with gateway.transport.one_deadline():
-                made = _made_before(refund, gateway)
-                twin = None if made else _made_for_another(refund, gateway)
+                earlier = look_back(refund, gateway)
     except GatewayError as error:
         if is_silence(error) and refund.account_id in down_accounts():
             put_off(refund, a_moment())  # it probed whether the processor answers again
         else:
             _record_unsent(refund, error)
         return
-    if made:
-        _adopt(refund, made)
-    elif twin:
-        _stand_back(refund, twin)
-    elif refund.look_up_first:
+    if earlier.made:
+        _adopt(refund, earlier.made)
+    elif earlier.twin:
+        _stand_back(refund, earlier.twin)
+    elif earlier.is_open:
+        _ask_a_person(refund)
+    elif refund.look_up_first and not earlier.is_complete:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
         _send_unless_blocked(refund, gateway)
 
 
 def _send_unless_blocked(refund: Refund, gateway: PaymentGateway) -> None:
-    found = decision.blocked(refund.transaction)
-    if found and found.code != "exceeds_refundable":  # its own money is reserved, of course
+    if found := decision.blocked_now(refund.transaction):
         _refuse(refund, found)
         return
     planned = decision.plan(refund.transaction, refund.amount)
     if planned.waits:
         put_off(refund, decision.SETTLEMENT_CHECK, "waits_for_settlement", planned.sentence)
         return
+    if not _may_go(refund):  # reading all this took its time
+        return
+    if refund.look_up_first:  # everything was seen
+        refund.look_up_first = False
+        refund.save(update_fields=["look_up_first"])
     claiming = time.monotonic()
     if attempt := claim(refund, planned.operation):
         deliver(attempt, gateway, claiming)
 
 
-def _made_before(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | None:
-    """What an earlier attempt made all the same, though its answer said that nothing was done.
-
-    Processors promise that of a 401 or 429; another identity is used only after a look. After a
-    restore the look goes further, and is needed until it once saw everything.
-    """
-    if refund.look_up_first:
-        lookup = look_everywhere(refund, gateway)
-        matches = list(lookup.matches)
-        if lookup.likely and not matches:
-            _ask_a_person(refund)
-        elif lookup.complete and all(found.state == RefundState.FAILED for found in matches):
-            refund.look_up_first = False
-            refund.save(update_fields=["look_up_first"])
-    else:
-        sent = refund.attempts.filter(sends__gt=0)
-        matches = [
-            found for each in sent for found in gateway.find_refund(load_order(each)).matches
-        ]
-    return next((found for found in matches if found.state != RefundState.FAILED), None)
-
-
-def _made_for_another(refund: Refund, gateway: PaymentGateway) -> ReportedRefund | None:
-    """What was made of an earlier refund of the payment, though two people had ruled it out.
-
-    The money that this one would send may have gone back already. A sync will count it.
-    """
-    ruled_out = RefundAttempt.objects.filter(
-        refund__transaction_id=refund.transaction_id, state=AttemptState.RULED_OUT, sends__gt=0
-    ).exclude(refund=refund)
-    for attempt in ruled_out:
-        for found in gateway.find_refund(load_order(attempt)).matches:
-            if found.state != RefundState.FAILED and not _is_counted(refund, found):
-                return found
-    return None
-
-
 def _adopt(refund: Refund, made: ReportedRefund) -> None:
     """Take a refund that an earlier attempt made for ours, instead of sending again."""
-    if _is_counted(refund, made):
+    if is_counted(refund, made):
         _stand_back(refund, made)
         return
     sentence = _after_all(made)
+    attempt = None
     if made.amount != refund.amount:
         put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
     elif attempt := claim(refund, made.operation):
-        answer = RefundResult(made.state, made.external_id, made.amount)
-        record_answer(attempt, attempt.fence, answer)
+        record(attempt, RefundResult(made.state, made.external_id, made.amount))
         sentence = _("%s Nothing was sent again: it counts once.") % sentence
+    else:
+        return  # another worker is at it
     with database.atomic():
         locked = lock_refund(refund.pk)
-        accepted = locked.attempts.filter(state=AttemptState.ACCEPTED, sends=0)
-        accepted.update(processor_message=sentence)
+        if attempt:
+            accepted = RefundAttempt.objects.filter(pk=attempt.pk, state=AttemptState.ACCEPTED)
+            accepted.update(processor_message=sentence)
         flag(locked, AttentionKind.PAID_AFTER_ALL, sentence, evidence_of(made))
 
 
 def _ask_a_person(refund: Refund) -> None:
-    sentence = _(
-        "The processor lists a refund like this one without a reference: it may have been sent "
-        "before the restore. Cancel it if it was; if not, cancel it and ask for it anew."
-    )
+    """Leave a refund where it is while something at the processor may be it: no machine can tell.
+
+    Who accepts that as made elsewhere lets this one go.
+    """
+    if refund.look_up_first:
+        sentence = _(
+            "The processor lists a refund like this one without a reference: it may have been sent "
+            "before the restore. Cancel it if it was; if not, cancel it and ask for it anew."
+        )
+    else:
+        sentence = _(
+            "The processor lists a refund like this one without a reference: it may be one that "
+            "counted as not made. Cancel this one if it is. If somebody made it there for another "
+            "reason, accept it as refunded outside: then this one goes out."
+        )
+    put_off(refund, _LOOK_AGAIN, "waits_for_a_person", sentence)
     with database.atomic():
-        flag(lock_refund(refund.pk), AttentionKind.NOT_SENT, sentence)
+        locked = lock_refund(refund.pk)
+        if locked.status == Status.QUEUED:
+            flag(locked, AttentionKind.NOT_SENT, sentence)
 
 
 def _after_all(made: ReportedRefund) -> str:
     sentence = _("Attempt %(attempt)s counted as not made, and the processor made it as %(id)s.")
     return sentence % {"attempt": made.reference, "id": clean(made.external_id, 100)}
-
-
-def _is_counted(refund: Refund, made: ReportedRefund) -> bool:
-    """Whether a sync has recorded it meanwhile in a row of its own: ours would be a second one."""
-    rows = Refund.objects.filter(account_id=refund.account_id, mode=refund.mode)
-    return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
 
 
 def _stand_back(refund: Refund, made: ReportedRefund) -> None:
@@ -215,10 +178,13 @@ def stopped(refund: Refund) -> str:
 
 def has_authority(refund: Refund) -> bool:
     """Whether who requested a refund may still refund, and who approved it still approve."""
-    people = [(refund.requested_by, "refunds.request_refund")]
-    if refund.approved_by:
-        people.append((refund.approved_by, "refunds.approve_refund"))
-    return all(one and one.is_active and one.has_perm(right) for one, right in people)
+    rights = {refund.requested_by_id: "refunds.request_refund"}
+    if refund.approved_by_id:
+        rights[refund.approved_by_id] = "refunds.approve_refund"
+    people = User.objects.in_bulk(rights.keys() - {None})  # anew: a person keeps rights once read
+    return rights.keys() == people.keys() and all(
+        people[pk].is_active and people[pk].has_perm(right) for pk, right in rights.items()
+    )
 
 
 def _may_go(refund: Refund) -> bool:

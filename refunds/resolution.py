@@ -33,7 +33,8 @@ from .attention import flag
 from .circuits import down_accounts, is_in_doubt, slot
 from .clock import database_now
 from .delivery import deliver
-from .execution import has_authority, look_everywhere, stopped
+from .earlier import look_everywhere
+from .execution import has_authority, stopped
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
 from .recording import (
@@ -87,10 +88,25 @@ def apply_reported(
         if against:
             flag(refund, against.kind, against.sentence, {"found": _shown([reported])})
             _plan_next(refund, attempt)
+        elif _is_an_earlier_refusal(refund, attempt, reported):
+            _plan_next(refund, attempt)
         else:
             _follow(refund, attempt, reported)
         attempt.save()
     return refund
+
+
+def _is_an_earlier_refusal(
+    refund: Refund, attempt: RefundAttempt, reported: ReportedRefund
+) -> bool:
+    """Whether it is an attempt before this one that was refused: of this one that proves nothing.
+
+    What an earlier one made and this one took over goes by its id.
+    """
+    if reported.state != RefundState.FAILED or refund.processor_refund_id:
+        return False
+    earlier = refund.attempts.filter(number__lt=attempt.number, reference=reported.reference)
+    return earlier.exists()
 
 
 def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> None:
@@ -138,10 +154,12 @@ def _send_again(
             return False
         locked.look_up_first = False
         keep_exchanges(attempt, lookup.exchanges)
-        again = may_leave and _may_resend(locked, attempt, gateway.capabilities)
+        # What never left goes back to the queue, where all is looked at anew before it leaves.
+        left = attempt.sends > 0
+        again = left and may_leave and _may_resend(locked, attempt, gateway.capabilities)
         if again:
             _claim_again(locked, attempt)
-        elif not attempt.sends and attempt.number < MAX_ATTEMPTS:
+        elif not left and attempt.number < MAX_ATTEMPTS:
             _queue_again(locked, attempt)
         else:
             return False

@@ -1,0 +1,238 @@
+"""What counted as not made and was made all the same leaves no second time, whoever comes between."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from gateways.base import RefundState
+from gateways.models import ProcessorAccount
+from refunds import delivery, execution, services
+from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
+from refunds.resolution import apply_reported
+from refunds.rulings import confirm, propose
+from refunds.services import cancel_refund
+from refunds.states import AttemptState, Status
+from refunds.sync import sync_account
+
+from .desk import Desk
+from .faults.play import assert_agreement, looked_up, recovered, sent
+from .faults.test_workers import die_at
+from .raw import triggers_off
+from .reports import now_reported
+from .states import add_attempt, leave_unknown
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# Of the others PayPal repeats a 401 itself, and nothing else of them says that it did nothing.
+only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+only_nmi = pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+
+
+def turn_away(desk: Desk) -> Refund:
+    """A refund that was made, though the processor said that it had not let it in."""
+    refund = desk.ask(desk.pay(), 2_500)
+    desk.arm("refund", "429", "after")
+    assert sent(refund).status == Status.QUEUED
+    assert desk.given_back(refund.transaction) == [2_500]
+    return refund
+
+
+def run_before_claim(monkeypatch, step) -> None:
+    """Let something happen just before a worker claims a refund."""
+    claim = execution.claim
+
+    def claim_late(*args, **kwargs):
+        step()
+        return claim(*args, **kwargs)
+
+    monkeypatch.setattr(execution, "claim", claim_late)
+
+
+# --- by the refund itself ----------------------------------------------------------------------
+
+
+@only_stripe
+def test_who_dies_while_he_takes_over_what_was_made_leaves_nothing_to_send(desk: Desk):
+    refund = turn_away(desk)
+    die_at("after-attempt-commit", refund)
+    assert refund.attempts.get(number=2).sends == 0
+    assert recovered(refund).status == Status.SUCCEEDED
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
+@only_stripe
+def test_what_a_sync_records_in_that_moment_is_not_paid_again(desk: Desk, monkeypatch):
+    refund = turn_away(desk)
+    run_before_claim(monkeypatch, lambda: sync_account(desk.account))
+    assert sent(refund).status == Status.UNKNOWN
+    looked_up(refund)
+    assert sent(refund).status == Status.CANCELED
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
+def test_a_payment_found_disputed_stays_so_when_its_worker_dies(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    desk.change(refund.transaction, dispute="open")
+    Refund.objects.update(next_action_at=timezone.now())
+    die_at("after-attempt-commit", refund)
+    assert recovered(refund).status == Status.FAILED
+    assert desk.calls("refund") == 0
+
+
+@only_stripe
+def test_an_answer_that_the_database_cannot_take_at_once_is_written_all_the_same(
+    desk: Desk, monkeypatch
+):
+    refund = turn_away(desk)
+    monkeypatch.setattr("refunds.delivery._DATABASE_WAITS", (0,))
+    broken = [OperationalError("canceling statement due to lock timeout")]
+    write = delivery.record_answer
+
+    def write_late(*args):
+        if broken:
+            raise broken.pop()
+        return write(*args)
+
+    monkeypatch.setattr(delivery, "record_answer", write_late)
+    assert sent(refund).status == Status.SUCCEEDED
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
+# --- where the processor keeps no reference ------------------------------------------------------
+
+
+def make_unreferenced(desk: Desk) -> Refund:
+    """Ruled out and to be sent again, though made; the processor shows it now, without a name."""
+    refund = desk.ask(desk.pay(), 2_500)
+    desk.post("accounts", account=desk.name, refund_shape="B", lookup_lag_seconds=100_000)
+    desk.arm("refund", "silence", "after", seconds=0.1)
+    assert sent(refund).status == Status.UNKNOWN
+    RefundAttempt.objects.update(last_sent_at=timezone.now() - timedelta(hours=10))
+    looked_up(refund)
+    RefundAttempt.objects.update(first_absent_at=timezone.now() - timedelta(hours=1))
+    looked_up(refund)
+    desk.post("clock", advance_seconds=36_000)
+    return refund
+
+
+@pytest.fixture
+def rule(agent, approver):
+    def rule(refund: Refund, verdict: Verdict) -> Refund:
+        ruling: Ruling = propose(
+            refund,
+            verdict=verdict,
+            evidence="The statement of Friday has no such refund.",
+            actor=agent,
+        )
+        return confirm(ruling, actor=approver)
+
+    return rule
+
+
+@only_nmi
+def test_what_may_be_an_earlier_attempt_waits_for_a_person(desk: Desk, rule):
+    refund = rule(make_unreferenced(desk), Verdict.SEND_AGAIN)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    for _ in range(2):
+        assert sent(refund).status == Status.QUEUED
+        assert desk.given_back(refund.transaction) == [2_500]
+        assert "accept it as refunded outside" in refund.attention_reason
+        sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
+    Attention.objects.filter(pk=case.pk).close("Made there for another order.")
+    assert sent(refund).status == Status.SUCCEEDED
+    assert desk.given_back(refund.transaction) == [2_500, 2_500]
+
+
+@only_nmi
+def test_what_may_be_a_refund_that_was_ruled_out_stops_the_one_asked_for_instead(
+    desk: Desk, rule, agent
+):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    assert "may be one that counted as not made" in again.attention_reason
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+def test_that_an_earlier_attempt_was_refused_says_nothing_of_the_last(paid, ask):
+    refund = leave_unknown(ask(paid, 500))
+    first = refund.attempts.get()
+    with triggers_off():  # as after two people ruled it out
+        RefundAttempt.objects.filter(pk=first.pk).update(state=AttemptState.RULED_OUT)
+    last = add_attempt(refund, AttemptState.AMBIGUOUS, number=2)
+    refused = now_reported("re_1", state=RefundState.FAILED, reference=first.reference)
+    assert apply_reported(refund.pk, refused).status == Status.UNKNOWN
+    refused = now_reported("re_2", state=RefundState.FAILED, reference=last.reference)
+    assert apply_reported(refund.pk, refused).status == Status.FAILED
+
+
+# --- by another refund of the payment -------------------------------------------------------------
+
+
+@only_stripe
+def test_what_was_turned_away_and_called_off_is_not_paid_when_it_is_asked_for_anew(
+    desk: Desk, agent
+):
+    first = turn_away(desk)
+    cancel_refund(first, actor=agent)
+    again = sent(desk.ask(first.transaction, 2_500))
+    assert again.status == Status.CANCELED
+    assert again.attention_reason
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_stripe
+def test_what_people_took_back_is_looked_for_when_it_is_asked_for_anew(desk: Desk):
+    first = desk.ask(desk.pay(), 2_500)
+    assert sent(first).status == Status.SUCCEEDED
+    with triggers_off():  # as after two rulings: it was made, and no, it was not
+        Refund.objects.filter(pk=first.pk).update(
+            status=Status.RETURNED, processor_refund_id=None, failure_code="not_made"
+        )
+    type(first.transaction).objects.update(refunded_minor=0)
+    again = sent(desk.ask(first.transaction, 2_500))
+    assert again.status == Status.CANCELED
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+# --- what changed while all this was read --------------------------------------------------------
+
+
+@only_stripe
+def test_nothing_leaves_beyond_what_was_paid(desk: Desk):
+    refund = desk.ask(desk.pay(), 6_000)
+    desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=6_000)
+    sync_account(desk.account)
+    assert sent(refund).status == Status.FAILED
+    assert refund.failure_message.startswith("More would go back than was paid")
+    assert refund.attempts.get().state == AttemptState.NOT_SENT
+    assert desk.calls("refund") == 0
+
+
+@only_stripe
+@pytest.mark.parametrize("event", ["the account is held", "the requester may no more"])
+def test_what_stops_a_refund_while_its_payment_is_read_stops_it(
+    desk: Desk, monkeypatch, event, agent
+):
+    refund = desk.ask(desk.pay(), 2_500)
+    read = execution.refresh_payment
+
+    def read_slowly(*args):
+        read(*args)
+        if event == "the account is held":
+            ProcessorAccount.objects.update(held_reason="Restored.")
+        else:
+            type(agent).objects.filter(pk=refund.requested_by_id).update(is_active=False)
+
+    monkeypatch.setattr(execution, "refresh_payment", read_slowly)
+    sent(refund)
+    expected = Status.QUEUED if event == "the account is held" else Status.CANCELED
+    assert refund.status == expected
+    assert desk.calls("refund") == 0
