@@ -22,6 +22,7 @@ from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongSt
 from transactions.models import Transaction
 
 from .broker import Message
+from .cells import ON_THE_WAY
 from .deliveries import deliver
 from .judges import rule
 from .processors import KEYED, Refused
@@ -29,8 +30,8 @@ from .world import World, people, reason
 
 Action = Callable[[World, Random], None]
 _PATHS = {
-    "send_refund": FAILPOINTS[:7],
-    "look_up_refund": FAILPOINTS[:7],
+    "send_refund": ON_THE_WAY,
+    "look_up_refund": ON_THE_WAY,
     "process_webhook": ("in-webhook-apply",),
     "publish_due": ("in-outbox-drain",),
     "look_up_due": ("in-outbox-drain",),

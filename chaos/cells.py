@@ -1,4 +1,8 @@
-"""The exhaustive grid: every failpoint × every fault × before and after × every money call."""
+"""The exhaustive grid: every failpoint × every fault × before and after × every money call.
+
+Once the crash meets the refund together with the fault, and once, where a worker that sends can
+die, in the turn after it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from gateways.sandbox.faults import KINDS
 from .processors import ACCOUNTS, KEYED
 
 _ONLY_AFTER = ("wrong_echo", "wrong_type")
+# What whoever sends passes by.
+ON_THE_WAY = FAILPOINTS[: FAILPOINTS.index("after-result-commit") + 1]
+_LATER = "later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +27,29 @@ class Cell:
     failpoint: str
     what: str
     when: str
+    is_later: bool = False  # the crash comes in the turn after the one that met the fault
 
     @property
     def name(self) -> str:
-        return f"{self.dialect}/{self.call}/{self.failpoint}/{self.what}/{self.when}"
+        parts = [self.dialect, self.call, self.failpoint, self.what, self.when]
+        return "/".join([*parts, _LATER] if self.is_later else parts)
 
     @classmethod
     def named(cls, name: str) -> Cell:
-        return cls(*name.split("/"))
+        dialect, call, failpoint, what, when, *later = name.split("/")
+        return cls(dialect, call, failpoint, what, when, is_later=later == [_LATER])
 
 
 def cells() -> Iterator[Cell]:
     """All of them, in an order that changes the processor fastest."""
-    for failpoint in FAILPOINTS:
+    crashes = [(failpoint, False) for failpoint in FAILPOINTS]
+    crashes += [(failpoint, True) for failpoint in ON_THE_WAY]
+    for failpoint, is_later in crashes:
         for what in KINDS:
             for when in ("after",) if what in _ONLY_AFTER else ("before", "after"):
                 for dialect in ACCOUNTS:
                     for call in ("refund",) if dialect in KEYED else ("refund", "void"):
-                        yield Cell(dialect, call, failpoint, what, when)
+                        yield Cell(dialect, call, failpoint, what, when, is_later)
 
 
 def fixed_cells() -> list[Cell]:

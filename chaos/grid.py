@@ -31,6 +31,8 @@ _CODES = {
     "nmi": "300",
 }
 _LEASE = timedelta(seconds=130)
+# Longer than any wait before a refund that did not leave is tried again.
+_NEXT_TURN = timedelta(minutes=11)
 
 
 def run(world: World, cell: Cell) -> Result:
@@ -51,7 +53,8 @@ def run(world: World, cell: Cell) -> Result:
         idempotency_key=cell.name,
     )
     _arm(world, cell)
-    _PLAYS.get(cell.failpoint, _die_on_the_way)(world, cell, refund)
+    play = _die_later if cell.is_later else _PLAYS.get(cell.failpoint, _die_on_the_way)
+    play(world, cell, refund)
     heal(world)
     return Result(
         cell.dialect,
@@ -86,6 +89,15 @@ def _die_on_the_way(world: World, cell: Cell, refund: Refund) -> None:
     world.broker.flush()
     _work(world, _send(refund), cell.failpoint)
     _work(world, _send(refund), "")
+
+
+def _die_later(world: World, cell: Cell, refund: Refund) -> None:
+    """Who meets the fault lives, and who has the refund next is killed, looking up or sending."""
+    world.broker.flush()
+    _work(world, _send(refund), "")
+    world.let_time_pass(_NEXT_TURN)
+    _work(world, ("refunds.tasks.look_up_refund", [str(refund.pk)], {}), cell.failpoint)
+    _work(world, _send(refund), cell.failpoint)
 
 
 def _die_handing_out(world: World, cell: Cell, _refund: Refund) -> None:
