@@ -38,6 +38,8 @@ K = AttentionKind
 NOTE_LENGTH = 300
 # Only proof, or a ruling of two people, answers these.
 ANSWERED_BY_PROOF = frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK})
+# While the refund is still to be sent, these would be raised again at once.
+_SETTLED_BY_SENDING = frozenset({K.STUCK, K.NOT_SENT})
 # Whoever asked for the refund may take note of these.
 _OWNER_MAY_ACCEPT = frozenset({K.RETURNED, K.NOT_SENT})
 # How the subject begins when rejected credentials paused an account; others are held by `recover`.
@@ -117,7 +119,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
 
 def why_not_accepted(case: Attention) -> str:
     """The sentence why nobody can close the case, and what does; '' when people can."""
-    if case.kind == K.STUCK and case.refund and case.refund.status == Status.QUEUED:
+    if case.kind in _SETTLED_BY_SENDING and case.refund and case.refund.status == Status.QUEUED:
         return _("This closes by itself when the refund is made or canceled. Have it tried now.")
     if case.kind in ANSWERED_BY_PROOF:
         return _(

@@ -33,6 +33,7 @@ from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
+from .states import Status
 from .steps import STEPS, Offer, Step, effect_of, offers, open_ruling, why_gone
 from .webhooks import NotProcessable
 
@@ -309,6 +310,8 @@ def _next_step(case: Attention, *, is_ruled: bool) -> str | Promise:
         return _("A second person confirms or rejects what is proposed.")
     if is_hold(case):
         return _("Wait until it has been compared, or run manage.py recover.")
+    if case.kind == K.NOT_SENT and case.refund and case.refund.status == Status.QUEUED:
+        return _("Find out whose refund the processor lists: accept that one, or cancel this one.")
     return _NEXT_STEPS[case.kind]
 
 

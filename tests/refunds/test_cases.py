@@ -33,6 +33,9 @@ def raised(refund):
     """An open case about the refund."""
 
     def make(kind=K.MADE_OUTSIDE) -> Attention:
+        if kind == K.NOT_SENT:
+            bring(refund, Status.CANCELED)
+            refund.refresh_from_db()
         flag(refund, kind, "Somebody has to look.")
         return Attention.objects.get(refund=refund, kind=kind)
 
@@ -137,6 +140,15 @@ def test_what_is_not_proven_is_not_accepted_away(raised, refund, approver, kind)
     assert Action.ACCEPT not in actions(case, approver)
     refund.refresh_from_db()
     assert refund.attention_reason
+
+
+@pytest.mark.parametrize("kind", [K.STUCK, K.NOT_SENT])
+def test_what_would_be_raised_again_at_once_is_not_accepted(refund, approver, kind):
+    flag(refund, kind, "Something like it is listed.")
+    case = Attention.objects.get(refund=refund)
+    with pytest.raises(WrongStatus, match="when the refund is made or canceled"):
+        accept(case, approver)
+    assert Action.TRY_NOW in actions(case, refund.requested_by)
 
 
 @pytest.mark.parametrize("kind", BY_PEOPLE)

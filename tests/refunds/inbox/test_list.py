@@ -53,6 +53,10 @@ class TestList:
         make_case(refund, K.RETURNED, "The refund had succeeded, and the money came back.")
         assert "Pay the customer another way, then accept." in visible(browser.get(INBOX))
 
+    def test_the_next_step_of_what_waits_because_something_like_it_is_listed(self, browser, agent):
+        make_case(make_refund(make_transaction(), 2500, agent), K.NOT_SENT, "It may be an earlier.")
+        assert "accept that one, or cancel this one." in visible(browser.get(INBOX))
+
     def test_what_is_proposed_waits_for_a_second_person(self, browser, agent):
         case = make_unknown(agent)
         make_ruling(case.refund, "did_not", agent)
