@@ -67,6 +67,16 @@ def is_counted(refund: Refund, made: ReportedRefund) -> bool:
     return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
 
 
+def repeated(refund: Refund) -> Refund | None:
+    """The refund that this one tries again, if it counts as made by now: then nothing is owed."""
+    earlier = refund
+    while earlier.retry_of_id:
+        earlier = Refund.objects.get(pk=earlier.retry_of_id)
+        if earlier.status == Status.SUCCEEDED:
+            return earlier
+    return None
+
+
 def _counted_as_not_made(refund: Refund) -> QuerySet[RefundAttempt]:
     """What left for other refunds of the payment, and counts as not made: the money was asked anew.
 

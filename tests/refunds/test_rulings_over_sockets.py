@@ -108,6 +108,26 @@ def test_what_shows_up_before_it_is_refunded_anew_stops_that(desk: Desk, rule, a
 
 
 @one_shot
+@pytest.mark.parametrize("generation", [1, 2])
+def test_what_was_counted_while_its_repetition_waited_is_not_paid_again(
+    desk: Desk, rule, agent, generation
+):
+    first = rule(make_unseen(desk), Verdict.DID_NOT)
+    again = services.retry_refund(first, actor=agent)
+    if generation == 2:
+        services.cancel_refund(again, actor=agent)
+        again.refresh_from_db()
+        again = services.retry_refund(again, actor=agent)
+    show_late(desk, 0)
+    sync_account(desk.account)
+    assert sent(again).status == Status.CANCELED
+    assert "was made after all" in again.attention_reason
+    with pytest.raises(WrongStatus, match="went back already"):
+        services.retry_refund(again, actor=agent)
+    assert_agreement(desk, first.transaction, 2_500)
+
+
+@one_shot
 def test_what_breaks_the_cap_is_counted_and_flagged(desk: Desk, rule):
     transaction = rule(make_unseen(desk, 6_000), Verdict.DID_NOT).transaction
     transaction.refresh_from_db()
