@@ -54,14 +54,14 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
     """Let nothing leave through any account, because rows written after ``since`` are lost.
 
     Returns the active ones: one that is switched off is compared when it is on again. Repeating it
-    keeps the first moment of the hold, and the earliest ``since``, in UTC.
+    keeps the first moment of a hold, and the earliest ``since``, in UTC; what was free is held.
     """
     since = in_utc(since)
-    held = list(ProcessorAccount.objects.all())
     reason = _("The database was restored: nothing is sent until its refunds were compared.")
-    for account in held:
-        with database.atomic():
-            ProcessorAccount.objects.filter(pk=account.pk).update(held_reason=reason)
+    with database.atomic():  # all or none: who goes on takes what is not held for free
+        ProcessorAccount.objects.update(held_reason=reason)
+        accounts = list(ProcessorAccount.objects.all())
+        for account in accounts:
             raise_case(
                 AttentionKind.ACCOUNT_PAUSED,
                 _subject_of(account),
@@ -73,28 +73,29 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
             if case and _start_of(case) > since:
                 case.evidence["since"] = since.isoformat()
                 case.save(update_fields=["evidence"])
-    return [account for account in held if account.is_active]
+    return [account for account in accounts if account.is_active]
 
 
 def suspect_refunds() -> Suspected:
-    """Take it that everything which is not at its end may have left since the backup.
+    """Take it that whatever is not at its end in held accounts may have left since the backup.
 
     What was being sent has lost its worker with the old database, and may have left whatever its
     row says. What had not been sent may have been since: also what waited for approval, should it
-    be approved again.
+    be approved again. Safe to repeat: nothing has left through these accounts meanwhile.
     """
-    looked_up = Refund.objects.filter(status__in=_OPEN).update(look_up_first=True)
+    refunds = Refund.objects.filter(account__in=ProcessorAccount.objects.exclude(held_reason=""))
+    looked_up = refunds.filter(status__in=_OPEN).update(look_up_first=True)
     RefundAttempt.objects.filter(
-        refund__status__in=[Status.SENDING, Status.UNKNOWN],
+        refund__in=refunds.filter(status__in=[Status.SENDING, Status.UNKNOWN]),
         state__in=[AttemptState.STARTED, AttemptState.AMBIGUOUS],
         sends=0,
     ).update(sends=1, first_sent_at=F("started_at"), last_sent_at=Now())
-    sending = Refund.objects.filter(status=Status.SENDING)
+    sending = refunds.filter(status=Status.SENDING)
     interrupted = sending.update(lease_until=Now() - timedelta(seconds=1))
     # One by one, and not by a pass of the sweep: another process may be at one just now.
     for refund_id in sending.values_list("pk", flat=True):
         expire_lease(refund_id)
-    Refund.objects.filter(status__in=[Status.UNKNOWN, Status.PENDING]).make_due()
+    refunds.filter(status__in=[Status.UNKNOWN, Status.PENDING]).make_due()
     return Suspected(interrupted, looked_up)
 
 

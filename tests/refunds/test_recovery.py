@@ -33,29 +33,10 @@ from tests.scripts import run_script
 from transactions.advisory import advisory_lock
 
 from .desk import ACCOUNTS, Desk
+from .recovering import an_hour_ago, pass_lag, recover
 from .reports import in_ledger, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def pass_lag() -> None:
-    """Make the holds look so old that every processor lists all that it ever will."""
-    Attention.objects.filter(subject__startswith="held:").update(
-        raised_at=timezone.now() - timedelta(hours=4)
-    )
-
-
-def an_hour_ago() -> str:
-    return (timezone.now() - timedelta(hours=1)).isoformat()
-
-
-def recover(capsys) -> tuple[int, str]:
-    code = 0
-    try:
-        call_command("recover", since=an_hour_ago())
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    return code, capsys.readouterr().out
 
 
 # --- held --------------------------------------------------------------------------------------
@@ -166,9 +147,9 @@ def test_beat_frees_a_held_account_when_the_time_has_come(held: Desk):
     assert not held.account.held_reason
 
 
-def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(desk: Desk):
-    transaction = desk.pay()
-    waiting, taken = desk.ask(transaction, 1_000), desk.ask(transaction, 2_000)
+def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(held: Desk):
+    transaction = held.pay()
+    waiting, taken = held.ask(transaction, 1_000), held.ask(transaction, 2_000)
     due(taken)
     taken.refresh_from_db()
     attempt = claim(taken, Operation.REFUND)
@@ -189,7 +170,7 @@ def test_what_is_not_at_its_end_is_looked_up_first_and_nothing_counts_as_unsent(
 def test_an_account_that_is_switched_off_is_held_until_it_is_on_and_compared(desk: Desk, capsys):
     """The backup may be older than its being switched on, and than what left through it then."""
     ProcessorAccount.objects.update(is_active=False)
-    assert recover(capsys)[0] == 0
+    assert recover(capsys, since=an_hour_ago())[0] == 0
     pass_lag()
     reconcile_all_accounts()
     desk.account.refresh_from_db()
@@ -203,8 +184,8 @@ def test_an_account_that_is_switched_off_is_held_until_it_is_on_and_compared(des
 
 
 @pytest.mark.parametrize("desk", ["stripe"], indirect=True)
-def test_what_was_being_sent_is_unknown_also_while_another_process_sweeps(desk: Desk):
-    refund = desk.ask(desk.pay(), 2_000)
+def test_what_was_being_sent_is_unknown_also_while_another_process_sweeps(held: Desk):
+    refund = held.ask(held.pay(), 2_000)
     assert claim(refund, Operation.REFUND)
 
     def suspect_elsewhere() -> None:
@@ -377,7 +358,7 @@ def test_f09_refunds_that_a_restore_forgot_are_found_and_none_is_made_twice(
     before = {desk.name: in_ledger(desk) for desk in desks}
 
     bring_back()
-    code, told = recover(capsys)
+    code, told = recover(capsys, since=an_hour_ago())
     assert code == 2
     assert told.count("still held") == 4
     settle_all()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
+from gateways.models import ProcessorAccount
 from refunds.management.console import (
     NEEDS_A_PERSON,
     NOT_DONE,
+    choose_accounts,
     open_console,
     read_since,
     reconciled,
@@ -20,27 +23,29 @@ from refunds.management.console import (
 from refunds.reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, cases_of
 from refunds.recovery import finish, hold_accounts, suspect_refunds
 
+# Only who says since when holds anew: another restore cannot be told from the rows.
+_GO_ON = "manage.py recover (without --since)"
+
 
 class Command(BaseCommand):
     help = (
-        "After a restore of the database: lets nothing be sent, fetches from the processors what "
-        "the rows have forgotten, and frees each account when that is done. Safe to repeat. Ends "
-        "with 2 while an account is held or an option is wrong, 1 when something needs a person."
+        "After a restore of the database: with --since lets nothing be sent, fetches from the "
+        "processors what the rows have forgotten, and frees each account when that is done; "
+        "without it goes on with the accounts that are still held. Ends with 2 while an account is "
+        "held or an option is wrong, 1 when something needs a person."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--since",
             metavar="ISO8601",
-            required=True,
-            help="the time of the backup, or a little before it, such as 2026-07-01T02:00:00Z",
+            help="after each restore, once: hold all accounts, for what was written after this "
+            "time of the backup, or a little before it, such as 2026-07-01T02:00:00Z",
         )
 
-    def handle(self, *_args: Any, since: str, **_options: Any) -> None:
-        start = read_since(since)
+    def handle(self, *_args: Any, since: str | None, **_options: Any) -> None:
         console = open_console(self.stdout)
-        accounts = hold_accounts(start)
-        console.print(f"Nothing is sent: all accounts are held, {len(accounts)} of them active.")
+        accounts = _held(console) if since is None else _hold(console, read_since(since))
         suspected = suspect_refunds()
         console.print(
             f"{suspected.interrupted} refunds that were being sent count as unknown; "
@@ -52,21 +57,44 @@ class Command(BaseCommand):
             try:
                 done = wait_for_turn(partial(finish, account), ReconciliationBusy)
             except ReconciliationFailed as error:
-                held[account.slug] = f"{error} It stays held: run this again."
+                held[account.slug] = f"{error} It stays held: run {_GO_ON}."
                 continue
             except KeyboardInterrupt:
                 raise CommandError(
-                    "Stopped. What is not free stays held: run it again.", returncode=NOT_DONE
+                    f"Stopped. What is not free stays held: run {_GO_ON}.", returncode=NOT_DONE
                 ) from None
             tallies[account.slug] = (done.tally, cases_of(account))
             if done.free_at:
                 held[account.slug] = (
-                    "Compared, and still held: its processor may list refunds late. Run this "
-                    f"again after {done.free_at:%Y-%m-%d %H:%M} UTC, or let beat do it."
+                    f"Compared, and still held: its processor may list refunds late. Run {_GO_ON} "
+                    f"after {done.free_at:%Y-%m-%d %H:%M} UTC, or let beat do it."
                 )
         if tallies:
             console.print(reconciled(tallies))
         _end(console, tallies, held)
+
+
+def _hold(console: Console, since: datetime) -> list[ProcessorAccount]:
+    """Hold all accounts, also those that an earlier run has freed; the active ones."""
+    accounts = hold_accounts(since)
+    console.print(f"Nothing is sent: all accounts are held, {len(accounts)} of them active.")
+    return accounts
+
+
+def _held(console: Console) -> list[ProcessorAccount]:
+    """The active accounts that a run before has held and that are not free yet."""
+    accounts = choose_accounts(None)
+    held = [account for account in accounts if account.held_reason]
+    if not held:
+        raise CommandError(
+            "No active account is held, so there is nothing to go on with. If the database was "
+            "restored, say since when: manage.py recover --since TIME",
+            returncode=NOT_DONE,
+        )
+    for account in accounts:
+        if account not in held:
+            console.print(f"{account.slug}: free already.")
+    return held
 
 
 def _end(console: Console, tallies: dict[str, tuple[Tally, int]], held: dict[str, str]) -> None:
