@@ -63,6 +63,7 @@ class FailureCode(StrEnum):
     DECLINED_BY_BANK = "declined_by_bank"
     CARD_NOT_VALID = "card_not_valid"
     PAYMENT_NOT_FOUND = "payment_not_found"
+    NOT_CAPTURED = "not_captured"  # no money of the payment is kept
     NOT_REFUNDABLE = "not_refundable"
     NOT_VOIDABLE = "not_voidable"
     INVALID_AMOUNT = "invalid_amount"

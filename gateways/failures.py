@@ -86,6 +86,11 @@ _PLAYBOOK: dict[FailureCode, Explanation] = {
         _("Check that the account belongs to the right business and mode, test or live."),
         (A.OPEN_ACCOUNT, A.PULL_AGAIN),
     ),
+    C.NOT_CAPTURED: Explanation(
+        _("No money of this payment is kept: it was cancelled before it settled, or it failed."),
+        _("There is nothing to do: the customer was not charged, so nothing is owed."),
+        (A.PULL_AGAIN,),
+    ),
     C.NOT_REFUNDABLE: Explanation(
         _("The processor does not allow this payment to be refunded."),
         _("Look at the payment at the processor, or return the money another way."),

@@ -20,7 +20,7 @@ from transactions.models import TAKEN, Transaction, TransactionStatus
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why nothing can go back now: a stable code, and a sentence for staff."""
+    """Why nothing can go back now: the value of a FailureCode, and a sentence for staff."""
 
     code: str
     sentence: str

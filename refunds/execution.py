@@ -222,11 +222,9 @@ def _refuse(refund: Refund, found: decision.Blocked) -> None:
     attempt = claim(refund, Operation(refund.operation))
     if attempt is None:
         return
-    codes = {"disputed": FailureCode.DISPUTED, "too_old": FailureCode.TOO_OLD}
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.SENDING and locked.fence == attempt.fence:
             held = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
-            code = codes.get(found.code, FailureCode.NOT_REFUNDABLE)
-            fail_unsent(locked, held, code, found.sentence)
+            fail_unsent(locked, held, FailureCode(found.code), found.sentence)
             held.save()

@@ -7,12 +7,14 @@ from django.utils import timezone
 
 from gateways.base import Operation
 from gateways.errors import NotSent
+from gateways.failures import Action, explain
 from gateways.stripe_records import REFERENCE_KEY
 from refunds import execution
 from refunds.execution import send_refund
 from refunds.models import Attention, AttentionKind, CircuitBreaker, Refund, RefundAttempt
 from refunds.recording import record_answer
 from refunds.states import AttemptState, Status
+from refunds.sync import sync_account
 from transactions.models import Transaction
 
 from .desk import Desk
@@ -93,6 +95,33 @@ def test_a_payment_disputed_meanwhile_is_not_sent(desk: Desk):
     assert refund.attempts.get().sends == 0
     assert desk.given_back(transaction) == []
     assert desk.sums(transaction) == (0, 0)
+
+
+@only_settling
+def test_a_payment_cancelled_meanwhile_leaves_nothing_to_give_back(desk: Desk):
+    transaction = desk.pay(status="captured")
+    refund = desk.ask(transaction, 10_000)
+    desk.post("refunds", payment_id=transaction.external_id, operation="void")
+    sent(refund)
+    assert (refund.status, refund.failure_code) == (Status.FAILED, "not_captured")
+    assert "cancelled before it settled" in refund.failure_message
+    assert refund.attempts.get().sends == 0
+    told = explain(refund.failure_code)
+    assert "nothing is owed" in str(told.next_step)
+    assert Action.TRY_AGAIN not in told.actions
+    assert desk.sums(transaction) == (0, 0)
+
+
+@only_stripe
+def test_what_would_go_back_beyond_what_was_paid_is_not_sent(desk: Desk):
+    transaction = desk.pay()
+    refund = desk.ask(transaction, 8_000)
+    desk.post("refunds", payment_id=transaction.external_id, amount="50.00")
+    sync_account(desk.account)
+    sent(refund)
+    assert (refund.status, refund.failure_code) == (Status.FAILED, "exceeds_refundable")
+    assert refund.attempts.get().sends == 0
+    assert desk.given_back(transaction) == [5_000]
 
 
 @pytest.mark.parametrize(
