@@ -87,7 +87,7 @@ def apply_result(refund: Refund, attempt: RefundAttempt, result: RefundResult) -
     if result.state == RefundState.FAILED:
         # A refund that the processor had accepted and then gave up keeps its accepted attempt.
         end_attempt(attempt, AttemptState.DECLINED)
-        move(refund, Status.FAILED, "refused", changes=_failure_fields(result))
+        move(refund, Status.FAILED, "refused", changes=failure_fields(result))
         return
     end_attempt(attempt, AttemptState.ACCEPTED)
     known_id: dict[str, Any] = {
@@ -189,15 +189,8 @@ def keep_exchanges(attempt: RefundAttempt, exchanges: Iterable[Exchange]) -> Non
     attempt.exchanges = stored[:1] + stored[1:][-(_KEPT_EXCHANGES - 1) :]
 
 
-# What a good end clears.
-_NO_FAILURE: dict[str, Any] = {
-    "failure_code": "",
-    "failure_processor_code": "",
-    "failure_message": "",
-}
-
-
-def _failure_fields(result: RefundResult) -> dict[str, Any]:
+def failure_fields(result: RefundResult) -> dict[str, Any]:
+    """The columns of a refund that say why it failed."""
     failure = result.failure
     if failure is None:
         return {"failure_code": FailureCode.OTHER}
@@ -206,6 +199,14 @@ def _failure_fields(result: RefundResult) -> dict[str, Any]:
         "failure_processor_code": failure.processor_code[:100],
         "failure_message": failure.message[:1000],
     }
+
+
+# What a good end clears.
+_NO_FAILURE: dict[str, Any] = {
+    "failure_code": "",
+    "failure_processor_code": "",
+    "failure_message": "",
+}
 
 
 def _apply_answered(refund: Refund, attempt: RefundAttempt, result: RefundResult) -> None:

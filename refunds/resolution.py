@@ -42,6 +42,7 @@ from .recording import (
     apply_result,
     capabilities_of,
     contradiction,
+    failure_fields,
     keep_exchanges,
     live_attempt,
 )
@@ -308,7 +309,7 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
         elif status != Status.SENDING:
             apply_result(refund, attempt, result)
     elif status == Status.SUCCEEDED and reported.state == RefundState.FAILED:
-        mark_returned(refund)
+        mark_returned(refund, failure_fields(result) if reported.failure else None)
     elif status == Status.FAILED and reported.state == RefundState.SUCCEEDED:
         apply_result(refund, attempt, result)
         flag(refund, AttentionKind.PAID_AFTER_ALL, _made_after_all(reported))

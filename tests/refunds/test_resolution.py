@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from gateways.base import Operation, RefundState, ReportedRefund
+from gateways.base import Failure, FailureCode, Operation, RefundState, ReportedRefund
 from gateways.money import Money
 from gateways.registry import open_gateway
 from gateways.stripe_records import REFERENCE_KEY
@@ -237,6 +238,19 @@ def test_a_refund_that_comes_back_is_returned_and_shown(desk: Desk):
         assert refund.status == Status.RETURNED
     assert refund.attention_reason
     assert desk.sums(transaction) == (0, 0)
+
+
+@only_stripe
+def test_a_refund_that_comes_back_keeps_the_processors_reason(desk: Desk):
+    refund = desk.ask(desk.pay(), 2_500)
+    execution.send_refund(refund.pk)
+    refund.refresh_from_db()
+    why = Failure(FailureCode.DISPUTED, "charge_for_pending_refund_disputed", "It is disputed.")
+    told = replace(report(refund, RefundState.FAILED), failure=why)
+    refund = resolution.apply_reported(refund.pk, told)
+    assert (refund.status, refund.failure_code) == (Status.RETURNED, "disputed")
+    assert refund.failure_processor_code == "charge_for_pending_refund_disputed"
+    assert refund.failure_message == "It is disputed."
 
 
 @only_stripe
