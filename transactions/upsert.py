@@ -153,9 +153,9 @@ _NAMES = ", ".join(_COLUMNS)
 _TYPES = ", ".join(f"{name} {kind}" for name, (kind, _rule) in _COLUMNS.items())
 _RULES = {name: rule.format(name) for name, (_kind, rule) in _COLUMNS.items()} | {
     "customer_id": _DETAIL.format("customer_id", "NULL"),
-    # Since when, for what came to be so after it was first read.
-    "disputed_at": f"CASE WHEN {_IS_DISPUTED} THEN CASE WHEN kept.disputed THEN kept.disputed_at"
-    " ELSE now() END END",
+    # Since when, for what was known not to be: lists without disputes do not tell.
+    "disputed_at": f"CASE WHEN {_IS_DISPUTED} THEN CASE WHEN kept.disputed"
+    " OR NOT (kept.has_details OR %(lists_disputes)s) THEN kept.disputed_at ELSE now() END END",
     "voided_at": "CASE WHEN EXCLUDED.status = 'voided' AND kept.status IN ('captured', 'settled')"
     " THEN now() ELSE kept.voided_at END",
     "over_refunded": "EXCLUDED.amount_minor < kept.refunded_minor + kept.reserved_minor",

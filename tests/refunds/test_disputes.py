@@ -79,6 +79,18 @@ def test_disputes_of_the_first_import_are_history(disputed):
     assert raise_disputes() == 0
 
 
+def test_a_list_that_names_no_disputes_says_nothing_of_when_one_began(make_account):
+    """What is read by itself for the first time, after such a list, may be disputed for long."""
+    account = make_account("paypal")
+    store_payments(account, [payment("8AB1", has_details=False)])
+    store_payments(account, [payment("8AB1", disputed=True)])
+    assert raise_disputes() == 0
+    store_payments(account, [payment("8AB1")])
+    store_payments(account, [payment("8AB1", has_details=False)])
+    store_payments(account, [payment("8AB1", disputed=True)])
+    assert raise_disputes() == 1
+
+
 def test_a_payment_younger_than_its_account_is_news_however_it_comes_in(disputed):
     transaction = disputed("ch_1", True)
     later = transaction.account.created_at + timedelta(minutes=1)
@@ -121,3 +133,19 @@ def test_a_sync_finds_new_disputes(desk: Desk):
     sync_account(desk.account, since=timezone.now() - timedelta(days=35))
     (case,) = cases()
     assert case.transaction == transaction
+
+
+@pytest.mark.parametrize("is_news", [False, True])
+def test_what_was_disputed_before_the_account_was_first_read_is_history(desk: Desk, is_news):
+    long_ago = (timezone.now() - timedelta(days=9)).isoformat()
+    made = {"amount_minor": 10_000, "currency": "USD", "status": "settled", "last4": "4242"}
+    paid = desk.post("payments", account=desk.name, created_at=long_ago, **made)["payment"]["id"]
+    if is_news:
+        sync_account(desk.account)
+    desk.post("payments", account=desk.name, payment_id=paid, dispute="open")
+    sync_account(desk.account)
+    transaction = Transaction.objects.get(external_id=paid)
+    refresh_payment(transaction, open_gateway(desk.account))
+    assert transaction.disputed
+    raise_disputes()
+    assert len(cases()) == is_news
