@@ -126,6 +126,7 @@ def test_it_goes_back_to_a_time_of_any_zone(desks):
 @pytest.mark.parametrize(
     "since",
     [
+        "",
         "2026-W10",
         "2026-W10-1",
         "20260301",

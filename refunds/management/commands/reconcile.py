@@ -44,7 +44,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, account: str | None, since: str | None, **_options: Any) -> None:
-        start = read_since(since) if since else None
+        start = None if since is None else read_since(since)
         accounts = choose_accounts(account)
         console = open_console(self.stdout)
         tallies: dict[str, tuple[Tally, int]] = {}

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, account: str | None, since: str | None, **_options: Any) -> None:
-        start = read_since(since) if since else None
+        start = None if since is None else read_since(since)
         accounts = choose_accounts(account)
         self.stdout.ending = ""  # the console ends its lines itself
         console = Console(file=cast(IO[str], self.stdout), highlight=False)
