@@ -196,7 +196,7 @@ class AuthorizeNetGateway(PaymentGateway):
         answer = self._api.merchant_details()
         is_test = text_of(answer, "isTestMode") == "true"
         return (
-            f"Authorize.net account {text_of(answer, 'merchantName')} "
+            f"Authorize.net accepts the key of account {text_of(answer, 'merchantName')} "
             f"(gateway id {text_of(answer, 'gatewayId')}){', in test mode' if is_test else ''}."
         )
 

@@ -146,7 +146,7 @@ class NmiGateway(PaymentGateway):
         profile = self._query(report_type="profile")
         is_test = text_of(profile, ".//test_mode_enabled") == "true"
         company = text_of(profile, ".//company") or "without a name"
-        return f"NMI account {company}{', in test mode' if is_test else ''}."
+        return f"NMI accepts the key of account {company}{', in test mode' if is_test else ''}."
 
     def _transact(self, order: RefundOrder, kind: str, **fields: str) -> dict[str, str]:
         """Send a money call; return the fields of its answer."""
