@@ -16,7 +16,15 @@ from .scoping import Right, ScopedViewSet
 class AccountSerializer(serializers.ModelSerializer[ProcessorAccount]):
     class Meta:
         model = ProcessorAccount
-        fields = ("slug", "processor", "mode", "currency", "is_active", "paused_reason")
+        fields = (
+            "slug",
+            "processor",
+            "mode",
+            "currency",
+            "is_active",
+            "paused_reason",
+            "held_reason",
+        )
         read_only_fields = fields
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from . import credentials
@@ -82,6 +83,8 @@ class ProcessorAccount(models.Model):
     @property
     def stopped_reason(self) -> str:
         """Why nothing is sent through it at present, or empty."""
+        if not self.is_active:
+            return gettext("The account is switched off.")
         return self.held_reason or self.paused_reason
 
     def set_credentials(self, values: Mapping[str, str]) -> None:

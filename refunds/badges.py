@@ -55,8 +55,11 @@ def refund_badge(refund: Refund) -> Badge:
 
 
 def attempt_badge(attempt: RefundAttempt) -> Badge:
-    return badge_of(AttemptState(attempt.state), TONES)
+    state = AttemptState(attempt.state)
+    if state == AttemptState.ACCEPTED and attempt.refund.is_taken_back:
+        state = AttemptState.RULED_OUT
+    return badge_of(state, TONES)
 
 
 def case_badge(case: Attention) -> Badge:
-    return badge_of(AttentionKind(case.kind), CASE_TONES)
+    return Badge(case.kind_label, CASE_TONES[AttentionKind(case.kind)])

@@ -24,7 +24,7 @@ from .attention import choose_owner, close_cases
 from .clock import in_words
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
-from .services import NotAllowed, WrongStatus, may_see_to
+from .services import NotAllowed, WrongStatus, may_see_to, waits_for
 from .states import Status
 from .sweeps import one_pass
 from .transitions import lock_refund
@@ -42,7 +42,7 @@ ANSWERED_BY_PROOF = frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK})
 _SETTLED_BY_SENDING = frozenset({K.STUCK, K.NOT_SENT})
 # Whoever asked for the refund may take note of these.
 _OWNER_MAY_ACCEPT = frozenset({K.RETURNED, K.NOT_SENT})
-# How the subject begins when rejected credentials paused an account; others are held by `recover`.
+# How the subject begins when rejected credentials paused an account.
 _CREDENTIALS = "account:"
 
 
@@ -120,18 +120,14 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
 def why_not_accepted(case: Attention) -> str:
     """The sentence why nobody can close the case, and what does; '' when people can."""
     if case.kind in _SETTLED_BY_SENDING and case.refund and case.refund.status == Status.QUEUED:
-        return _("This closes by itself when the refund is made or canceled. Have it tried now.")
+        sentence = _("This closes by itself when the refund is made or canceled. %s")
+        return sentence % (waits_for(case.refund.account) or _("Have it tried now."))
     if case.kind in ANSWERED_BY_PROOF:
         return _(
-            "This closes by itself when it is proven what became of the refund. Ask the processor "
-            "now, or have two people rule what happened."
+            "This closes by itself when it is proven what became of the refund: by what the "
+            "processor answers, or by two people who rule what happened."
         )
     return _why_stopped(case) if case.kind == K.ACCOUNT_PAUSED else ""
-
-
-def is_hold(case: Attention) -> bool:
-    """Whether the case is that `recover` holds an account."""
-    return case.kind == K.ACCOUNT_PAUSED and not case.subject.startswith(_CREDENTIALS)
 
 
 def free_from(hold: Attention) -> datetime:
@@ -141,7 +137,7 @@ def free_from(hold: Attention) -> datetime:
 
 def _why_stopped(case: Attention) -> str:
     account = case.account
-    if is_hold(case):
+    if case.is_hold:
         return _what_frees(case) if account.held_reason else ""
     if not account.paused_reason:
         return ""
@@ -178,7 +174,7 @@ def actions(case: Attention, user: User) -> list[Action]:
     offered = _about_refund(case.refund, user) if case.refund else []
     if case.webhook_id:
         offered.append(Action.PROCESS_WEBHOOK)
-    if case.kind == K.ACCOUNT_PAUSED and not is_hold(case):
+    if case.kind == K.ACCOUNT_PAUSED and not case.is_hold:
         offered.append(Action.CHECK_ACCOUNT)
     if not why_not_accepted(case):
         offered.append(Action.ACCEPT)
@@ -234,7 +230,7 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
     offered = []
     if refund.status in {Status.UNKNOWN, Status.PENDING}:
         offered.append(Action.ASK_NOW)
-    if refund.status == Status.QUEUED:
+    if refund.status == Status.QUEUED and not refund.account.stopped_reason:
         offered.append(Action.TRY_NOW)
     ruling = Ruling.objects.open().filter(refund=refund).first()
     if ruling:

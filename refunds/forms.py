@@ -150,7 +150,13 @@ class MadeForm(EvidenceForm):
 class RulingForm(CaseForm):
     """The ruling that the person saw, whatever was proposed since."""
 
-    ruling = forms.ModelChoiceField(Ruling.objects.none(), widget=forms.HiddenInput)
+    ruling = forms.ModelChoiceField(
+        Ruling.objects.none(),
+        widget=forms.HiddenInput,
+        error_messages={
+            "invalid_choice": _("This proposal is no longer there. Look at the case again.")
+        },
+    )
 
     def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
         super().__init__(case, *args, **kwargs)

@@ -27,14 +27,14 @@ from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import story
 from .badges import case_badge
-from .cases import Action, is_hold, may, may_own, why_not_accepted
+from .cases import Action, may, may_own, why_not_accepted
 from .clock import in_words
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
 from .states import Status
-from .steps import STEPS, Offer, Step, effect_of, offers, open_ruling, why_gone
+from .steps import STEPS, Offer, Step, effect_of, label_of, offers, open_ruling, why_gone
 from .webhooks import NotProcessable
 
 
@@ -165,7 +165,7 @@ class AttentionAdmin(OfPaymentAdmin):
         return {
             "case": case,
             "kind": case_badge(case),
-            "title": case.get_kind_display(),
+            "title": case.kind_label,
             "told": _without_check(told[0]) if told else None,
             "refund": case.refund,
             "transaction": case.transaction,
@@ -219,7 +219,8 @@ class AttentionAdmin(OfPaymentAdmin):
             "step": step,
             "form": form.renewed(),
             "is_offered": offer is not None,
-            "why_not": offer.why_not if offer else why_gone(case, step),
+            "why_not": offer.why_not if offer else why_gone(case, step, signed_in(request)),
+            "label": label_of(step, ruling, signed_in(request)),
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
         }
@@ -247,7 +248,7 @@ def _without_answers(
 
 def _is_paused(case: Attention) -> bool:
     """Whether rejected credentials are why the account of a case is stopped."""
-    return case.kind == AttentionKind.ACCOUNT_PAUSED and not is_hold(case)
+    return case.kind == AttentionKind.ACCOUNT_PAUSED and not case.is_hold
 
 
 def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str:
@@ -255,7 +256,7 @@ def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str
     names = {offer.step.name for offer in offered}
     if names - {Action.TAKE, Action.HAND_OVER}:
         return ""
-    if is_hold(case):
+    if case.is_hold:
         return _("There is nothing to decide here.")
     if _is_paused(case):
         return _("Ask an administrator to enter working credentials.")
@@ -294,7 +295,7 @@ _NEXT_STEPS: dict[str, str | Promise] = {
     K.PAID_AFTER_ALL: gettext_lazy("Make sure that nobody paid it again, then accept."),
     K.MISSING: gettext_lazy("Look for it at the processor, then accept."),
     K.UNPLACED: gettext_lazy("Find its payment at the processor, then accept."),
-    K.DISPUTED: gettext_lazy("Answer the dispute at the processor."),
+    K.DISPUTED: gettext_lazy("Accept when it is answered."),
     K.NOT_SENT: gettext_lazy("Look why, request it again if it is still owed, then accept."),
     K.STUCK: gettext_lazy("Find out why in the workers' logs, then try it again."),
     K.ACCOUNT_PAUSED: gettext_lazy("An administrator enters working credentials."),
@@ -308,7 +309,7 @@ def _next_step(case: Attention, *, is_ruled: bool) -> str | Promise:
         return ""
     if is_ruled:
         return _("A second person confirms or rejects what is proposed.")
-    if is_hold(case):
+    if case.is_hold:
         return _("Wait until it has been compared, or run manage.py recover.")
     if case.kind == K.NOT_SENT and case.refund and case.refund.status == Status.QUEUED:
         return _("Find out whose refund the processor lists: accept that one, or cancel this one.")

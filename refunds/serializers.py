@@ -18,7 +18,7 @@ from transactions.serializers import (
     TransactionDetailSerializer,
 )
 
-from . import cases, decision
+from . import cases, services
 from .models import Attention, Refund, RefundAttempt, RefundReason, Ruling, RulingState, Verdict
 
 
@@ -154,7 +154,8 @@ class RefundableTransactionSerializer(TransactionDetailSerializer):
         read_only_fields = fields
 
     def get_refund_blocked(self, transaction: Transaction) -> str | None:
-        return decision.why_not(transaction)
+        found = services.blocked(transaction)
+        return found.sentence if found else None
 
 
 class NewRefundSerializer(StrictSerializer):

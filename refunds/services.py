@@ -33,6 +33,8 @@ from .transitions import lock_refund, move
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from gateways.models import ProcessorAccount
+
 
 class RefundRefused(Exception):
     """The refund cannot be made. ``refundable`` is the balance as it is now."""
@@ -165,10 +167,8 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status == Status.QUEUED:
         return hurry_refund(refund, actor=actor)
-    if refund.status not in {Status.FAILED, Status.CANCELED} or refund.origin == Origin.EXTERNAL:
-        raise WrongStatus(
-            _("Only a refund that failed, was canceled or is queued can be tried again.")
-        )
+    if not can_be_retried(refund):
+        raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
     if was_made_before(refund):
         raise WrongStatus(
             _("The money of this refund went back already. Ask for a new refund if more is owed.")
@@ -188,6 +188,12 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     return renewed
 
 
+def can_be_retried(refund: Refund) -> bool:
+    """Whether it ended without giving anything back, as far as its own status goes."""
+    ended = refund.status in {Status.FAILED, Status.CANCELED} or refund.is_taken_back
+    return ended and refund.origin != Origin.EXTERNAL
+
+
 def was_made_before(refund: Refund) -> bool:
     """Whether it was called off because its money had gone back already, which counts elsewhere.
 
@@ -199,11 +205,13 @@ def was_made_before(refund: Refund) -> bool:
 def hurry_refund(refund: Refund, *, actor: User) -> Refund:
     """Have a queued refund tried at once, such as one that waits for settlement.
 
-    Raises NotAllowed or WrongStatus.
+    Raises NotAllowed or WrongStatus, also while nothing is sent through its account.
     """
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status != Status.QUEUED:
         raise WrongStatus(_("Only a refund that waits can be hurried."))
+    if sentence := waits_for(refund.account):
+        raise WrongStatus(sentence)
     return _hurry(refund, actor=actor, kind="hurried")
 
 
@@ -217,6 +225,28 @@ def check_refund(refund: Refund, *, actor: User) -> Refund:
     if refund.status not in {Status.UNKNOWN, Status.PENDING}:
         raise WrongStatus(_("Only a refund that is unknown or pending can be checked."))
     return _hurry(refund, actor=actor, kind="check_asked")
+
+
+def blocked(transaction: Transaction) -> decision.Blocked | None:
+    """What stands against asking for a refund, or None. A held account only makes it wait."""
+    account = transaction.account
+    found = decision.blocked(transaction)
+    if found or (account.is_active and not account.paused_reason):
+        return found
+    sentence = _("Refunds of account %(account)s are paused: %(why)s")
+    why = account.paused_reason or _("it is switched off.")
+    return decision.Blocked("paused", sentence % {"account": account, "why": why})
+
+
+def waits_for(account: ProcessorAccount) -> str:
+    """That what is queued for the account waits, and why; empty while it sends."""
+    why = account.stopped_reason
+    return why and _("It waits, and goes out by itself when its account sends again. %s") % why
+
+
+def plan_in_words(transaction: Transaction, amount: Money) -> str:
+    """How a refund that is asked for now will be done."""
+    return waits_for(transaction.account) or decision.plan(transaction, amount).sentence
 
 
 def are_one_person(one: User, other: User) -> bool:
@@ -312,22 +342,13 @@ def _refuse_if_blocked(transaction: Transaction, amount: Money) -> None:
             left,
         )
     # Nothing left is found by the UPDATE itself, which knows whether the balance just changed.
-    found = decision.blocked(transaction) or decision.check_step(transaction, amount)
+    found = blocked(transaction) or decision.check_step(transaction, amount)
     if found and found.code != "exceeds_refundable":
         raise RefundRefused(found.code, found.sentence, left)
-    account = transaction.account
-    if not account.is_active or account.paused_reason:
-        raise RefundRefused(
-            "paused",
-            _("Refunds of account %(account)s are paused: %(why)s")
-            % {"account": account, "why": account.paused_reason or _("it is switched off.")},
-            left,
-        )
 
 
 def _queue(refund: Refund) -> None:
-    planned = decision.plan(refund.transaction, refund.amount)
-    refund.operation = planned.operation.value
+    refund.operation = decision.plan(refund.transaction, refund.amount).operation.value
     refund.created_at = timezone.now()
     refund.next_action_at = Now() + timedelta(seconds=settings.UNDO_SECONDS)
     refund.save(force_insert=True)
@@ -340,7 +361,7 @@ def _queue(refund: Refund) -> None:
         data={
             "amount_minor": refund.amount_minor,
             "currency": refund.currency,
-            "plan": planned.sentence,
+            "plan": plan_in_words(refund.transaction, refund.amount),
         },
     )
     # While it can be undone the row waits for the sweep; otherwise a worker starts at once.

@@ -130,9 +130,11 @@ def _reject(_case: Attention, actor: User, values: Values) -> str:
         ruling.refresh_from_db()
         if ruling.confirmed or ruling.decided_by_id != actor.pk:
             raise
-    return _("“%s” is rejected. Nothing changed, and the case stays open.") % (
-        ruling.get_verdict_display()
-    )
+    if ruling.proposed_by_id == actor.pk:
+        sentence = _("“%s” is withdrawn. Nothing changed, and the case stays open.")
+    else:
+        sentence = _("“%s” is rejected. Nothing changed, and the case stays open.")
+    return sentence % ruling.get_verdict_display()
 
 
 def _accept(case: Attention, actor: User, values: Values) -> str:
@@ -171,7 +173,10 @@ def _process_webhook(case: Attention, actor: User, _values: Values) -> str:
 def _check_account(case: Attention, actor: User, _values: Values) -> str:
     if not cases.may(Action.CHECK_ACCOUNT, case, actor):
         raise NotAllowed(_("You may not check the credentials of accounts."))
-    return check_account(case.account)
+    said = check_account(case.account)
+    # At once, so that the page does not still ask for what has just been done.
+    cases.close_resumed_accounts()
+    return _("%s What waits for it goes out by itself.") % said
 
 
 _L = gettext_lazy
@@ -274,6 +279,7 @@ class Offer:
 
     step: Step
     url: str
+    label: str | Promise
     why_not: str = ""
 
 
@@ -281,25 +287,36 @@ def offers(case: Attention, user: User) -> list[Offer]:
     """What the person may do about the case, and the rulings that are not possible now."""
     names = cases.actions(case, user)
     refusals = _refusals(case, user)
+    ruling = _waiting(case.refund) if case.refund else None
     found = []
     for step in STEPS.values():
         why_not = refusals.get(step.verdict, "") if step.verdict else ""
         if step.name in names or why_not:
             address = reverse(f"admin:refunds_attention_{step.name}", args=[case.pk])
-            found.append(Offer(step, address, why_not))
+            found.append(Offer(step, address, label_of(step, ruling, user), why_not))
     return found
+
+
+def label_of(step: Step, ruling: Ruling | None, user: User) -> str | Promise:
+    """What a button says: one's own proposal is withdrawn."""
+    own = ruling is not None and ruling.proposed_by_id == user.pk
+    return _("Withdraw") if own and step.name == Action.REJECT_RULING else step.label
 
 
 def _refusals(case: Attention, user: User) -> dict[Verdict, str]:
     refund = case.refund
     if case.closed_at or refund is None or refund.status != Status.UNKNOWN:
         return {}
-    waits = any(ruling.decided_at is None for ruling in refund.rulings.all())
-    return {} if waits or not rulings.may_propose(user) else rulings.allowed(refund)
+    return {} if _waiting(refund) or not rulings.may_propose(user) else rulings.allowed(refund)
 
 
-def why_gone(case: Attention, step: Step) -> str:
-    """The sentence why a step is not among the :func:`offers` of a case."""
+def _waiting(refund: Refund) -> Ruling | None:
+    """As :func:`open_ruling`, from rulings that are loaded."""
+    return next((ruling for ruling in refund.rulings.all() if ruling.decided_at is None), None)
+
+
+def why_gone(case: Attention, step: Step, user: User) -> str:
+    """The sentence why a step is not among the :func:`offers` of a case for the person."""
     if case.closed_at:
         return _("This case is settled: %s") % case.outcome
     sentence = ""
@@ -307,4 +324,8 @@ def why_gone(case: Attention, step: Step) -> str:
         sentence = cases.why_not_accepted(case)
     elif step.verdict and case.refund:
         sentence = rulings.allowed(case.refund)[step.verdict]
+    elif step.name == Action.CONFIRM_RULING and case.refund:
+        ruling = _waiting(case.refund)
+        if ruling and services.are_one_person(ruling.proposed_by, user):
+            sentence = _("You proposed it, so somebody else has to confirm it.")
     return sentence or _("This can no longer be done. Look at the case again.")

@@ -22,7 +22,7 @@ from transactions.models import Transaction, TransactionStatus
 from . import services
 from .badges import attempt_badge, case_badge, refund_badge
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
-from .states import Origin, Status
+from .states import Status
 
 # Milliseconds.
 _QUICK, _SLOW = 1500, 20_000
@@ -75,6 +75,7 @@ class Told:
 
     refund: Refund
     badge: Badge
+    waits: str  # why it has not left
     explanation: Explanation | None
     remedies: list[Remedy]  # what the failure playbook advises
     buttons: list[Remedy]  # what is offered besides
@@ -103,13 +104,15 @@ def _may_approve(refund: Refund, user: User) -> bool:
 
 
 def _may_retry(refund: Refund, user: User) -> bool:
-    ended = refund.status in {Status.FAILED, Status.CANCELED} and refund.origin != Origin.EXTERNAL
-    may = ended and not hasattr(refund, "retried_as") and may_request(user)
-    return may and not services.was_made_before(refund)
+    """Where the playbook knows why it failed, only if trying again is what it advises."""
+    told = _explain(refund, [])
+    advised = told is None or Action.TRY_AGAIN in told.actions
+    may = advised and services.can_be_retried(refund) and may_request(user)
+    return may and not (hasattr(refund, "retried_as") or services.was_made_before(refund))
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:
-    return refund.is_postponed and may_request(user)
+    return refund.is_postponed and not refund.account.stopped_reason and may_request(user)
 
 
 def _may_check(refund: Refund, user: User) -> bool:
@@ -235,7 +238,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "waits_for_settlement": (_L("Waits until the payment has settled"), "busy"),
     "looks_up_first": (_L("Waits: the processor is asked first what it knows of it"), "busy"),
     "waits_for_a_person": (_L("Waits for a person"), "warn"),
-    "account_paused": (_L("Waits: the account is paused"), "warn"),
+    "account_paused": (_L("Waits: nothing is sent through its account"), "warn"),
     "authority_lost": (_L("Not sent: who asked may no longer refund"), "bad"),
     "claimed": (_L("Taken up by a worker"), "busy"),
     "sent_again": (_L("Sent once more, under the same reference"), "busy"),
@@ -247,7 +250,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "lease_expired": (_L("The worker was lost: the outcome is unknown until proven"), "warn"),
     "check_asked": (_L("Asked to check now"), "busy"),
     "needs_attention": (_L("Put before a person"), "warn"),
-    "attention_closed": (_L("Settled"), "quiet"),
+    "attention_closed": (_L("The case is closed"), "quiet"),
     "case_given": (_L("The case has a new owner"), "quiet"),
     "ruling_proposed": (_L("An outcome is proposed, and waits for a second person"), "warn"),
     "ruling_rejected": (_L("The proposed outcome is rejected"), "quiet"),
@@ -268,8 +271,8 @@ def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
     events = Prefetch("events", RefundEvent.objects.select_related("actor"))
     cases = Prefetch("cases", Attention.objects.order_by("raised_at", "pk"))
     rulings = Prefetch("rulings", Ruling.objects.select_related("proposed_by"))
-    people = ("requested_by", "approved_by", "reason", "retried_as")
-    return refunds.select_related(*people).prefetch_related("attempts", events, cases, rulings)
+    related = ("account", "requested_by", "approved_by", "reason", "retried_as")
+    return refunds.select_related(*related).prefetch_related("attempts", events, cases, rulings)
 
 
 def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
@@ -321,6 +324,7 @@ def _tell(refund: Refund, user: User) -> Told:
     return Told(
         refund,
         refund_badge(refund),
+        _why_waiting(refund),
         explanation,
         remedies,
         [button for button in offered if button not in remedies],
@@ -337,6 +341,17 @@ def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | Non
     came_back = FailureCode.RETURNED if refund.status == Status.RETURNED else ""
     code = refund.failure_code or came_back
     return explain(code) if code else None
+
+
+def _why_waiting(refund: Refund) -> str:
+    """Why a queued refund has not left, beyond the moment in which it can be undone."""
+    if refund.status != Status.QUEUED:
+        return ""
+    if sentence := services.waits_for(refund.account):
+        return sentence
+    last = list(refund.events.all())[-1:] if refund.is_postponed else []
+    # The account sends again, so what it waited for is over.
+    return "".join(str(each.data.get("why", "")) for each in last if each.kind != "account_paused")
 
 
 def _is_due(refund: Refund, now: datetime) -> bool:

@@ -54,14 +54,14 @@ def refund_dialog(
     )
     if form.is_bound and form.is_valid() and _request(form, user):
         amount = form.cleaned_data["amount"]
-        return changed(request, transaction, _("The refund of %s is on its way.") % amount)
+        return changed(request, transaction, _said(transaction, amount))
     typed = form["amount"].value() if form.is_bound else transaction.refundable.major()
     context = {
         "transaction": transaction,
         "form": form,
         "typed": typed,
         "token": _token(request),
-        "why_not": decision.why_not(transaction),
+        "why_not": _why_not(transaction),
         "preview": preview_of(transaction, typed or ""),
     }
     if request.headers.get("HX-Request"):
@@ -71,7 +71,7 @@ def refund_dialog(
 
 def preview_of(transaction: Transaction, text: str) -> Preview:
     """What is left after a refund of the typed amount, and how it will be done."""
-    if why_not := decision.why_not(transaction):
+    if why_not := _why_not(transaction):
         return Preview(problem=why_not)
     try:
         amount = read_amount(text, transaction)
@@ -84,7 +84,7 @@ def preview_of(transaction: Transaction, text: str) -> Preview:
         return Preview(problem=blocked.sentence)
     return Preview(
         left=Money(left.minor - amount.minor, left.currency),
-        sentence=decision.plan(transaction, amount).sentence,
+        sentence=services.plan_in_words(transaction, amount),
     )
 
 
@@ -100,6 +100,20 @@ def changed(
         status=HTTPStatus.NO_CONTENT,
         headers={"HX-Trigger": json.dumps({"transaction-changed": event})},
     )
+
+
+def _why_not(transaction: Transaction) -> str:
+    found = services.blocked(transaction)
+    return found.sentence if found else ""
+
+
+def _said(transaction: Transaction, amount: Money) -> str:
+    if waits := services.waits_for(transaction.account):
+        return _("The refund of %(amount)s is queued. %(waits)s") % {
+            "amount": amount,
+            "waits": waits,
+        }
+    return _("The refund of %s is on its way.") % amount
 
 
 def _request(form: RefundForm, user: User) -> bool:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
+# How the subject begins when `recover` holds an account.
+HOLD = "held:"
+
+
 class AttentionKind(models.TextChoices):
     """Why a person is needed."""
 
@@ -116,7 +120,17 @@ class Attention(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.reason}"
+        return f"{self.kind_label}: {self.reason}"
+
+    @property
+    def is_hold(self) -> bool:
+        """Whether the case is that `recover` holds an account."""
+        return self.kind == AttentionKind.ACCOUNT_PAUSED and self.subject.startswith(HOLD)
+
+    @property
+    def kind_label(self) -> str:
+        """The kind in words: a hold has its own."""
+        return str(_("Account held") if self.is_hold else AttentionKind(self.kind).label)
 
 
 class Verdict(models.TextChoices):

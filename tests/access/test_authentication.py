@@ -114,6 +114,12 @@ def test_a_token_limited_to_accounts_sees_nothing_else():
     assert [account["slug"] for account in accounts] == [ours.slug]
 
 
+def test_why_nothing_leaves_through_an_account_is_shown():
+    make_account(held_reason="Restored.", paused_reason="Revoked.")
+    [account] = client_of("viewer").get("/api/v1/accounts/").json()["results"]
+    assert (account["held_reason"], account["paused_reason"]) == ("Restored.", "Revoked.")
+
+
 def test_an_account_that_limits_a_token_cannot_vanish():
     account = make_account()
     make_token(make_person("viewer"), accounts=[account])

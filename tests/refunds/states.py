@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import transaction as database
 from django.utils import timezone
 
-from refunds.models import Refund, RefundAttempt
+from refunds.models import Refund, RefundAttempt, Ruling
 from refunds.states import Status
 from refunds.transitions import lock_refund, move
 
@@ -84,3 +85,18 @@ def leave_unknown(refund: Refund, number: int = 1, **attempt: Any) -> Refund:
         add_attempt(refund, "not_sent", before)
     add_attempt(refund, "ambiguous", number, **(ago(timedelta(hours=10)) | attempt))
     return refund
+
+
+def take_back(refund: Refund, first: User, second: User) -> Refund:
+    """Take a queued refund to where two people ruled that it was made, and then that it was not."""
+    made = bring(refund, Status.SUCCEEDED)
+    ruling = Ruling.objects.create(
+        refund=made, attempt=add_attempt(made, "accepted"), verdict="did_not", proposed_by=first
+    )
+    Ruling.objects.filter(pk=ruling.pk).update(
+        decided_by=second, decided_at=timezone.now(), confirmed=True
+    )
+    fields = {"failure_code": "not_made", "processor_refund_id": None}
+    with database.atomic():
+        move(lock_refund(made.pk), Status.RETURNED, "ruled_did_not", changes=fields)
+    return Refund.objects.get(pk=made.pk)

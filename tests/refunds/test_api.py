@@ -384,3 +384,9 @@ def test_a_refund_is_queued_while_the_broker_is_down(post, monkeypatch):
     monkeypatch.setattr("refunds.publishing.current_app", down)
     assert post().status_code == 202
     assert Refund.objects.get().enqueued_at is None  # the sweep will find it
+
+
+def test_a_held_account_takes_the_request_and_it_waits(post):
+    account = make_account(held_reason="Restored.")
+    assert post(to=make_transaction(account)).status_code == 202
+    assert Refund.objects.get().status == "queued"

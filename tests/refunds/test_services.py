@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
+from gateways.models import ProcessorAccount
 from gateways.money import Money
 from refunds import services
 from refunds.models import Refund, RefundEvent
@@ -17,7 +18,7 @@ from refunds.states import Origin, Status
 from transactions.models import Transaction
 
 from .raw import triggers_off
-from .states import bring, leave_unknown
+from .states import bring, leave_unknown, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -347,3 +348,40 @@ def test_a_rejected_refund_gives_the_money_back(make_transaction, ask, approver)
     rejected = services.reject_refund(awaiting(refund), actor=approver)
     assert rejected.status == Status.CANCELED
     assert balance(transaction) == (0, 0, 10_000)
+
+
+def test_a_refund_of_a_held_account_is_taken_and_says_that_it_waits(
+    make_transaction, make_account, ask
+):
+    refund = ask(make_transaction(make_account(held_reason="Restored.")), 2_500)
+    assert refund.status == Status.QUEUED
+    plan = refund.events.get(kind="requested").data["plan"]
+    assert plan.startswith("It waits")
+    assert plan.endswith("Restored.")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"held_reason": "Restored."}, {"paused_reason": "Revoked."}, {"is_active": False}]
+)
+def test_what_waits_for_its_account_is_not_hurried(make_transaction, ask, agent, fields):
+    refund = ask(make_transaction(), 2_500)
+    ProcessorAccount.objects.filter(pk=refund.account_id).update(**fields)
+    fresh = Refund.objects.get(pk=refund.pk)
+    with pytest.raises(WrongStatus, match="It waits, and goes out by itself"):
+        services.retry_refund(fresh, actor=agent)
+    assert not refund.events.filter(kind="hurried").exists()
+
+
+def test_what_two_people_took_back_is_tried_again_once(make_transaction, ask, agent, approver):
+    transaction = make_transaction()
+    returned = take_back(ask(transaction, 2_500), agent, approver)
+    again = services.retry_refund(returned, actor=agent)
+    assert again.retry_of == returned
+    assert services.retry_refund(returned, actor=agent) == again
+    assert balance(transaction) == (2_500, 0, 7_500)
+
+
+def test_what_came_back_by_itself_is_not_tried_again(make_transaction, ask, agent):
+    returned = bring(ask(make_transaction(), 2_500), Status.RETURNED)
+    with pytest.raises(WrongStatus, match="can be tried again"):
+        services.retry_refund(returned, actor=agent)

@@ -6,14 +6,16 @@ import pytest
 from django.utils import timezone
 
 from gateways.failures import Action
+from gateways.models import ProcessorAccount
 from refunds import story
 from refunds.attention import close_cases, flag
+from refunds.history import record_event
 from refunds.models import AttentionKind, Refund, Ruling, Verdict
-from refunds.states import MOVING, Status
+from refunds.states import MOVING, AttemptState, Status
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
-from .states import add_attempt, bring
+from .states import add_attempt, bring, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -255,3 +257,46 @@ def test_cases_and_an_open_ruling_are_told_to_who_may_see_them(refund, agent):
     stranger = type(agent).objects.get(pk=agent.pk)
     [told] = story.tell(story.load(Refund.objects.filter(pk=refund.pk)), stranger)
     assert told.cases == []
+
+
+def told(refund, person):
+    [one] = story.tell(story.load(Refund.objects.filter(pk=refund.pk)), person)
+    return one
+
+
+@pytest.mark.parametrize("code", ["disputed", "not_refundable", "too_old", "bad_request"])
+def test_what_must_not_be_tried_again_has_no_such_button(refund, agent, code):
+    assert "retry" not in buttons(bring(refund, Status.FAILED, failure_code=code), agent)
+
+
+def test_what_two_people_took_back_may_be_tried_again(refund, agent):
+    one = told(take_back(refund, agent, make_person("approver")), agent)
+    assert "retry" in names(one.remedies)
+    [(_attempt, badge)] = one.attempts
+    assert badge.label == AttemptState.RULED_OUT.label
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"held_reason": "Restored."}, "Restored."),
+        ({"paused_reason": "Revoked."}, "Revoked."),
+        ({"is_active": False}, "The account is switched off."),
+    ],
+)
+def test_what_waits_for_its_account_says_why_and_is_not_tried_now(refund, agent, fields, why):
+    later = timezone.now() + timedelta(minutes=30)
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=later)
+    ProcessorAccount.objects.filter(pk=refund.account_id).update(**fields)
+    one = told(refund, agent)
+    assert one.waits.endswith(why)
+    assert names(one.buttons) == ["cancel"]
+
+
+def test_what_waits_for_settlement_says_so(refund, agent):
+    later = timezone.now() + timedelta(minutes=30)
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=later)
+    assert told(refund, agent).waits == ""
+    record_event(refund, "waits_for_settlement", data={"why": "It has not settled."})
+    assert told(refund, agent).waits == "It has not settled."
+    assert told(bring(refund, Status.CANCELED), agent).waits == ""

@@ -194,6 +194,23 @@ class TestRequest:
         response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
         assert "The key was revoked." in visible(response)
 
+    def test_a_paused_account_says_so_before_anything_is_typed(self, browser):
+        transaction = make_transaction(make_account(paused_reason="The key was revoked."))
+        text = visible(browser.get(dialog_of(transaction), headers=HTMX))
+        assert "The key was revoked." in text
+        assert "It is refunded now" not in text
+
+    def test_a_held_account_says_that_the_refund_waits(self, browser):
+        transaction = make_transaction(make_account(held_reason="It was restored."))
+        text = visible(browser.get(dialog_of(transaction), headers=HTMX))
+        assert "It is refunded now" not in text
+        assert "It waits, and goes out by itself" in text
+        assert "It was restored." in text
+        response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
+        said = json.loads(response["HX-Trigger"])["transaction-changed"]["say"]
+        assert said.startswith("The refund of ")
+        assert "It was restored." in said
+
     def test_everything_is_checked_at_once_and_nothing_is_lost(self, browser, transaction):
         values = filled(transaction, amount="1,5", reason="", note="4242424242424242")
         response = browser.post(dialog_of(transaction), values, headers=HTMX)

@@ -95,10 +95,12 @@ class TestPage:
         for expected in (
             "everything since 1 Jul 2026, 02:00 has been compared with Stripe",
             "Refund Desk does so every hour", "or later",
-            "manage.py recover --since 2026-07-01T02:00:00+00:00",
+            "manage.py recover --since 2026-07-01T02:00:00+00:00", "Account held",
         ):  # fmt: skip
             assert expected in text, expected
-        for wrong in ("Hand it over to somebody", "works again", "Check the credentials"):
+        for wrong in (
+            "Hand it over to somebody", "works again", "Check the credentials", "Account paused",
+        ):  # fmt: skip
             assert wrong not in text, wrong
 
     def test_a_hold_whose_credentials_are_rejected_needs_both(self, second):

@@ -2,12 +2,14 @@
 
 import pytest
 
+from gateways.models import ProcessorAccount
 from refunds import rulings
+from refunds.attention import raise_case
 from refunds.models import Attention, AttentionKind, Refund, Ruling, Verdict
 from refunds.states import Status
 from tests.pages import client_of, visible
 from tests.refunds.states import bring
-from tests.rest import make_case, make_person, make_refund, make_transaction
+from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
 from .cases import HTMX, INBOX, make_unknown, page_of, raise_many, step_of
@@ -129,16 +131,26 @@ class TestRulings:
         self.propose(browser, case, evidence="<script>alert(1)</script> is what it showed")
         assert "<script>alert" not in browser.get(page_of(case)).content.decode()
 
+    def test_ones_own_proposal_is_withdrawn_and_confirmed_by_somebody_else(self, second, agent):
+        case = make_unknown(agent, hours=30)
+        self.propose(second, case)
+        assert "Withdraw" in visible(second.get(page_of(case)))
+        assert "Withdraw" in visible(second.get(step_of(case, "reject_ruling"), headers=HTMX))
+        dialog = visible(second.get(step_of(case, "confirm_ruling"), headers=HTMX))
+        assert "somebody else has to confirm it" in dialog
+        other = client_of(make_person("approver"))
+        assert "Withdraw" not in visible(other.get(page_of(case)))
+
     def test_a_proposal_is_withdrawn_or_rejected(self, browser, second, agent):
         case = make_unknown(agent, hours=30)
-        for client in (browser, second):
+        for client, done in ((browser, "withdrawn"), (second, "rejected")):
             self.propose(browser, case)
             ruling = Ruling.objects.get(decided_at__isnull=True)
             for _ in range(2):
                 answer = client.post(
                     step_of(case, "reject_ruling"), {"ruling": ruling.pk}, follow=True
                 )
-                assert "is rejected. Nothing changed" in visible(answer)
+                assert f"is {done}. Nothing changed" in visible(answer)
         assert Refund.objects.get(pk=case.refund_id).status == Status.UNKNOWN
 
     def test_the_ruling_that_was_seen_is_the_one_that_counts(self, browser, second, agent):
@@ -231,6 +243,44 @@ class TestSteps:
             assert answer.redirect_chain == [(INBOX, 302)]
         assert Attention.objects.get(pk=case.pk).outcome == "It was agreed."
 
+    def test_what_is_settled_already_has_no_button_any_more(self, second, agent):
+        refund = bring(make_refund(make_transaction(), 1000, agent), Status.SUCCEEDED)
+        case = make_case(refund, K.OVER_REFUNDED)
+        client_of(make_person("approver")).post(step_of(case, "accept"), {"note": "Agreed."})
+        answer = second.post(step_of(case, "accept"), {"note": "Agreed, too."}, headers=HTMX)
+        assert "closed already: Agreed." in visible(answer)
+        assert "Agreed, too." in answer.content.decode()
+        assert 'type="submit"' not in answer.content.decode()
+
+    def test_what_waits_for_its_account_is_not_tried_now(self, browser, agent):
+        case = make_case(make_refund(make_transaction(), 1000, agent), K.STUCK)
+        assert step_of(case, "try_now") in browser.get(page_of(case)).content.decode()
+        account = ProcessorAccount.objects.get(pk=case.account_id)
+        account.held_reason = "It was restored."
+        account.save()
+        page = browser.get(page_of(case))
+        assert step_of(case, "try_now") not in page.content.decode()
+        assert "canceled. It waits, and goes out by itself" in visible(page)
+        answer = browser.post(step_of(case, "try_now"), follow=True)
+        assert "It was restored." in visible(answer)
+        assert not case.refund.events.filter(kind="hurried").exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_credentials_that_are_accepted_settle_the_case_at_once(self, sandbox):
+        account = make_account(
+            "stripe-main", base_url=f"{sandbox.url}/stripe", paused_reason="The key was revoked."
+        )
+        account.set_credentials(sandbox.ledger.accounts["stripe-main"].credentials)
+        account.save()
+        raise_case(K.ACCOUNT_PAUSED, f"account:{account.pk}", "Paused.", account=account)
+        case = Attention.objects.get()
+        admin = client_of(make_person("admin"))
+        text = visible(admin.post(step_of(case, "check_account"), follow=True))
+        assert "Stripe accepts the key" in text
+        assert "What waits for it goes out by itself." in text
+        assert "The account works again" in text
+        assert "Enter working credentials" not in text
+
     def test_what_only_proof_answers_is_not_accepted(self, second, agent):
         case = make_unknown(agent)
         assert "This closes by itself" in visible(second.get(page_of(case)))
@@ -274,7 +324,7 @@ class TestSteps:
         [
             ("ask_now", {}, "not about a refund"),
             ("confirm_did_not", {"evidence": SAW}, "not about a refund"),
-            ("confirm_ruling", {"ruling": "1"}, "Select a valid choice"),
+            ("confirm_ruling", {"ruling": "1"}, "This proposal is no longer there."),
             ("process_webhook", {}, "not about a webhook"),
         ],
     )
