@@ -14,10 +14,9 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
-from transactions.admin import AccountFilter, Row, TransactionAdmin
+from transactions.admin import PAYMENT_PAGE, AccountFilter, Row, TransactionAdmin
 from transactions.badges import Badge
 from transactions.changelist import (
     FlagFilter,
@@ -27,9 +26,9 @@ from transactions.changelist import (
     ToDateFilter,
 )
 from transactions.models import Transaction
-from transactions.readonly import OfPaymentAdmin, signed_in
+from transactions.readonly import OfPaymentAdmin, pressed, signed_in
 
-from . import pulling, story
+from . import pulling, services, story
 from .badges import refund_badge
 from .inbox import AttentionAdmin
 from .models import Attention, Refund, RefundReason, WebhookEvent
@@ -74,7 +73,7 @@ class RefundableTransactionAdmin(TransactionAdmin):
     def get_urls(self) -> list[URLPattern]:
         refund = self.admin_site.admin_view(self.refund_view)
         pull = self.admin_site.admin_view(self.pull_view)
-        reread = self.admin_site.admin_view(require_POST(self.reread_view))
+        reread = self.admin_site.admin_view(pressed(self.reread_view, PAYMENT_PAGE))
         return [
             path("pull/", pull, name="transactions_transaction_pull"),
             path("<path:object_id>/reread/", reread, name="transactions_transaction_reread"),
@@ -188,9 +187,9 @@ class RefundAdmin(OfPaymentAdmin):
     results_template = "refunds/_results.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.act_view))
+        view = self.admin_site.admin_view(pressed(self.act_view, "admin:refunds_refund_change"))
         actions = [
-            path(f"<uuid:refund_id>/{name}/", view, {"action": name}, name=f"refunds_refund_{name}")
+            path(f"<uuid:object_id>/{name}/", view, {"action": name}, name=f"refunds_refund_{name}")
             for name in story.BUTTONS
         ]
         return [*actions, *super().get_urls()]
@@ -227,17 +226,19 @@ class RefundAdmin(OfPaymentAdmin):
         related = ("transaction", "account")
         return story.load(Refund.objects.filter(pk=number)).select_related(*related).first()
 
-    def act_view(self, request: HttpRequest, refund_id: UUID, action: str) -> HttpResponse:
+    def act_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:
         """Do what a button says. The service checks the right and the status."""
-        refund = get_object_or_404(Refund.objects.select_related("transaction"), pk=refund_id)
+        refunds = Refund.objects.select_related("transaction", "account")
+        refund = get_object_or_404(refunds, pk=object_id)
         button = story.BUTTONS[action]
         try:
-            button.service(refund, actor=signed_in(request))
+            result = button.service(refund, actor=signed_in(request))
         except NotAllowed as refusal:
             raise PermissionDenied(str(refusal)) from refusal
         except (WrongStatus, RefundRefused, RequestConflict) as refusal:
             return changed(request, refund.transaction, str(refusal), messages.ERROR)
-        return changed(request, refund.transaction, str(button.done))
+        waits = services.waits_for(refund.account) if result.status == Status.QUEUED else ""
+        return changed(request, refund.transaction, waits or str(button.done))
 
 
 @admin.register(RefundReason)

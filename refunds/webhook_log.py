@@ -14,13 +14,12 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from transactions.admin import AccountFilter
 from transactions.badges import Badge, badge_of
 from transactions.changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
 from transactions.models import Transaction
-from transactions.readonly import ReadOnlyAdmin, signed_in
+from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
 
 from .models import Refund, WebhookEvent, WebhookState
 from .services import NotAllowed
@@ -85,9 +84,10 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     results_template = "refunds/webhook_results.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.process_view))
+        page = "admin:refunds_webhookevent_change"
+        view = self.admin_site.admin_view(pressed(self.process_view, page))
         name = "refunds_webhookevent_process"
-        return [path("<int:event_id>/process/", view, name=name), *super().get_urls()]
+        return [path("<int:object_id>/process/", view, name=name), *super().get_urls()]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[WebhookEvent], search_term: str
@@ -128,8 +128,8 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         except (WebhookEvent.DoesNotExist, ValueError):
             return None
 
-    def process_view(self, request: HttpRequest, event_id: int) -> HttpResponse:
-        event = self.get_visible(request, str(event_id))
+    def process_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        event = self.get_visible(request, str(object_id))
         try:
             process_again(event, actor=signed_in(request))
         except NotAllowed as refusal:

@@ -13,7 +13,6 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from gateways.models import Processor, ProcessorAccount
 from gateways.money import Money
@@ -23,7 +22,10 @@ from .changelist import FlagFilter, FromDateFilter, KeysetChangeList, ListFilter
 from .filters import search
 from .forms import NoteForm
 from .models import TAKEN, Customer, Note, RefundProgress, Transaction, TransactionStatus
-from .readonly import ReadOnlyAdmin, signed_in
+from .readonly import ReadOnlyAdmin, pressed, signed_in
+
+# The name of the address of a payment's page.
+PAYMENT_PAGE = "admin:transactions_transaction_change"
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     results_template = "transactions/_results.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.add_note_view))
+        view = self.admin_site.admin_view(pressed(self.add_note_view, PAYMENT_PAGE))
         name = "transactions_transaction_add_note"
         return [path("<path:object_id>/note/", view, name=name), *super().get_urls()]
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
 
 from .changelist import KeysetChangeList
 from .filters import search
@@ -33,6 +37,23 @@ def signed_in(request: HttpRequest) -> User:
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user
+
+
+def pressed(view: Callable[..., HttpResponse], page: str) -> Callable[..., HttpResponse]:
+    """A view of the ``object_id`` that a button posts to; opened otherwise it leads to its page.
+
+    The way back from a login that was needed in between opens it, and the press is lost.
+    """
+
+    @require_http_methods(["GET", "HEAD", "POST"])
+    @wraps(view)
+    def answer(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            return view(request, **kwargs)
+        messages.warning(request, _("Nothing was done. Press the button again."))
+        return redirect(page, kwargs["object_id"])
+
+    return answer
 
 
 class ReadOnlyAdmin(_ModelAdmin):

@@ -245,7 +245,9 @@ class TestAgain:
         assert event.state == WebhookState.REJECTED
 
     def test_only_by_post(self, manager):
-        assert manager.get(f"{LIST}{make_event().pk}/process/").status_code == 405
+        event = make_event()
+        assert manager.get(f"{LIST}{event.pk}/process/")["Location"] == page_of(event)
+        assert manager.put(f"{LIST}{event.pk}/process/").status_code == 405
 
 
 def test_who_may_not_see_them_sees_nothing():

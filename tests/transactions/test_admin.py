@@ -258,7 +258,8 @@ class TestNotes:
         assert not Note.objects.exists()
 
     def test_only_by_post(self, browser, transaction):
-        assert browser.get(self.address(transaction)).status_code == 405
+        assert browser.get(self.address(transaction))["Location"] == page_of(transaction)
+        assert not Note.objects.exists()
 
     def test_a_foreign_site_cannot_post(self, transaction):
         client = client_of(make_person("agent"), enforce_csrf_checks=True)
