@@ -256,7 +256,8 @@ def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str
     names = {offer.step.name for offer in offered}
     if names - {Action.TAKE, Action.HAND_OVER}:
         return ""
-    if case.is_hold:
+    waits = case.refund and case.refund.status == Status.QUEUED and case.account.stopped_reason
+    if case.is_hold or waits:
         return _("There is nothing to decide here.")
     if _is_paused(case):
         return _("Ask an administrator to enter working credentials.")

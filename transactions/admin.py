@@ -107,7 +107,7 @@ class TransactionAdmin(ReadOnlyAdmin):
         CustomerFilter, FromDateFilter, ToDateFilter,
     )  # fmt: skip
     list_class = TransactionChangeList
-    search_help_text = gettext_lazy("Id, name, e-mail, order or last four digits")
+    search_help_text = gettext_lazy("Id, name, e-mail, order, card")
     results_template = "transactions/_results.html"
 
     def get_urls(self) -> list[URLPattern]:

@@ -126,7 +126,7 @@ class ReadOnlyAdmin(_ModelAdmin):
 class OfPaymentAdmin(ReadOnlyAdmin):
     """Rows with a ``transaction``, found by whatever finds that."""
 
-    search_help_text = gettext_lazy("Payment id, name, e-mail, order or last four digits")
+    search_help_text = gettext_lazy("Payment, name, e-mail, order, card")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -231,7 +231,7 @@ class Refund(models.Model):
         ]
 
     def __str__(self) -> str:
-        return gettext("%(amount)s of %(transaction)s") % {
+        return gettext("%(amount)s of payment %(transaction)s") % {
             "amount": self.amount,
             "transaction": self.transaction_id,
         }

@@ -252,7 +252,7 @@ class TestSteps:
         assert "Agreed, too." in answer.content.decode()
         assert 'type="submit"' not in answer.content.decode()
 
-    def test_what_waits_for_its_account_is_not_tried_now(self, browser, agent):
+    def test_what_waits_for_its_account_is_not_tried_now(self, browser, second, agent):
         case = make_case(make_refund(make_transaction(), 1000, agent), K.STUCK)
         assert step_of(case, "try_now") in browser.get(page_of(case)).content.decode()
         account = ProcessorAccount.objects.get(pk=case.account_id)
@@ -260,7 +260,8 @@ class TestSteps:
         account.save()
         page = browser.get(page_of(case))
         assert step_of(case, "try_now") not in page.content.decode()
-        assert "canceled. It waits, and goes out by itself" in visible(page)
+        assert visible(page).count("It waits, and goes out by itself") == 1
+        assert "There is nothing to decide here." in visible(second.get(page_of(case)))
         answer = browser.post(step_of(case, "try_now"), follow=True)
         assert "It was restored." in visible(answer)
         assert not case.refund.events.filter(kind="hurried").exists()
