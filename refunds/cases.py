@@ -152,12 +152,11 @@ def _what_frees(hold: Attention) -> str:
     sentence = _(
         "This closes by itself when everything since %(since)s has been compared with "
         "%(processor)s, at %(time)s or later. Refund Desk does so every hour. Whoever runs the "
-        "server can do it sooner: manage.py recover --since %(moment)s"
+        "server can do it sooner: manage.py recover"
     ) % {
         "since": in_words(since),
         "processor": account.get_processor_display(),
         "time": in_words(free_from(hold)),
-        "moment": since.isoformat(),
     }
     if not account.is_active:
         return f"{sentence}. {_('It has to be switched on first.')}"
