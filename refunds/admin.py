@@ -223,8 +223,7 @@ class RefundAdmin(OfPaymentAdmin):
             number = UUID(object_id)
         except ValueError:
             return None
-        related = ("transaction", "account")
-        return story.load(Refund.objects.filter(pk=number)).select_related(*related).first()
+        return story.load(Refund.objects.filter(pk=number)).select_related("transaction").first()
 
     def act_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:
         """Do what a button says. The service checks the right and the status."""

@@ -76,12 +76,6 @@ def blocked_now(transaction: Transaction) -> Blocked | None:
     return None if found and found.code == "exceeds_refundable" else found
 
 
-def why_not(transaction: Transaction) -> str | None:
-    """The sentence of :func:`blocked`, or None when a refund is possible."""
-    found = blocked(transaction)
-    return found.sentence if found else None
-
-
 def plan(transaction: Transaction, amount: Money) -> Plan:
     """Void, refund, or refund after settlement, for a transaction that is not blocked."""
     processor = transaction.get_processor_display()

@@ -25,7 +25,7 @@ from transactions.sync import sync_payments
 
 from .attention import raise_case
 from .cases import free_from
-from .models import Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
+from .models import HOLD, Attention, AttentionKind, Reconciliation, Refund, RefundAttempt
 from .reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, reconcile
 from .states import AttemptState, Status
 from .sweeps import expire_lease
@@ -156,4 +156,4 @@ def _start_of(hold: Attention) -> datetime:
 
 
 def _subject_of(account: ProcessorAccount) -> str:
-    return f"held:{account.pk}"
+    return f"{HOLD}{account.pk}"

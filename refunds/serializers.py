@@ -154,8 +154,7 @@ class RefundableTransactionSerializer(TransactionDetailSerializer):
         read_only_fields = fields
 
     def get_refund_blocked(self, transaction: Transaction) -> str | None:
-        found = services.blocked(transaction)
-        return found.sentence if found else None
+        return services.why_not(transaction)
 
 
 class NewRefundSerializer(StrictSerializer):

@@ -238,6 +238,12 @@ def blocked(transaction: Transaction) -> decision.Blocked | None:
     return decision.Blocked("paused", sentence % {"account": account, "why": why})
 
 
+def why_not(transaction: Transaction) -> str | None:
+    """The sentence of :func:`blocked`, or None when a refund may be asked for."""
+    found = blocked(transaction)
+    return found.sentence if found else None
+
+
 def waits_for(account: ProcessorAccount) -> str:
     """That what is queued for the account waits, and why; empty while it sends."""
     why = account.stopped_reason

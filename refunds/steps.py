@@ -287,7 +287,7 @@ def offers(case: Attention, user: User) -> list[Offer]:
     """What the person may do about the case, and the rulings that are not possible now."""
     names = cases.actions(case, user)
     refusals = _refusals(case, user)
-    ruling = _waiting(case.refund) if case.refund else None
+    ruling = case.refund.waiting_ruling if case.refund else None
     found = []
     for step in STEPS.values():
         why_not = refusals.get(step.verdict, "") if step.verdict else ""
@@ -307,12 +307,7 @@ def _refusals(case: Attention, user: User) -> dict[Verdict, str]:
     refund = case.refund
     if case.closed_at or refund is None or refund.status != Status.UNKNOWN:
         return {}
-    return {} if _waiting(refund) or not rulings.may_propose(user) else rulings.allowed(refund)
-
-
-def _waiting(refund: Refund) -> Ruling | None:
-    """As :func:`open_ruling`, from rulings that are loaded."""
-    return next((ruling for ruling in refund.rulings.all() if ruling.decided_at is None), None)
+    return {} if refund.waiting_ruling or not rulings.may_propose(user) else rulings.allowed(refund)
 
 
 def why_gone(case: Attention, step: Step, user: User) -> str:
@@ -325,7 +320,7 @@ def why_gone(case: Attention, step: Step, user: User) -> str:
     elif step.verdict and case.refund:
         sentence = rulings.allowed(case.refund)[step.verdict]
     elif step.name == Action.CONFIRM_RULING and case.refund:
-        ruling = _waiting(case.refund)
+        ruling = case.refund.waiting_ruling
         if ruling and services.are_one_person(ruling.proposed_by, user):
             sentence = _("You proposed it, so somebody else has to confirm it.")
     return sentence or _("This can no longer be done. Look at the case again.")

@@ -330,7 +330,7 @@ def _tell(refund: Refund, user: User) -> Told:
         [button for button in offered if button not in remedies],
         [(attempt, attempt_badge(attempt)) for attempt in attempts],
         tell_cases(refund.cases.all(), user),
-        next((ruling for ruling in refund.rulings.all() if ruling.decided_at is None), None),
+        refund.waiting_ruling,
         [_line(event) for event in refund.events.all()],
     )
 

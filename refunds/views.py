@@ -61,7 +61,7 @@ def refund_dialog(
         "form": form,
         "typed": typed,
         "token": _token(request),
-        "why_not": _why_not(transaction),
+        "why_not": services.why_not(transaction),
         "preview": preview_of(transaction, typed or ""),
     }
     if request.headers.get("HX-Request"):
@@ -71,7 +71,7 @@ def refund_dialog(
 
 def preview_of(transaction: Transaction, text: str) -> Preview:
     """What is left after a refund of the typed amount, and how it will be done."""
-    if why_not := _why_not(transaction):
+    if why_not := services.why_not(transaction):
         return Preview(problem=why_not)
     try:
         amount = read_amount(text, transaction)
@@ -100,11 +100,6 @@ def changed(
         status=HTTPStatus.NO_CONTENT,
         headers={"HX-Trigger": json.dumps({"transaction-changed": event})},
     )
-
-
-def _why_not(transaction: Transaction) -> str:
-    found = services.blocked(transaction)
-    return found.sentence if found else ""
 
 
 def _said(transaction: Transaction, amount: Money) -> str:

@@ -1,6 +1,6 @@
 """The rows of this app. Import them from here."""
 
-from .attention import Attention, AttentionKind, Ruling, RulingState, Verdict
+from .attention import HOLD, Attention, AttentionKind, Ruling, RulingState, Verdict
 from .circuit import CircuitBreaker
 from .reconciliation import Reconciliation
 from .refund import (
@@ -16,6 +16,7 @@ from .refund import (
 from .webhook import WebhookEvent, WebhookState
 
 __all__ = [
+    "HOLD",
     "MAX_ATTEMPTS",
     "MAX_SENDS",
     "TAKEN_BACK",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -20,6 +20,9 @@ from gateways.models import Mode, ProcessorAccount
 from gateways.money import MAX_MINOR, Money
 from refunds.states import CANCELABLE, MOVING, RESERVING, AttemptState, Origin, Status
 from transactions.models import Transaction
+
+if TYPE_CHECKING:
+    from .attention import Ruling
 
 # The identities that one refund may use up, and the sends that one identity may.
 MAX_ATTEMPTS = 5
@@ -248,6 +251,11 @@ class Refund(models.Model):
     def is_moving(self) -> bool:
         """Whether the status will change by itself."""
         return self.status in MOVING
+
+    @property
+    def waiting_ruling(self) -> Ruling | None:
+        """What was proposed and waits for a second person; free where rulings are loaded."""
+        return next((ruling for ruling in self.rulings.all() if ruling.decided_at is None), None)
 
     @property
     def is_taken_back(self) -> bool:

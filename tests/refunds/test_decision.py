@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from gateways.base import Operation
 from gateways.money import Money
-from refunds import decision
+from refunds import decision, services
 
 pytestmark = pytest.mark.django_db
 
@@ -59,14 +59,14 @@ def test_what_stands_against_any_refund(make_transaction, fields, code, words):
     assert found
     assert found.code == code
     assert words in found.sentence
-    assert decision.why_not(transaction) == found.sentence
+    assert services.why_not(transaction) == found.sentence
 
 
 def test_money_on_its_way_back_is_named(make_transaction, ask):
     transaction = make_transaction()
     ask(transaction, 10_000)
     transaction.refresh_from_db()
-    assert "on its way" in (decision.why_not(transaction) or "")
+    assert "on its way" in (services.why_not(transaction) or "")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_money_on_its_way_back_is_named(make_transaction, ask):
 def test_the_processors_age_limits(make_account, make_transaction, processor, days, refundable):
     old = timezone.now() - timedelta(days=days)
     transaction = make_transaction(make_account(processor), created_at=old)
-    assert (decision.why_not(transaction) is None) is refundable
+    assert (services.why_not(transaction) is None) is refundable
 
 
 def test_amounts_finer_than_the_processor_takes(make_account, make_transaction):
