@@ -281,6 +281,7 @@ class Capabilities:
     list_window: timedelta | None = None  # longest span that one list call may ask for
     lists_by_modification: bool = False  # a list window means "changed in", not "created in"
     lists_disputes: bool = True  # its lists say which payments are disputed; else only details do
+    keeps_references: bool = True  # what it lists as refunds of ours bears the reference we sent
 
 
 @dataclass(frozen=True, slots=True)

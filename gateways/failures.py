@@ -194,6 +194,14 @@ _CODES = {
 }
 
 
+# Of a refund that ended without giving anything back, as far as its own answers told.
+MADE_OTHERWISE = Explanation(
+    _("The money of this refund went back, and counts as another refund of the payment."),
+    _("Nothing more is owed for it. Ask for a new refund only if the customer is owed more."),
+    (),
+)
+
+
 def explain(code: str) -> Explanation:
     """The words for one of our codes; an unlisted code reads as ``other``."""
     try:

@@ -66,6 +66,7 @@ class NmiGateway(PaymentGateway):
         refund_age_limit=None,  # it is the bank's, and not documented
         lookup_lag=timedelta(minutes=15),
         lists_by_modification=True,
+        keeps_references=False,  # some accounts drop the order id of a refund
     )
     credential_names = ("security_key",)
     webhook_credential_names = ("webhook_signing_key",)

@@ -248,6 +248,7 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
         # Who may depends on the case and its owner: cases says.
         "take": Right("refunds.view_attention", Scope.REFUND),
         "accept": Right("refunds.view_attention", Scope.APPROVE),
+        "count_as_ours": Right("refunds.view_attention", Scope.APPROVE),
     }
 
     def get_queryset(self) -> QuerySet[Attention]:
@@ -273,11 +274,25 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, **_kwargs: Any) -> Response:
         """Close a case because somebody looked at it. What only proof answers is a 409."""
+        return self._close(request, cases.accept)
+
+    @extend_schema(request=AcceptSerializer, responses=CaseDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def count_as_ours(self, request: Request, **_kwargs: Any) -> Response:
+        """Close a case because what was made outside is a refund of ours that counted as not made.
+
+        Nothing more goes out for that one.
+        """
+        return self._close(request, cases.count_as_ours)
+
+    def _close(
+        self, request: Request, close: Callable[[Attention, User, str], Attention]
+    ) -> Response:
         case = self.get_object()
         said = AcceptSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         with refusals_as_http():
-            cases.accept(case, cast(User, request.user), said.validated_data["note"])
+            close(case, cast(User, request.user), said.validated_data["note"])
         return self._answer(case)
 
     def _answer(self, case: Attention) -> Response:

@@ -58,6 +58,7 @@ class Action(StrEnum):
     REJECT_RULING = "reject_ruling"
     PROCESS_WEBHOOK = "process_webhook"
     CHECK_ACCOUNT = "check_account"
+    COUNT_AS_OURS = "count_as_ours"
     ACCEPT = "accept"
     TAKE = "take"
     HAND_OVER = "hand_over"
@@ -113,6 +114,26 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
             Attention.objects.filter(pk=held.pk).close(outcome, actor)
+    held.refresh_from_db()
+    return held
+
+
+def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
+    """Close a case because what was made outside is a refund of ours that counted as not made.
+
+    Nothing of that is owed any more: it is not tried again, and what tries it again is called off
+    when its turn comes. Raises NotAllowed, or WrongStatus where no refund of ours is named.
+    """
+    with _held(case) as held:
+        if not may(Action.COUNT_AS_OURS, held, actor):
+            raise NotAllowed(_("You may not say so. Hand it to who may approve refunds."))
+        if held.refund is None or "may_be" not in held.evidence:
+            raise WrongStatus(_("No refund of ours that counts as not made is like this one."))
+        ours = Refund.objects.get(pk=held.evidence["may_be"])
+        said = _("It is the refund of ours that counted as not made.")
+        why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
+        close_cases(held.refund, {K.MADE_OUTSIDE}, why, by=actor)
+        record_event(ours, "made_after_all", actor=actor, data={"why": why})
     held.refresh_from_db()
     return held
 
@@ -175,6 +196,8 @@ def actions(case: Attention, user: User) -> list[Action]:
         offered.append(Action.PROCESS_WEBHOOK)
     if case.kind == K.ACCOUNT_PAUSED and not case.is_hold:
         offered.append(Action.CHECK_ACCOUNT)
+    if "may_be" in case.evidence:
+        offered.append(Action.COUNT_AS_OURS)
     if not why_not_accepted(case):
         offered.append(Action.ACCEPT)
     if case.owner_id != user.pk:
@@ -273,6 +296,7 @@ _RIGHTS: dict[Action, Callable[[Attention, User], bool]] = {
     Action.REJECT_RULING: _may_reject,
     Action.PROCESS_WEBHOOK: _needs("refunds.process_webhook"),
     Action.CHECK_ACCOUNT: _needs("gateways.change_processoraccount"),
+    Action.COUNT_AS_OURS: _needs("refunds.approve_refund"),
     Action.ACCEPT: _may_accept,
     Action.TAKE: lambda _case, user: may_own(user),
     Action.HAND_OVER: _may_hand_over,

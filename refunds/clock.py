@@ -5,10 +5,13 @@ A worker's own clock may be off, however far.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.utils import formats, timezone
+
+# Clocks of processors and ours differ by no more than this.
+CLOCK_SKEW = timedelta(minutes=5)
 
 
 def database_now() -> datetime:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
+from gateways.registry import gateway_class
 
+from .clock import CLOCK_SKEW
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .states import AttemptState, Status
@@ -67,14 +69,29 @@ def is_counted(refund: Refund, made: ReportedRefund) -> bool:
     return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
 
 
-def repeated(refund: Refund) -> Refund | None:
-    """The refund that this one tries again, if it counts as made by now: then nothing is owed."""
-    earlier = refund
-    while earlier.retry_of_id:
-        earlier = Refund.objects.get(pk=earlier.retry_of_id)
-        if earlier.status == Status.SUCCEEDED:
-            return earlier
-    return None
+def made_already(refund: Refund) -> Refund | None:
+    """The refund, or one that it tries again, if its money has gone back: then nothing is owed."""
+    each = refund
+    while not each.counts_as_made:
+        if each.retry_of_id is None:
+            return None
+        each = Refund.objects.get(pk=each.retry_of_id)
+    return each
+
+
+def may_be(outside: Refund) -> Refund | None:
+    """The refund of ours that one made elsewhere may be, where the processor keeps no references.
+
+    It is of the same amount, left before, counts as not made, and was not found otherwise.
+    """
+    if gateway_class(outside.account.processor).capabilities.keeps_references:
+        return None
+    alike = _counted_as_not_made(outside).filter(
+        refund__amount_minor=outside.amount_minor,
+        first_sent_at__lte=outside.created_at + CLOCK_SKEW,
+    )
+    ours = (each.refund for each in alike.order_by("-first_sent_at").select_related("refund"))
+    return next((each for each in ours if not each.was_made_otherwise), None)
 
 
 def _counted_as_not_made(refund: Refund) -> QuerySet[RefundAttempt]:

@@ -31,7 +31,7 @@ from . import decision
 from .attention import flag
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver, record
-from .earlier import is_counted, look_back, repeated
+from .earlier import is_counted, look_back, made_already
 from .models import AttentionKind, Refund, RefundAttempt
 from .recording import evidence_of, fail_unsent, record_answer
 from .states import AttemptState, Status
@@ -189,9 +189,8 @@ def _may_go(refund: Refund) -> bool:
     if why := stopped(refund):
         put_off(refund, timedelta(minutes=1), "account_paused", why)
         return False
-    if made := repeated(refund):
-        sentence = _("The refund that this one tries again was made after all, as %s.")
-        why = sentence % made.processor_refund_id
+    if made_already(refund):
+        why = _("It, or the refund that it tries again, was made after all: nothing is owed.")
         _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, why)
         return False
     if has_authority(refund):

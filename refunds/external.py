@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.db import transaction as database
@@ -18,6 +19,7 @@ from transactions.text import clean
 from .attention import flag
 from .balance import change_sums
 from .clock import day_in_words
+from .earlier import may_be
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
@@ -31,8 +33,18 @@ STATUS_OF = {
 # A refund of ours in one of these was made at its processor.
 MADE = (Status.PENDING, Status.SUCCEEDED, Status.RETURNED)
 _OUR_REFERENCE = re.compile(r"[A-Z2-7]{20}")
-# A case, as ``flag`` takes it.
-Case = tuple[AttentionKind, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is wrong with a refund that bears a reference of ours, and counts as made elsewhere.
+
+    ``made`` is our refund that it is, which counted as not made.
+    """
+
+    kind: AttentionKind
+    sentence: str
+    made: Refund | None = None
 
 
 def record_external(
@@ -53,6 +65,9 @@ def record_external(
         record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
         if status != Status.FAILED:
             _flag_outside(account, refund, reported, case)
+            if case and case.made and case.made.transaction_id == payment_id:
+                # Nothing of it is owed any more, so nobody may try it again.
+                record_event(case.made, "made_after_all", data={"why": case.sentence})
             pending = status == Status.PENDING
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
@@ -66,12 +81,26 @@ def _flag_outside(
     account: ProcessorAccount, refund: Refund, reported: ReportedRefund, case: Case | None
 ) -> None:
     if case:
-        flag(refund, *case)
+        flag(refund, case.kind, case.sentence)
     elif not is_history(account, reported):
-        flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported))
+        ours = None if _OUR_REFERENCE.fullmatch(reported.reference) else may_be(refund)
+        evidence = {"may_be": str(ours.pk)} if ours else {}
+        flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported, ours), evidence)
 
 
-def _who_made(reported: ReportedRefund) -> str:
+def _who_made(reported: ReportedRefund, ours: Refund | None) -> str:
+    """``ours`` is what it may be. A case has room for 300 characters."""
+    if ours:
+        sentence = _(
+            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be what we sent on "
+            "%(sent)s and count as not made: say so, and nothing more goes out for that. Accept "
+            "this only if it is another refund."
+        )
+        return sentence % {
+            "amount": reported.amount,
+            "day": day_in_words(reported.created_at),
+            "sent": day_in_words(ours.created_at),
+        }
     if _OUR_REFERENCE.fullmatch(reported.reference):
         sentence = _(
             "%(amount)s went back on %(day)s under a reference of Refund Desk that it has no "

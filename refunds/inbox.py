@@ -324,6 +324,7 @@ _NAMES: dict[str, str | Promise] = {
     "card": gettext_lazy("Card"),
     "email": gettext_lazy("E-mail"),
     "made_at": gettext_lazy("Made at"),
+    "may_be": gettext_lazy("Our refund that it may be"),
     "payer": gettext_lazy("Payer"),
     "payment": gettext_lazy("Payment"),
     "reference": gettext_lazy("Reference"),

@@ -306,7 +306,7 @@ def _has_ended_with(attempt: RefundAttempt, reported: ReportedRefund) -> bool:
 
 def _made_after_all(attempt: RefundAttempt) -> Case:
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
-    return AttentionKind.PAID_AFTER_ALL, sentence % attempt.reference
+    return Case(AttentionKind.PAID_AFTER_ALL, sentence % attempt.reference, made=attempt.refund)
 
 
 def _double(attempt: RefundAttempt, reported: ReportedRefund) -> Case:
@@ -314,11 +314,12 @@ def _double(attempt: RefundAttempt, reported: ReportedRefund) -> Case:
         "The processor has refunds %(first)s and %(second)s under our reference %(reference)s. "
         "Money may have left twice."
     )
-    return AttentionKind.FOUND_SEVERAL, sentence % {
+    values = {
         "first": attempt.refund.processor_refund_id,
         "second": reported.external_id,
         "reference": attempt.reference,
     }
+    return Case(AttentionKind.FOUND_SEVERAL, sentence % values)
 
 
 def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:

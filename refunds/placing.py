@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
@@ -17,11 +16,10 @@ from transactions.text import clean, mask_card_numbers
 from transactions.upsert import store_payments
 
 from .attention import raise_case
+from .clock import CLOCK_SKEW
 from .models import Attention, AttentionKind, Refund, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
 
-# Clocks of processors and ours differ by no more than this.
-CLOCK_SKEW = timedelta(minutes=5)
 # Before these a refund holds its money back and has not left, as far as its row says.
 NOT_LEFT = (Status.AWAITING_APPROVAL, Status.QUEUED)
 _CANDIDATES_SHOWN = 5

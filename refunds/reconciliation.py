@@ -29,12 +29,13 @@ from transactions.advisory import advisory_lock
 from transactions.streams import OVERLAP, SyncBusy, SyncFailed, ahead_of_us, sentence_of
 from transactions.sync import sync_payments
 
+from .clock import CLOCK_SKEW
 from .disputes import raise_disputes
 from .models import Attention, AttentionKind, Reconciliation, Refund
 from .orders import load_order
 from .outside import Compared, compare_reported_refunds, flag_once
 from .outside_voids import record_outside_voids
-from .placing import CLOCK_SKEW, put_unreadable_before_a_person
+from .placing import put_unreadable_before_a_person
 from .recording import keep_exchanges
 from .states import Origin, Status
 from .transitions import lock_refund

@@ -33,7 +33,7 @@ from .attention import flag
 from .circuits import down_accounts, is_in_doubt, slot
 from .clock import database_now
 from .delivery import deliver
-from .earlier import look_everywhere, repeated
+from .earlier import look_everywhere, made_already
 from .execution import has_authority, stopped
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
@@ -147,7 +147,7 @@ def _send_again(
     Everything is judged once more under the lock: a worker may have slept since it looked.
     """
     claiming = time.monotonic()
-    may_leave = not stopped(refund) and not repeated(refund) and has_authority(refund)
+    may_leave = not stopped(refund) and not made_already(refund) and has_authority(refund)
     with database.atomic():
         locked = lock_refund(refund.pk)
         attempt = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)

@@ -24,6 +24,7 @@ from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
 from . import decision
+from .earlier import made_already
 from .history import record_event
 from .models import Refund, RefundReason
 from .publishing import publish
@@ -169,7 +170,7 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
         return hurry_refund(refund, actor=actor)
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
-    if was_made_before(refund):
+    if made_already(refund):
         raise WrongStatus(
             _("The money of this refund went back already. Ask for a new refund if more is owed.")
         )
@@ -192,14 +193,6 @@ def can_be_retried(refund: Refund) -> bool:
     """Whether it ended without giving anything back, as far as its own status goes."""
     ended = refund.status in {Status.FAILED, Status.CANCELED} or refund.is_taken_back
     return ended and refund.origin != Origin.EXTERNAL
-
-
-def was_made_before(refund: Refund) -> bool:
-    """Whether it was called off because its money had gone back already, which counts elsewhere.
-
-    Events that are loaded cost no query.
-    """
-    return any(event.kind == "made_before" for event in refund.events.all())
 
 
 def hurry_refund(refund: Refund, *, actor: User) -> Refund:

@@ -147,6 +147,16 @@ def _accept(case: Attention, actor: User, values: Values) -> str:
     return _("Settled: %s") % case
 
 
+def _count_as_ours(case: Attention, actor: User, values: Values) -> str:
+    try:
+        cases.count_as_ours(case, actor, **values)
+    except WrongStatus:
+        case.refresh_from_db()
+        if case.closed_by_id != actor.pk:
+            raise
+    return _("Settled: %s Nothing more goes out for it.") % case.outcome
+
+
 def _take(case: Attention, actor: User, _values: Values) -> str:
     cases.take(case, actor)
     return _("The case is yours now.")
@@ -247,6 +257,13 @@ STEPS = {
             _L("One harmless call asks the processor whether it accepts them."),
             _check_account,
             stays=True,
+        ),
+        Step(
+            Action.COUNT_AS_OURS,
+            _L("It is ours"),
+            _L("It is the refund that we sent and count as not made. What tries it again is off."),
+            _count_as_ours,
+            AcceptForm,
         ),
         Step(
             Action.ACCEPT,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateways.base import FailureCode
-from gateways.failures import Action, Explanation, explain, explain_open
+from gateways.failures import MADE_OTHERWISE, Action, Explanation, explain, explain_open
 from transactions.badges import Badge
 from transactions.models import Transaction, TransactionStatus
 
@@ -108,7 +108,8 @@ def _may_retry(refund: Refund, user: User) -> bool:
     told = _explain(refund, [])
     advised = told is None or Action.TRY_AGAIN in told.actions
     may = advised and services.can_be_retried(refund) and may_request(user)
-    return may and not (hasattr(refund, "retried_as") or services.was_made_before(refund))
+    is_owed = not (refund.retry_of and refund.retry_of.counts_as_made)
+    return may and is_owed and not hasattr(refund, "retried_as")
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:
@@ -258,6 +259,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "ruling_withdrawn": (_L("The proposed outcome is withdrawn"), "quiet"),
     "ruling_superseded": (_L("Proof came before the second person did"), "quiet"),
     "made_before": (_L("Not sent: an earlier attempt had made it"), "warn"),
+    "made_after_all": (_L("Made after all: it counts as a refund made outside"), "warn"),
     "ruled_happened": (_L("Two people: it was made"), "good"),
     "ruled_did_not": (_L("Two people: it was not made"), "bad"),
     "ruled_send_again": (_L("Two people: it was not made, and is sent again"), "busy"),
@@ -271,8 +273,9 @@ def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
     events = Prefetch("events", RefundEvent.objects.select_related("actor"))
     cases = Prefetch("cases", Attention.objects.order_by("raised_at", "pk"))
     rulings = Prefetch("rulings", Ruling.objects.select_related("proposed_by"))
-    related = ("account", "requested_by", "approved_by", "reason", "retried_as")
-    return refunds.select_related(*related).prefetch_related("attempts", events, cases, rulings)
+    related = ("account", "requested_by", "approved_by", "reason", "retried_as", "retry_of")
+    prefetched = ("attempts", events, cases, rulings, "retry_of__events")
+    return refunds.select_related(*related).prefetch_related(*prefetched)
 
 
 def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
@@ -336,6 +339,8 @@ def _tell(refund: Refund, user: User) -> Told:
 
 
 def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | None:
+    if refund.was_made_otherwise and not refund.is_moving and refund.status != Status.SUCCEEDED:
+        return MADE_OTHERWISE
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)
     came_back = FailureCode.RETURNED if refund.status == Status.RETURNED else ""

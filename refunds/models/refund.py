@@ -263,6 +263,20 @@ class Refund(models.Model):
         return self.status == Status.RETURNED and self.processor_refund_id is None
 
     @property
+    def was_made_otherwise(self) -> bool:
+        """Whether its money went back and counts in another row, so that none of it is owed.
+
+        Events that are loaded cost no query.
+        """
+        kinds = {"made_before", "made_after_all"}
+        return any(event.kind in kinds for event in self.events.all())
+
+    @property
+    def counts_as_made(self) -> bool:
+        """Whether its money has gone back, by this row or by another one."""
+        return self.status == Status.SUCCEEDED or self.was_made_otherwise
+
+    @property
     def is_cancelable(self) -> bool:
         return self.status in CANCELABLE
 

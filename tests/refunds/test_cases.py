@@ -8,7 +8,15 @@ import pytest
 
 from refunds import cases
 from refunds.attention import flag, raise_case
-from refunds.cases import Action, accept, actions, hand_over, reassign_orphans, take
+from refunds.cases import (
+    Action,
+    accept,
+    actions,
+    count_as_ours,
+    hand_over,
+    reassign_orphans,
+    take,
+)  # fmt: skip
 from refunds.models import Attention, AttentionKind, Refund, Verdict, WebhookEvent
 from refunds.rulings import propose
 from refunds.services import NotAllowed, WrongStatus
@@ -117,6 +125,38 @@ def test_closed_cases_keep_their_owner(raised, agent, approver):
     assert reassign_orphans() == 0
     case.refresh_from_db()
     assert case.owner == agent
+
+
+# Whether it is ours.
+
+
+def test_who_may_approve_says_that_it_is_ours(refund, ask, paid, approver):
+    ours = ask(paid, 500)
+    flag(refund, K.MADE_OUTSIDE, "It may be ours.", {"may_be": str(ours.pk)})
+    case = Attention.objects.get(refund=refund)
+    assert actions(case, approver)[0] == Action.COUNT_AS_OURS
+    case = count_as_ours(case, approver, "On the statement.")
+    assert (case.closed_by, case.outcome) == (
+        approver, "It is the refund of ours that counted as not made. On the statement.",
+    )  # fmt: skip
+    assert said(ours, "made_after_all").actor == approver
+    with pytest.raises(WrongStatus, match="closed already"):
+        count_as_ours(case, approver)
+
+
+def test_who_may_not_approve_does_not_say_that_it_is_ours(refund, ask, paid, agent):
+    flag(refund, K.MADE_OUTSIDE, "It may be ours.", {"may_be": str(ask(paid, 500).pk)})
+    case = Attention.objects.get(refund=refund)
+    assert Action.COUNT_AS_OURS not in actions(case, agent)
+    with pytest.raises(NotAllowed):
+        count_as_ours(case, agent)
+
+
+def test_what_is_like_no_refund_of_ours_is_none(raised, approver):
+    case = raised(K.MADE_OUTSIDE)
+    assert Action.COUNT_AS_OURS not in actions(case, approver)
+    with pytest.raises(WrongStatus, match="No refund of ours"):
+        count_as_ours(case, approver)
 
 
 # Accepting.

@@ -11,6 +11,7 @@ from django.utils import timezone
 from gateways.base import RefundState
 from gateways.models import ProcessorAccount
 from refunds import delivery, execution, services
+from refunds.cases import count_as_ours
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
 from refunds.resolution import apply_reported
 from refunds.rulings import confirm, propose
@@ -161,6 +162,54 @@ def test_what_may_be_a_refund_that_was_ruled_out_stops_the_one_asked_for_instead
     assert desk.given_back(first.transaction) == [2_500]
 
 
+@pytest.fixture
+def listed(desk: Desk, rule):
+    """Ruled out or to be sent again, and listed since as if it had been made outside."""
+
+    def listed(verdict: Verdict) -> tuple[Refund, Attention]:
+        refund = rule(make_unreferenced(desk), verdict)
+        desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+        sync_account(desk.account)
+        return refund, Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
+
+    return listed
+
+
+@only_nmi
+def test_a_refund_made_outside_says_what_it_may_be(desk: Desk, listed):
+    refund, case = listed(Verdict.DID_NOT)
+    assert "It may be what we sent on" in case.reason
+    assert case.evidence == {"may_be": str(refund.pk)}
+    desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=1_200)
+    sync_account(desk.account)
+    other = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE, evidence={})
+    assert "accept it or find out who did it" in other.reason
+
+
+@only_nmi
+def test_what_was_made_after_all_as_a_person_says_is_not_tried_again(
+    desk: Desk, listed, agent, approver
+):
+    refund, case = listed(Verdict.DID_NOT)
+    again = services.retry_refund(refund, actor=agent)
+    count_as_ours(case, approver)
+    assert sent(again).status == Status.CANCELED
+    for each in (refund, again):
+        with pytest.raises(services.WrongStatus, match="went back already"):
+            services.retry_refund(each, actor=agent)
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
+@only_nmi
+def test_what_was_to_be_sent_again_is_called_off_when_a_person_finds_it(
+    desk: Desk, listed, approver
+):
+    refund, case = listed(Verdict.SEND_AGAIN)
+    count_as_ours(case, approver)
+    assert sent(refund).status == Status.CANCELED
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
 def test_that_an_earlier_attempt_was_refused_says_nothing_of_the_last(paid, ask):
     refund = leave_unknown(ask(paid, 500))
     first = refund.attempts.get()
@@ -186,6 +235,25 @@ def test_what_was_turned_away_and_called_off_is_not_paid_when_it_is_asked_for_an
     assert again.status == Status.CANCELED
     assert again.attention_reason
     assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_stripe
+def test_what_a_sync_counted_as_made_is_not_tried_again(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    sync_account(desk.account)
+    with pytest.raises(services.WrongStatus, match="went back already"):
+        services.retry_refund(first, actor=agent)
+    assert_agreement(desk, first.transaction, 2_500)
+
+
+@only_stripe
+def test_what_a_sync_counts_while_it_is_tried_again_is_not_sent(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    again = services.retry_refund(first, actor=agent)
+    sync_account(desk.account)
+    assert sent(again).status == Status.CANCELED
+    assert "was made after all" in again.attention_reason
+    assert_agreement(desk, first.transaction, 2_500)
 
 
 @only_stripe

@@ -18,7 +18,7 @@ from refunds.states import Origin, Status
 from transactions.models import Transaction
 
 from .raw import triggers_off
-from .states import bring, leave_unknown, take_back
+from .states import bring, leave_unknown, prove_made, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -261,6 +261,14 @@ def test_what_was_called_off_because_it_was_paid_is_not_tried_again(make_transac
         services.retry_refund(refund, actor=agent)
     assert Refund.objects.count() == 1
     assert balance(transaction) == (0, 0, 10_000)
+
+
+def test_what_tries_again_what_was_made_after_all_is_not_tried_again(make_transaction, ask, agent):
+    failed = bring(ask(make_transaction(), 2_500), Status.FAILED)
+    again = services.cancel_refund(services.retry_refund(failed, actor=agent), actor=agent)
+    prove_made(failed)
+    with pytest.raises(WrongStatus, match="went back already"):
+        services.retry_refund(again, actor=agent)
 
 
 def test_retry_of_a_queued_refund_makes_it_due_now(make_transaction, ask, agent, settings):

@@ -15,7 +15,7 @@ from refunds.states import MOVING, AttemptState, Status
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
-from .states import add_attempt, bring, take_back
+from .states import add_attempt, bring, prove_made, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +90,25 @@ def test_a_refund_that_was_tried_again_is_not_offered_again(refund, agent):
 
 def test_what_was_called_off_because_it_was_paid_is_not_offered_again(refund, agent):
     assert buttons(bring(refund, Status.CANCELED, "made_before"), agent) == []
+
+
+def test_what_was_made_after_all_says_that_nothing_is_owed(refund, agent):
+    failed = bring(refund, Status.FAILED, failure_code="insufficient_balance")
+    assert buttons(failed, agent) == ["retry"]
+    record_event(failed, "made_after_all")
+    [told] = story.tell(story.load(Refund.objects.filter(pk=failed.pk)), agent)
+    assert str(told.explanation.next_step).startswith("Nothing more is owed")
+    assert buttons(failed, agent) == []
+
+
+def test_what_tries_again_what_was_made_after_all_is_not_offered_again(refund, agent):
+    from refunds.services import cancel_refund, retry_refund
+
+    failed = bring(refund, Status.FAILED)
+    again = cancel_refund(retry_refund(failed, actor=agent), actor=agent)
+    assert "retry" in buttons(again, agent)
+    prove_made(failed)
+    assert buttons(again, agent) == []
 
 
 def test_approval_is_for_another_person(agent):
