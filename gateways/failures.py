@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from . import refusals
@@ -208,6 +209,23 @@ def explain(code: str) -> Explanation:
         return _PLAYBOOK[FailureCode(code)]
     except ValueError:
         return _PLAYBOOK[FailureCode.OTHER]
+
+
+def explain_returned(code: str) -> Explanation:
+    """The words for a refund that came back after it had succeeded, with the code of why, if any.
+
+    It is not tried again: what is left is refunded, as a new decision.
+    """
+    if code == C.NOT_MADE:  # people have ruled so
+        return _PLAYBOOK[C.NOT_MADE]
+    told = explain(code)
+    if told is _PLAYBOOK[C.OTHER] or code == C.RETURNED:
+        return _PLAYBOOK[C.RETURNED]
+    return Explanation(
+        format_lazy("{} {}", _("The money came back."), told.explanation),
+        told.next_step,
+        tuple(A.REFUND_REST if each == A.TRY_AGAIN else each for each in told.actions),
+    )
 
 
 def explain_open(processor: str, processor_code: str) -> Explanation:

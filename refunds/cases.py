@@ -173,7 +173,7 @@ def _what_frees(hold: Attention) -> str:
     sentence = _(
         "This closes by itself when everything since %(since)s has been compared with "
         "%(processor)s, at %(time)s or later. Refund Desk does so every hour. Whoever runs the "
-        "server can do it sooner: manage.py recover"
+        "server can have it done at that time: manage.py recover"
     ) % {
         "since": in_words(since),
         "processor": account.get_processor_display(),

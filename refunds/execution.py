@@ -70,8 +70,10 @@ def _send(refund: Refund) -> None:
         return
     if earlier.made:
         _adopt(refund, earlier.made)
-    elif earlier.twin:
+    elif earlier.twin and (refund.retry_of_id or earlier.twin.amount == refund.amount):
         _stand_back(refund, earlier.twin)
+    elif earlier.twin:
+        _wait_until_counted(refund, earlier.twin)
     elif earlier.is_open:
         _ask_a_person(refund)
     elif refund.look_up_first and not earlier.is_complete:
@@ -120,6 +122,20 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
         flag(locked, AttentionKind.PAID_AFTER_ALL, sentence, evidence_of(made))
 
 
+def _wait_until_counted(refund: Refund, twin: ReportedRefund) -> None:
+    """Leave a refund where it is until what went back otherwise is in the balance it is paid from.
+
+    Of another amount, that is no answer to what was asked for here: the hourly comparison counts
+    it, and then this one goes out by itself.
+    """
+    sentence = _(
+        "The processor shows that %(amount)s of this payment went back as %(id)s, which counts as "
+        "not made here. This refund waits until that is counted, within the hour."
+    )
+    values = {"amount": twin.amount, "id": clean(twin.external_id, 100)}
+    _put_before_a_person(refund, sentence % values)
+
+
 def _ask_a_person(refund: Refund) -> None:
     """Leave a refund where it is while something at the processor may be it: no machine can tell.
 
@@ -136,6 +152,10 @@ def _ask_a_person(refund: Refund) -> None:
             "counted as not made. Cancel this one if it is. If somebody made it there for another "
             "reason, accept it as refunded outside: then this one goes out."
         )
+    _put_before_a_person(refund, sentence)
+
+
+def _put_before_a_person(refund: Refund, sentence: str) -> None:
     put_off(refund, _LOOK_AGAIN, "waits_for_a_person", sentence)
     with database.atomic():
         locked = lock_refund(refund.pk)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction as database
-from django.db.models import F
+from django.db.models import F, Max
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -74,6 +74,13 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
                 case.evidence["since"] = since.isoformat()
                 case.save(update_fields=["evidence"])
     return [account for account in accounts if account.is_active]
+
+
+def last_freed_at() -> datetime | None:
+    """When the last hold of an account ended, None while none ever has."""
+    holds = Attention.objects.filter(kind=AttentionKind.ACCOUNT_PAUSED, subject__startswith=HOLD)
+    freed_at: datetime | None = holds.aggregate(Max("closed_at"))["closed_at__max"]
+    return freed_at
 
 
 def suspect_refunds() -> Suspected:

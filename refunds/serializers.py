@@ -20,6 +20,7 @@ from transactions.serializers import (
 
 from . import cases, services
 from .models import Attention, Refund, RefundAttempt, RefundReason, Ruling, RulingState, Verdict
+from .states import Status
 
 
 class AttemptSerializer(serializers.ModelSerializer[RefundAttempt]):
@@ -133,7 +134,8 @@ class RefundSerializer(serializers.ModelSerializer[Refund]):
     def get_failure(self, refund: Refund) -> dict[str, str] | None:
         if not refund.failure_code:
             return None
-        told = failures.explain(refund.failure_code)
+        came_back = refund.status == Status.RETURNED
+        told = (failures.explain_returned if came_back else failures.explain)(refund.failure_code)
         return {
             "code": refund.failure_code,
             "provider_code": refund.failure_processor_code,

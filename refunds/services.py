@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from gateways.base import Operation
 from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
@@ -244,8 +245,10 @@ def waits_for(account: ProcessorAccount) -> str:
 
 
 def plan_in_words(transaction: Transaction, amount: Money) -> str:
-    """How a refund that is asked for now will be done."""
-    return waits_for(transaction.account) or decision.plan(transaction, amount).sentence
+    """How a refund that is asked for now will be done; what waits for its account is not "now"."""
+    planned, waits = decision.plan(transaction, amount), waits_for(transaction.account)
+    is_now = planned.operation == Operation.REFUND and not planned.waits
+    return waits if waits and is_now else f"{planned.sentence} {waits}".strip()
 
 
 def are_one_person(one: User, other: User) -> bool:

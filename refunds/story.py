@@ -14,8 +14,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateways.base import FailureCode
-from gateways.failures import MADE_OTHERWISE, Action, Explanation, explain, explain_open
+from gateways.failures import (
+    MADE_OTHERWISE,
+    Action,
+    Explanation,
+    explain,
+    explain_open,
+    explain_returned,
+)
 from transactions.badges import Badge
 from transactions.models import Transaction, TransactionStatus
 
@@ -343,9 +349,9 @@ def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | Non
         return MADE_OTHERWISE
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)
-    came_back = FailureCode.RETURNED if refund.status == Status.RETURNED else ""
-    code = refund.failure_code or came_back
-    return explain(code) if code else None
+    if refund.status == Status.RETURNED:
+        return explain_returned(refund.failure_code)
+    return explain(refund.failure_code) if refund.failure_code else None
 
 
 def _why_waiting(refund: Refund) -> str:

@@ -257,6 +257,18 @@ def test_what_a_sync_counts_while_it_is_tried_again_is_not_sent(desk: Desk, agen
 
 
 @only_stripe
+def test_another_amount_waits_until_what_went_back_is_counted(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    other = desk.ask(first.transaction, 1_700)
+    assert sent(other).status == Status.QUEUED
+    assert "25.00 USD of this payment went back" in other.attention_reason
+    sync_account(desk.account)
+    assert sent(other).status == Status.SUCCEEDED
+    assert other.attention_reason is None
+    assert_agreement(desk, first.transaction, 2_500, 1_700)
+
+
+@only_stripe
 def test_what_people_took_back_is_looked_for_when_it_is_asked_for_anew(desk: Desk):
     first = desk.ask(desk.pay(), 2_500)
     assert sent(first).status == Status.SUCCEEDED

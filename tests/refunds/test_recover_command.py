@@ -41,9 +41,24 @@ def test_going_on_frees_account_after_account_and_holds_none_again(desks: list[D
         assert told.count(": free already.") == place
         assert code == (2 if desk is not desks[-1] else 0)
     assert Attention.objects.filter(subject__startswith="held:").count() == 4
-    with pytest.raises(CommandError, match="No active account is held") as ended:
+    code, told = recover(capsys)
+    assert (code, told.count(": free already.")) == (0, 4)
+    assert "If the database was restored after that, say since when" in told
+
+
+def test_without_a_time_nothing_is_held_for_the_first_time(desks: list[Desk]):
+    with pytest.raises(CommandError, match="No account was ever held") as ended:
         call_command("recover")
     assert ended.value.returncode == 2
+    assert not ProcessorAccount.objects.exclude(held_reason="").exists()
+
+
+def test_what_is_held_and_switched_off_is_named(desks: list[Desk], capsys):
+    hold_accounts(timezone.now() - timedelta(hours=1))
+    ProcessorAccount.objects.exclude(slug=desks[0].name).update(is_active=False)
+    pass_lag(desks[0].name)
+    code, told = recover(capsys)
+    assert (code, told.count("held, and switched off. Switch it on")) == (0, 3)
 
 
 def test_all_accounts_are_held_or_none_when_it_is_killed(desks: list[Desk], monkeypatch):

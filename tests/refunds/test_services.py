@@ -368,6 +368,15 @@ def test_a_refund_of_a_held_account_is_taken_and_says_that_it_waits(
     assert plan.endswith("Restored.")
 
 
+def test_a_refund_of_a_held_account_says_that_it_cancels_the_payment(
+    make_transaction, make_account
+):
+    account = make_account("nmi", held_reason="Restored.")
+    payment = make_transaction(account, status="captured")
+    assert "cancelled whole" in (plan := services.plan_in_words(payment, payment.amount))
+    assert plan.endswith("Restored.")
+
+
 @pytest.mark.parametrize(
     "fields", [{"held_reason": "Restored."}, {"paused_reason": "Revoked."}, {"is_active": False}]
 )

@@ -250,6 +250,17 @@ class TestRemedies:
         assert str(told.explanation.explanation).startswith("The money came back")
         assert [each.label for each in told.remedies] == ["Refund what is left", "Write a note"]
 
+    def test_why_it_came_back_is_told_and_what_can_be_done(self, refund, agent):
+        returned = bring(refund, Status.RETURNED, failure_code="insufficient_balance")
+        told = self.told(returned, agent)
+        assert str(told.explanation.explanation).startswith("The money came back. The balance")
+        assert [each.label for each in told.remedies] == ["Refund what is left"]
+
+    def test_a_reason_that_is_not_listed_reads_as_that_it_came_back(self, refund, agent):
+        returned = bring(refund, Status.RETURNED, failure_code="other")
+        told = self.told(returned, agent)
+        assert "did not take the refund" in str(told.explanation.explanation)
+
     def test_an_answer_that_proves_nothing_is_explained_too(self, refund, agent):
         unknown = bring(refund, Status.UNKNOWN)
         add_attempt(unknown, "ambiguous", processor_code="never heard of")

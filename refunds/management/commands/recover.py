@@ -21,7 +21,7 @@ from refunds.management.console import (
     wait_for_turn,
 )
 from refunds.reconciliation import ReconciliationBusy, ReconciliationFailed, Tally, cases_of
-from refunds.recovery import finish, hold_accounts, suspect_refunds
+from refunds.recovery import finish, hold_accounts, last_freed_at, suspect_refunds
 
 # Only who says since when holds anew: another restore cannot be told from the rows.
 _GO_ON = "manage.py recover (without --since)"
@@ -83,17 +83,25 @@ def _hold(console: Console, since: datetime) -> list[ProcessorAccount]:
 
 def _held(console: Console) -> list[ProcessorAccount]:
     """The active accounts that a run before has held and that are not free yet."""
-    accounts = choose_accounts(None)
-    held = [account for account in accounts if account.held_reason]
-    if not held:
+    freed_at = last_freed_at()
+    if not freed_at and not ProcessorAccount.objects.exclude(held_reason="").exists():
         raise CommandError(
-            "No active account is held, so there is nothing to go on with. If the database was "
+            "No account was ever held, so there is nothing to go on with. If the database was "
             "restored, say since when: manage.py recover --since TIME",
             returncode=NOT_DONE,
         )
+    accounts = choose_accounts(None)
+    held = [account for account in accounts if account.held_reason]
     for account in accounts:
         if account not in held:
             console.print(f"{account.slug}: free already.")
+    for account in ProcessorAccount.objects.exclude(held_reason="").filter(is_active=False):
+        console.print(f"{account.slug}: held, and switched off. Switch it on, then run {_GO_ON}.")
+    if not held and freed_at:
+        console.print(
+            f"Nothing active is held since {freed_at:%Y-%m-%d %H:%M} UTC. If the database was "
+            "restored after that, say since when: manage.py recover --since TIME"
+        )
     return held
 
 

@@ -95,7 +95,7 @@ class TestPage:
         for expected in (
             "everything since 1 Jul 2026, 02:00 has been compared with Stripe",
             "Refund Desk does so every hour", "or later",
-            "can do it sooner: manage.py recover", "Account held",
+            "can have it done at that time: manage.py recover", "Account held",
         ):  # fmt: skip
             assert expected in text, expected
         for wrong in (
