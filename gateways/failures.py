@@ -88,8 +88,8 @@ _PLAYBOOK: dict[FailureCode, Explanation] = {
         (A.OPEN_ACCOUNT, A.PULL_AGAIN),
     ),
     C.NOT_CAPTURED: Explanation(
-        _("No money of this payment is kept: it was cancelled before it settled, or it failed."),
-        _("There is nothing to do: the customer was not charged, so nothing is owed."),
+        _("No money of this payment is kept: it was never taken, or the payment was cancelled."),
+        _("Nothing is owed. If it is still authorized, release the hold at the processor."),
         (A.PULL_AGAIN,),
     ),
     C.NOT_REFUNDABLE: Explanation(

@@ -35,7 +35,8 @@ _SETTLED_BY: dict[Status, frozenset[AttentionKind]] = {
     ),
     Status.FAILED: frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT}),
     Status.CANCELED: frozenset({K.STUCK, K.NOT_SENT}),
-    Status.PENDING: frozenset({K.UNKNOWN_OUTCOME}),
+    Status.UNKNOWN: frozenset({K.NOT_SENT}),  # it was
+    Status.PENDING: frozenset({K.UNKNOWN_OUTCOME, K.NOT_SENT}),
     Status.QUEUED: frozenset({K.UNKNOWN_OUTCOME}),
     Status.RETURNED: frozenset({K.MISSING}),
 }

@@ -149,8 +149,8 @@ def _ask_a_person(refund: Refund) -> None:
     else:
         sentence = _(
             "The processor lists a refund like this one without a reference: it may be one that "
-            "counted as not made. Cancel this one if it is. If somebody made it there for another "
-            "reason, accept it as refunded outside: then this one goes out."
+            "counted as not made. Once it is recorded, its case “Refunded outside” asks: “It is "
+            "ours” calls this one off; to accept it as another refund lets this one go."
         )
     _put_before_a_person(refund, sentence)
 

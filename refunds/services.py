@@ -171,6 +171,13 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
         return hurry_refund(refund, actor=actor)
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
+    if refund.look_up_first:
+        raise WrongStatus(
+            _(
+                "It may have been sent before the restore. Look for it at the processor, and ask "
+                "for a new refund if the customer is still owed the money."
+            )
+        )
     if made_already(refund):
         raise WrongStatus(
             _("The money of this refund went back already. Ask for a new refund if more is owed.")

@@ -261,7 +261,7 @@ STEPS = {
         Step(
             Action.COUNT_AS_OURS,
             _L("It is ours"),
-            _L("It is the refund that we sent and count as not made. What tries it again is off."),
+            _L("It is that refund. It is not tried again, and what tries it again is called off."),
             _count_as_ours,
             AcceptForm,
         ),

@@ -155,6 +155,18 @@ def test_a_case_is_accepted_and_leaves_the_list(second, payment):
     assert_problem(again, 409, "wrong_status")
 
 
+def test_what_was_made_outside_is_said_to_be_ours(second, payment):
+    ours = make_refund(payment, 100)
+    case = make_case(make_refund(payment, 100), "made_outside")
+    again = second.post(f"{CASES}{case.pk}/count_as_ours/")
+    assert_problem(again, 409, "wrong_status")
+    type(case).objects.update(evidence={"may_be": str(ours.pk)})
+    assert "count_as_ours" in second.get(f"{CASES}{case.pk}/").json()["actions"]
+    told = second.post(f"{CASES}{case.pk}/count_as_ours/", {"note": "Seen."}, format="json").json()
+    assert told["outcome"].endswith("Seen.")
+    assert ours.events.filter(kind="made_after_all").exists()
+
+
 def test_what_only_proof_answers_is_a_conflict(second, unknown):
     case = make_case(unknown, "unknown_outcome")
     problem = assert_problem(second.post(f"{CASES}{case.pk}/accept/"), 409, "wrong_status")

@@ -60,8 +60,8 @@ def test_a_refund_repeats_its_oldest_case(refund):
         ),
         (Status.FAILED, {K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT}),
         (Status.CANCELED, {K.STUCK, K.NOT_SENT}),
-        (Status.PENDING, {K.UNKNOWN_OUTCOME}),
-        (Status.UNKNOWN, set()),
+        (Status.PENDING, {K.UNKNOWN_OUTCOME, K.NOT_SENT}),
+        (Status.UNKNOWN, {K.NOT_SENT}),
         (Status.SENDING, set()),
     ],
 )

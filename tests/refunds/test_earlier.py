@@ -142,7 +142,7 @@ def test_what_may_be_an_earlier_attempt_waits_for_a_person(desk: Desk, rule):
     for _ in range(2):
         assert sent(refund).status == Status.QUEUED
         assert desk.given_back(refund.transaction) == [2_500]
-        assert "accept it as refunded outside" in refund.attention_reason
+        assert "to accept it as another refund lets this one go" in refund.attention_reason
         sync_account(desk.account)
     case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
     Attention.objects.filter(pk=case.pk).close("Made there for another order.")

@@ -107,7 +107,7 @@ def test_a_payment_cancelled_meanwhile_leaves_nothing_to_give_back(desk: Desk):
     assert "cancelled before it settled" in refund.failure_message
     assert refund.attempts.get().sends == 0
     told = explain(refund.failure_code)
-    assert "nothing is owed" in str(told.next_step)
+    assert "Nothing is owed" in str(told.next_step)
     assert Action.TRY_AGAIN not in told.actions
     assert desk.sums(transaction) == (0, 0)
 

@@ -263,6 +263,14 @@ def test_what_was_called_off_because_it_was_paid_is_not_tried_again(make_transac
     assert balance(transaction) == (0, 0, 10_000)
 
 
+def test_what_may_have_been_sent_before_a_restore_is_not_tried_again(make_transaction, ask, agent):
+    refund = ask(make_transaction(), 2_500)
+    Refund.objects.filter(pk=refund.pk).update(look_up_first=True)
+    canceled = services.cancel_refund(refund, actor=agent)
+    with pytest.raises(WrongStatus, match="before the restore"):
+        services.retry_refund(canceled, actor=agent)
+
+
 def test_what_tries_again_what_was_made_after_all_is_not_tried_again(make_transaction, ask, agent):
     failed = bring(ask(make_transaction(), 2_500), Status.FAILED)
     again = services.cancel_refund(services.retry_refund(failed, actor=agent), actor=agent)

@@ -111,6 +111,12 @@ def test_what_tries_again_what_was_made_after_all_is_not_offered_again(refund, a
     assert buttons(again, agent) == []
 
 
+def test_what_may_have_been_sent_before_a_restore_is_not_offered_again(refund, agent):
+    canceled = bring(refund, Status.CANCELED)
+    Refund.objects.filter(pk=canceled.pk).update(look_up_first=True)
+    assert buttons(canceled, agent) == []
+
+
 def test_approval_is_for_another_person(agent):
     refund = make_refund(make_transaction(), 1000, agent)
     refund.status = Status.AWAITING_APPROVAL  # nothing asks for approval yet

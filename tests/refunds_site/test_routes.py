@@ -49,6 +49,7 @@ MATRIX = {
     (CASE, "get"): (EVERYBODY, 200),
     (CASE + "take/", "post"): ({A, P, M, D}, 200),
     (CASE + "accept/", "post"): ({P, M, D}, 200),
+    (CASE + "count_as_ours/", "post"): ({P, M, D}, 409),
 }
 BODIES = {
     TRANSACTION + "notes/": {"text": "hello"},

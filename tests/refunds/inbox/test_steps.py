@@ -243,6 +243,21 @@ class TestSteps:
             assert answer.redirect_chain == [(INBOX, 302)]
         assert Attention.objects.get(pk=case.pk).outcome == "It was agreed."
 
+    def test_what_may_be_ours_says_so_before_it_is_accepted(self, second, agent):
+        payment = make_transaction()
+        ours = bring(make_refund(payment, 1000, agent), Status.FAILED)
+        case = make_case(make_refund(payment, 1000, agent), K.MADE_OUTSIDE, "It may be ours.")
+        Attention.objects.update(evidence={"may_be": str(ours.pk)})
+        page = second.get(page_of(case)).content.decode()
+        assert f"/refund/{ours.pk}/change/" in page
+        for action in ("accept", "count_as_ours"):
+            assert step_of(case, action) in page
+            assert "It may be ours." in visible(second.get(step_of(case, action), headers=HTMX))
+        for _ in range(2):
+            answer = second.post(step_of(case, "count_as_ours"), {"note": "Seen."}, follow=True)
+            assert "Nothing more goes out for it." in visible(answer)
+        assert ours.events.filter(kind="made_after_all").count() == 1
+
     def test_what_is_settled_already_has_no_button_any_more(self, second, agent):
         refund = bring(make_refund(make_transaction(), 1000, agent), Status.SUCCEEDED)
         case = make_case(refund, K.OVER_REFUNDED)
@@ -300,7 +315,7 @@ class TestSteps:
     @pytest.mark.parametrize("method", ["get", "post"])
     @pytest.mark.parametrize(
         "action",
-        ["accept", "hand_over", "confirm_ruling", "reject_ruling", "confirm_happened",
+        ["accept", "count_as_ours", "hand_over", "confirm_ruling", "reject_ruling", "confirm_happened",
          "confirm_did_not", "send_again"],
     )  # fmt: skip
     def test_who_may_not_is_refused_before_any_form(self, agent, action, method):
