@@ -171,7 +171,7 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
         return hurry_refund(refund, actor=actor)
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
-    if refund.look_up_first:
+    if refund.is_doubted:
         raise WrongStatus(
             _(
                 "It may have been sent before the restore. Look for it at the processor, and ask "

@@ -114,7 +114,7 @@ def _may_retry(refund: Refund, user: User) -> bool:
     told = _explain(refund, [])
     advised = told is None or Action.TRY_AGAIN in told.actions
     may = advised and services.can_be_retried(refund) and may_request(user)
-    is_owed = not refund.look_up_first and not (refund.retry_of and refund.retry_of.counts_as_made)
+    is_owed = not refund.is_doubted and not (refund.retry_of and refund.retry_of.counts_as_made)
     return may and is_owed and not hasattr(refund, "retried_as")
 
 

@@ -263,6 +263,11 @@ class Refund(models.Model):
         return self.status == Status.RETURNED and self.processor_refund_id is None
 
     @property
+    def is_doubted(self) -> bool:
+        """Whether it was canceled before anybody looked whether it had left before a restore."""
+        return self.look_up_first and self.status == Status.CANCELED
+
+    @property
     def was_made_otherwise(self) -> bool:
         """Whether its money went back and counts in another row, so that none of it is owed.
 

@@ -111,10 +111,13 @@ def test_what_tries_again_what_was_made_after_all_is_not_offered_again(refund, a
     assert buttons(again, agent) == []
 
 
-def test_what_may_have_been_sent_before_a_restore_is_not_offered_again(refund, agent):
-    canceled = bring(refund, Status.CANCELED)
-    Refund.objects.filter(pk=canceled.pk).update(look_up_first=True)
-    assert buttons(canceled, agent) == []
+@pytest.mark.parametrize(("status", "offered"), [("canceled", []), ("failed", ["retry"])])
+def test_what_nobody_looked_for_after_a_restore_is_not_offered_again(
+    refund, agent, status, offered
+):
+    ended = bring(refund, Status(status))
+    Refund.objects.filter(pk=ended.pk).update(look_up_first=True)
+    assert buttons(ended, agent) == offered
 
 
 def test_approval_is_for_another_person(agent):
