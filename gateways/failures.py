@@ -195,10 +195,10 @@ _CODES = {
 }
 
 
-# Of a refund that ended without giving anything back, as far as its own answers told.
+# Of a refund that gave nothing back by itself.
 MADE_OTHERWISE = Explanation(
-    _("The money of this refund went back, and counts as another refund of the payment."),
-    _("Nothing more is owed for it. Ask for a new refund only if the customer is owed more."),
+    _("Its money went back under another refund of this payment."),
+    _("Ask for a new refund only if the customer is owed more."),
     (),
 )
 
@@ -221,9 +221,10 @@ def explain_returned(code: str) -> Explanation:
     told = explain(code)
     if told is _PLAYBOOK[C.OTHER] or code == C.RETURNED:
         return _PLAYBOOK[C.RETURNED]
+    add_funds = _("Add funds at the processor, then refund what is left.")
     return Explanation(
         format_lazy("{} {}", _("The money came back."), told.explanation),
-        told.next_step,
+        add_funds if code == C.INSUFFICIENT_BALANCE else told.next_step,
         tuple(A.REFUND_REST if each == A.TRY_AGAIN else each for each in told.actions),
     )
 

@@ -22,6 +22,7 @@ from gateways.registry import gateway_class
 from . import rulings
 from .attention import choose_owner, close_cases
 from .clock import in_words
+from .found import count_for, is_sent_since
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
 from .services import NotAllowed, WrongStatus, may_see_to, waits_for
@@ -130,12 +131,27 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
         if held.refund is None or "may_be" not in held.evidence:
             raise WrongStatus(_("No refund of ours that counts as not made is like this one."))
         ours = Refund.objects.get(pk=held.evidence["may_be"])
+        if sentence := _why_not_ours(held.refund, ours):
+            raise WrongStatus(sentence)
         said = _("It is the refund of ours that counted as not made.")
         why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
+        if not count_for(held.refund, ours, why, actor):
+            raise WrongStatus(_("That refund counts as another one already. Accept this one."))
         close_cases(held.refund, {K.MADE_OUTSIDE}, why, by=actor)
-        record_event(ours, "made_after_all", actor=actor, data={"why": why})
     held.refresh_from_db()
     return held
+
+
+def _why_not_ours(outside: Refund, ours: Refund) -> str:
+    """What stands against the two being one, as things are by now; '' when nothing does."""
+    if outside.status not in {Status.PENDING, Status.SUCCEEDED}:
+        return _("It has failed or come back at the processor since: nothing went back. Accept it.")
+    if is_sent_since(ours):
+        return _(
+            "The refund that it may be was sent again since: money may have gone back twice. Look "
+            "at both at the processor, then accept."
+        )
+    return ""
 
 
 def why_not_accepted(case: Attention) -> str:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
-from gateways.registry import gateway_class
 
-from .clock import CLOCK_SKEW
+from .found import is_counted
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .states import AttemptState, Status
@@ -26,9 +25,9 @@ _NOTHING = Lookup((), complete=True)
 class Earlier:
     """What a processor shows of earlier attempts.
 
-    ``made`` is of the refund itself, ``twin`` of another one of its payment. ``is_open`` says that
-    something may be one of them, and only a person can tell. ``is_complete`` says that nothing can
-    have been overlooked.
+    ``made`` is of the refund itself, ``twin`` of another one of its payment, best of the same
+    amount, which no row counts. ``is_open`` says that something may be the refund or the like of
+    it, and only a person can tell. ``is_complete`` says that nothing can have been overlooked.
     """
 
     made: ReportedRefund | None
@@ -45,11 +44,15 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
         own = _look_for(refund.attempts.filter(sends__gt=0), gateway)
     made = next(_not_failed(own), None)
     others = _NOTHING if made else _look_for(_counted_as_not_made(refund), gateway)
-    twins = (each for each in _not_failed(others) if not is_counted(refund, each))
+    likely = [*own.likely, *others.likely]
+    of_others = [each for each in likely if each.amount != refund.amount]
+    twins = [
+        each for each in (*_not_failed(others), *of_others) if not is_counted(refund, each)
+    ]  # fmt: skip
     return Earlier(
         made=made,
-        twin=next(twins, None),
-        is_open=_is_open(refund, [*own.likely, *others.likely]),
+        twin=min(twins, key=lambda each: each.amount != refund.amount, default=None),
+        is_open=_is_open(refund, [each for each in likely if each.amount == refund.amount]),
         is_complete=own.complete,
     )
 
@@ -61,37 +64,6 @@ def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
     """
     orders = possible_orders(refund, voids=gateway.capabilities.voids_unsettled)
     return _together(gateway.find_refund(order) for order in orders)
-
-
-def is_counted(refund: Refund, made: ReportedRefund) -> bool:
-    """Whether a sync has recorded it meanwhile in a row of its own: ours would be a second one."""
-    rows = Refund.objects.filter(account_id=refund.account_id, mode=refund.mode)
-    return rows.filter(processor_refund_id=made.external_id).exclude(pk=refund.pk).exists()
-
-
-def made_already(refund: Refund) -> Refund | None:
-    """The refund, or one that it tries again, if its money has gone back: then nothing is owed."""
-    each = refund
-    while not each.counts_as_made:
-        if each.retry_of_id is None:
-            return None
-        each = Refund.objects.get(pk=each.retry_of_id)
-    return each
-
-
-def may_be(outside: Refund) -> Refund | None:
-    """The refund of ours that one made elsewhere may be, where the processor keeps no references.
-
-    It is of the same amount, left before, counts as not made, and was not found otherwise.
-    """
-    if gateway_class(outside.account.processor).capabilities.keeps_references:
-        return None
-    alike = _counted_as_not_made(outside).filter(
-        refund__amount_minor=outside.amount_minor,
-        first_sent_at__lte=outside.created_at + CLOCK_SKEW,
-    )
-    ours = (each.refund for each in alike.order_by("-first_sent_at").select_related("refund"))
-    return next((each for each in ours if not each.was_made_otherwise), None)
 
 
 def _counted_as_not_made(refund: Refund) -> QuerySet[RefundAttempt]:

@@ -31,7 +31,8 @@ from . import decision
 from .attention import flag
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver, record
-from .earlier import is_counted, look_back, made_already
+from .earlier import look_back
+from .found import is_counted, made_already
 from .models import AttentionKind, Refund, RefundAttempt
 from .recording import evidence_of, fail_unsent, record_answer
 from .states import AttemptState, Status
@@ -70,12 +71,12 @@ def _send(refund: Refund) -> None:
         return
     if earlier.made:
         _adopt(refund, earlier.made)
-    elif earlier.twin and (refund.retry_of_id or earlier.twin.amount == refund.amount):
+    elif earlier.twin and earlier.twin.amount == refund.amount:
         _stand_back(refund, earlier.twin)
-    elif earlier.twin:
-        _wait_until_counted(refund, earlier.twin)
     elif earlier.is_open:
         _ask_a_person(refund)
+    elif earlier.twin:
+        _wait_until_counted(refund, earlier.twin)
     elif refund.look_up_first and not earlier.is_complete:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
@@ -129,8 +130,8 @@ def _wait_until_counted(refund: Refund, twin: ReportedRefund) -> None:
     it, and then this one goes out by itself.
     """
     sentence = _(
-        "The processor shows that %(amount)s of this payment went back as %(id)s, which counts as "
-        "not made here. This refund waits until that is counted, within the hour."
+        "The processor lists that %(amount)s of this payment went back as %(id)s, which no row "
+        "counts yet. This refund waits for that: the hourly comparison counts what is final."
     )
     values = {"amount": twin.amount, "id": clean(twin.external_id, 100)}
     _put_before_a_person(refund, sentence % values)
@@ -210,7 +211,10 @@ def _may_go(refund: Refund) -> bool:
         put_off(refund, timedelta(minutes=1), "account_paused", why)
         return False
     if made_already(refund):
-        why = _("It, or the refund that it tries again, was made after all: nothing is owed.")
+        why = _(
+            "A refund of this amount that counted as not made when this one was asked for, was "
+            "made after all. If more is owed, ask for a new refund."
+        )
         _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, why)
         return False
     if has_authority(refund):

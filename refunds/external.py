@@ -19,7 +19,7 @@ from transactions.text import clean
 from .attention import flag
 from .balance import change_sums
 from .clock import day_in_words
-from .earlier import may_be
+from .found import count_for, is_sent_since, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
@@ -39,7 +39,7 @@ _OUR_REFERENCE = re.compile(r"[A-Z2-7]{20}")
 class Case:
     """What is wrong with a refund that bears a reference of ours, and counts as made elsewhere.
 
-    ``made`` is our refund that it is, which counted as not made.
+    ``made`` is the refund of ours that it is, which counted as not made.
     """
 
     kind: AttentionKind
@@ -62,12 +62,11 @@ def record_external(
             return "awaited"
         refund = _new_row(payment, reported, status)
         refund.save(force_insert=True)
+        if case and case.made and status != Status.FAILED:
+            count_for(refund, case.made, case.sentence)
         record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
         if status != Status.FAILED:
             _flag_outside(account, refund, reported, case)
-            if case and case.made and case.made.transaction_id == payment_id:
-                # Nothing of it is owed any more, so nobody may try it again.
-                record_event(case.made, "made_after_all", data={"why": case.sentence})
             pending = status == Status.PENDING
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
@@ -84,23 +83,36 @@ def _flag_outside(
         flag(refund, case.kind, case.sentence)
     elif not is_history(account, reported):
         ours = None if _OUR_REFERENCE.fullmatch(reported.reference) else may_be(refund)
-        evidence = {"may_be": str(ours.pk)} if ours else {}
-        flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported, ours), evidence)
+        if ours:
+            _flag_alike(refund, reported, ours)
+        else:
+            flag(refund, AttentionKind.MADE_OUTSIDE, _who_made(reported))
 
 
-def _who_made(reported: ReportedRefund, ours: Refund | None) -> str:
-    """``ours`` is what it may be. A case has room for 300 characters."""
-    if ours:
+def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
+    """Ask people about what may be a refund of ours. A case has room for 300 characters."""
+    values = {
+        "amount": reported.amount,
+        "day": day_in_words(reported.created_at),
+        "asked": day_in_words(ours.created_at),
+    }
+    if is_sent_since(ours):
         sentence = _(
-            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be what we sent on "
-            "%(sent)s and count as not made: say so, and nothing more goes out for that. Accept "
-            "this only if it is another refund."
+            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be an attempt of ours "
+            "of %(asked)s that counts as not made, and the money was sent again since: it may have "
+            "gone back twice. Look at both at the processor."
         )
-        return sentence % {
-            "amount": reported.amount,
-            "day": day_in_words(reported.created_at),
-            "sent": day_in_words(ours.created_at),
-        }
+        flag(refund, AttentionKind.FOUND_SEVERAL, sentence % values)
+        return
+    sentence = _(
+        "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that was "
+        "asked for here on %(asked)s and counts as not made: say so, and it is not tried again. "
+        "Accept this only if it is another refund."
+    )
+    flag(refund, AttentionKind.MADE_OUTSIDE, sentence % values, {"may_be": str(ours.pk)})
+
+
+def _who_made(reported: ReportedRefund) -> str:
     if _OUR_REFERENCE.fullmatch(reported.reference):
         sentence = _(
             "%(amount)s went back on %(day)s under a reference of Refund Desk that it has no "

@@ -313,7 +313,9 @@ def _next_step(case: Attention, *, is_ruled: bool) -> str | Promise:
     if case.is_hold:
         return _("Wait until it has been compared, or run manage.py recover.")
     if case.kind == K.NOT_SENT and case.refund and case.refund.status == Status.QUEUED:
-        return _("Find out whose refund the processor lists: accept that one, or cancel this one.")
+        return _("Read what it waits for, and cancel it if it is not owed.")
+    if "may_be" in case.evidence:
+        return _("Say whether it is ours, or accept it as another refund.")
     return _NEXT_STEPS[case.kind]
 
 

@@ -27,6 +27,7 @@ from transactions.text import clean
 from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
+from .clock import day_in_words
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
@@ -331,5 +332,12 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         to, kind = step
         if to == Status.RETURNED:
             mark_returned(locked, failure_fields(reported))
-        else:
-            move(locked, to, kind, changes=failure_fields(reported))
+            return
+        move(locked, to, kind, changes=failure_fields(reported))
+        if to == Status.FAILED and hasattr(locked, "counts_for"):
+            sentence = _(
+                "It counted as the refund of %s that was asked for here, and has failed since: the "
+                "customer did not get it."
+            )
+            day = day_in_words(locked.counts_for.created_at)
+            flag(locked, AttentionKind.RETURNED, sentence % day)

@@ -97,7 +97,8 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
     fitting = same_card.filter(
         status__in=TAKEN,
         created_at__lte=reported.created_at + CLOCK_SKEW,
-        amount_minor__gte=F("refunded_minor") + F("reserved_minor") + reported.amount.minor,
+        # Without what is reserved: a refund that waits for this one would keep it out.
+        amount_minor__gte=F("refunded_minor") + reported.amount.minor,
     )
     if email := clean(reported.payer.email, 320):
         fitting = fitting.filter(customer_email__iexact=email)

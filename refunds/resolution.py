@@ -33,8 +33,9 @@ from .attention import flag
 from .circuits import down_accounts, is_in_doubt, slot
 from .clock import database_now
 from .delivery import deliver
-from .earlier import look_everywhere, made_already
+from .earlier import look_everywhere
 from .execution import has_authority, stopped
+from .found import made_already
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
 from .recording import (

@@ -134,8 +134,12 @@ class RefundSerializer(serializers.ModelSerializer[Refund]):
     def get_failure(self, refund: Refund) -> dict[str, str] | None:
         if not refund.failure_code:
             return None
-        came_back = refund.status == Status.RETURNED
-        told = (failures.explain_returned if came_back else failures.explain)(refund.failure_code)
+        if refund.counts_elsewhere:
+            told = failures.MADE_OTHERWISE
+        elif refund.status == Status.RETURNED:
+            told = failures.explain_returned(refund.failure_code)
+        else:
+            told = failures.explain(refund.failure_code)
         return {
             "code": refund.failure_code,
             "provider_code": refund.failure_processor_code,

@@ -25,7 +25,7 @@ from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
 from . import decision
-from .earlier import made_already
+from .found import made_already
 from .history import record_event
 from .models import Refund, RefundReason
 from .publishing import publish
@@ -171,16 +171,16 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
         return hurry_refund(refund, actor=actor)
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
+    if refund.was_called_off or made_already(refund):
+        raise WrongStatus(
+            _("The money of this refund went back already. Ask for a new refund if more is owed.")
+        )
     if refund.is_doubted:
         raise WrongStatus(
             _(
                 "It may have been sent before the restore. Look for it at the processor, and ask "
                 "for a new refund if the customer is still owed the money."
             )
-        )
-    if made_already(refund):
-        raise WrongStatus(
-            _("The money of this refund went back already. Ask for a new refund if more is owed.")
         )
     if again := Refund.objects.filter(retry_of=refund).first():
         return again

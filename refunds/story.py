@@ -279,9 +279,16 @@ def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
     events = Prefetch("events", RefundEvent.objects.select_related("actor"))
     cases = Prefetch("cases", Attention.objects.order_by("raised_at", "pk"))
     rulings = Prefetch("rulings", Ruling.objects.select_related("proposed_by"))
-    related = ("account", "requested_by", "approved_by", "reason", "retried_as", "retry_of")
-    prefetched = ("attempts", events, cases, rulings, "retry_of__events")
-    return refunds.select_related(*related).prefetch_related(*prefetched)
+    related = (
+        "account",
+        "requested_by",
+        "approved_by",
+        "reason",
+        "retried_as",
+        "made_as",
+        "retry_of__made_as",
+    )
+    return refunds.select_related(*related).prefetch_related("attempts", events, cases, rulings)
 
 
 def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
@@ -345,7 +352,7 @@ def _tell(refund: Refund, user: User) -> Told:
 
 
 def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | None:
-    if refund.was_made_otherwise and not refund.is_moving and refund.status != Status.SUCCEEDED:
+    if refund.status != Status.SUCCEEDED and (refund.counts_elsewhere or refund.was_called_off):
         return MADE_OTHERWISE
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)

@@ -111,6 +111,8 @@ class Refund(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )
     retry_of = models.OneToOneField("self", models.PROTECT, null=True, related_name="retried_as")
+    # The one made elsewhere that it is: it counted as not made until that was found.
+    made_as = models.OneToOneField("self", models.PROTECT, null=True, related_name="counts_for")
     idem_scope = models.CharField(max_length=60)
     idem_key = models.CharField(max_length=255)
     request_hash = models.BinaryField(max_length=32)
@@ -268,18 +270,22 @@ class Refund(models.Model):
         return self.look_up_first and self.status == Status.CANCELED
 
     @property
-    def was_made_otherwise(self) -> bool:
-        """Whether its money went back and counts in another row, so that none of it is owed.
-
-        Events that are loaded cost no query.
-        """
-        kinds = {"made_before", "made_after_all"}
-        return any(event.kind in kinds for event in self.events.all())
+    def counts_elsewhere(self) -> bool:
+        """Whether its money went back, and the row made elsewhere that it is has not failed."""
+        return self.made_as is not None and self.made_as.status in {
+            Status.PENDING,
+            Status.SUCCEEDED,
+        }
 
     @property
     def counts_as_made(self) -> bool:
         """Whether its money has gone back, by this row or by another one."""
-        return self.status == Status.SUCCEEDED or self.was_made_otherwise
+        return self.status == Status.SUCCEEDED or self.counts_elsewhere
+
+    @property
+    def was_called_off(self) -> bool:
+        """Whether it was not sent because its money had gone back; free where events are loaded."""
+        return any(event.kind == "made_before" for event in self.events.all())
 
     @property
     def is_cancelable(self) -> bool:

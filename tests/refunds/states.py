@@ -32,6 +32,11 @@ def bring(refund: Refund, to: Status, kind: str = "moved", **fields: Any) -> Ref
     return Refund.objects.get(pk=refund.pk)
 
 
+def bring_back(succeeded: Refund) -> None:
+    """The processor reports that the money of a refund that had succeeded came back."""
+    _step(succeeded, Status.RETURNED, "returned")
+
+
 def prove_made(failed: Refund) -> None:
     """The processor reports that a refund which counted as failed was made after all."""
     _step(failed, Status.SUCCEEDED, "succeeded")

@@ -6,7 +6,7 @@ from refunds.attention import flag, raise_case
 from refunds.cases import accept
 from refunds.models import Attention, AttentionKind, Refund, Ruling
 from refunds.states import Status
-from tests.refunds.states import leave_unknown
+from tests.refunds.states import bring, leave_unknown
 from tests.rest import (
     assert_problem,
     client_of,
@@ -156,8 +156,8 @@ def test_a_case_is_accepted_and_leaves_the_list(second, payment):
 
 
 def test_what_was_made_outside_is_said_to_be_ours(second, payment):
-    ours = make_refund(payment, 100)
-    case = make_case(make_refund(payment, 100), "made_outside")
+    case = make_case(bring(make_refund(payment, 100), Status.SUCCEEDED), "made_outside")
+    ours = bring(make_refund(payment, 100), Status.FAILED)
     again = second.post(f"{CASES}{case.pk}/count_as_ours/")
     assert_problem(again, 409, "wrong_status")
     type(case).objects.update(evidence={"may_be": str(ours.pk)})

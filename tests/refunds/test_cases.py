@@ -22,7 +22,7 @@ from refunds.rulings import propose
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 
-from .states import ago, bring, leave_unknown
+from .states import ago, bring, bring_back, leave_unknown
 
 pytestmark = pytest.mark.django_db
 
@@ -130,26 +130,35 @@ def test_closed_cases_keep_their_owner(raised, agent, approver):
 # Whether it is ours.
 
 
-def test_who_may_approve_says_that_it_is_ours(refund, ask, paid, approver):
-    ours = ask(paid, 500)
+@pytest.fixture
+def ours(refund, ask) -> Refund:
+    """It counted as not made, and nothing was asked for in its stead."""
+    bring(refund, Status.SUCCEEDED)
+    return bring(ask(refund.transaction, refund.amount_minor), Status.FAILED)
+
+
+@pytest.fixture
+def alike(refund, ours) -> Attention:
     flag(refund, K.MADE_OUTSIDE, "It may be ours.", {"may_be": str(ours.pk)})
-    case = Attention.objects.get(refund=refund)
-    assert actions(case, approver)[0] == Action.COUNT_AS_OURS
-    case = count_as_ours(case, approver, "On the statement.")
-    assert (case.closed_by, case.outcome) == (
-        approver, "It is the refund of ours that counted as not made. On the statement.",
-    )  # fmt: skip
+    return Attention.objects.get(refund=refund)
+
+
+def test_who_may_approve_says_that_it_is_ours(alike, ours, refund, approver):
+    assert actions(alike, approver)[0] == Action.COUNT_AS_OURS
+    case = count_as_ours(alike, approver, "On the statement.")
+    sentence = "It is the refund of ours that counted as not made. On the statement."
+    assert (case.closed_by, case.outcome) == (approver, sentence)
     assert said(ours, "made_after_all").actor == approver
+    ours.refresh_from_db()
+    assert ours.made_as == refund
     with pytest.raises(WrongStatus, match="closed already"):
         count_as_ours(case, approver)
 
 
-def test_who_may_not_approve_does_not_say_that_it_is_ours(refund, ask, paid, agent):
-    flag(refund, K.MADE_OUTSIDE, "It may be ours.", {"may_be": str(ask(paid, 500).pk)})
-    case = Attention.objects.get(refund=refund)
-    assert Action.COUNT_AS_OURS not in actions(case, agent)
+def test_who_may_not_approve_does_not_say_that_it_is_ours(alike, agent):
+    assert Action.COUNT_AS_OURS not in actions(alike, agent)
     with pytest.raises(NotAllowed):
-        count_as_ours(case, agent)
+        count_as_ours(alike, agent)
 
 
 def test_what_is_like_no_refund_of_ours_is_none(raised, approver):
@@ -157,6 +166,21 @@ def test_what_is_like_no_refund_of_ours_is_none(raised, approver):
     assert Action.COUNT_AS_OURS not in actions(case, approver)
     with pytest.raises(WrongStatus, match="No refund of ours"):
         count_as_ours(case, approver)
+
+
+def test_what_came_back_is_no_refund_of_ours(alike, refund, approver):
+    bring_back(refund)
+    with pytest.raises(WrongStatus, match="nothing went back"):
+        count_as_ours(alike, approver)
+
+
+def test_what_counts_as_another_one_is_not_this_one(alike, ours, refund, ask, approver):
+    other = bring(ask(refund.transaction, 100), Status.SUCCEEDED)
+    Refund.objects.filter(pk=ours.pk).update(made_as=other)
+    with pytest.raises(WrongStatus, match="counts as another one"):
+        count_as_ours(alike, approver)
+    alike.refresh_from_db()
+    assert alike.closed_at is None
 
 
 # Accepting.

@@ -178,7 +178,7 @@ def listed(desk: Desk, rule):
 @only_nmi
 def test_a_refund_made_outside_says_what_it_may_be(desk: Desk, listed):
     refund, case = listed(Verdict.DID_NOT)
-    assert "It may be what we sent on" in case.reason
+    assert "It may be the refund that was asked for here" in case.reason
     assert case.evidence == {"may_be": str(refund.pk)}
     desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=1_200)
     sync_account(desk.account)
@@ -187,17 +187,60 @@ def test_a_refund_made_outside_says_what_it_may_be(desk: Desk, listed):
 
 
 @only_nmi
-def test_what_was_made_after_all_as_a_person_says_is_not_tried_again(
+@pytest.mark.parametrize("how", ["tried again", "asked for anew"])
+def test_what_was_made_after_all_as_a_person_says_is_not_sent_again(
+    desk: Desk, listed, agent, approver, how
+):
+    refund, case = listed(Verdict.DID_NOT)
+    if how == "tried again":
+        again = services.retry_refund(refund, actor=agent)
+    else:
+        again = desk.ask(refund.transaction, 2_500)
+    assert sent(again).status == Status.QUEUED
+    count_as_ours(case, approver)
+    assert sent(again).status == Status.CANCELED
+    for each in (refund, again):
+        each.refresh_from_db()
+        with pytest.raises(services.WrongStatus, match="went back already"):
+            services.retry_refund(each, actor=agent)
+    assert_agreement(desk, refund.transaction, 2_500)
+    other = desk.ask(refund.transaction, 2_500)  # by somebody who sees what went back
+    assert sent(other).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_another_amount_than_what_may_be_ours_asks_nobody(desk: Desk, listed):
+    refund, case = listed(Verdict.DID_NOT)
+    assert sent(desk.ask(refund.transaction, 1_700)).status == Status.SUCCEEDED
+    case.refresh_from_db()
+    assert case.closed_at is None
+
+
+@only_nmi
+def test_what_may_be_ours_and_went_out_again_may_have_been_paid_twice(
     desk: Desk, listed, agent, approver
 ):
     refund, case = listed(Verdict.DID_NOT)
     again = services.retry_refund(refund, actor=agent)
-    count_as_ours(case, approver)
-    assert sent(again).status == Status.CANCELED
-    for each in (refund, again):
-        with pytest.raises(services.WrongStatus, match="went back already"):
-            services.retry_refund(each, actor=agent)
-    assert_agreement(desk, refund.transaction, 2_500)
+    Refund.objects.filter(pk=again.pk).update(status=Status.SENDING, lease_owner="w", fence=1,
+                                              lease_until=timezone.now())  # fmt: skip
+    with pytest.raises(services.WrongStatus, match="money may have gone back twice"):
+        count_as_ours(case, approver)
+    desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=2_500)
+    Attention.objects.filter(pk=case.pk).close("Made there for another order.")
+    sync_account(desk.account)
+    double = Attention.objects.open().get(kind=AttentionKind.FOUND_SEVERAL)
+    assert "it may have gone back twice" in double.reason
+    assert double.evidence == {}
+
+
+@only_nmi
+def test_nobody_is_asked_twice_about_one_refund_of_ours(desk: Desk, listed):
+    refund, case = listed(Verdict.DID_NOT)
+    desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=2_500)
+    sync_account(desk.account)
+    others = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).exclude(pk=case.pk)
+    assert others.get().evidence == {}
 
 
 @only_nmi
@@ -254,6 +297,30 @@ def test_what_a_sync_counts_while_it_is_tried_again_is_not_sent(desk: Desk, agen
     assert sent(again).status == Status.CANCELED
     assert "was made after all" in again.attention_reason
     assert_agreement(desk, first.transaction, 2_500)
+
+
+@only_stripe
+def test_what_counts_as_ours_and_fails_is_owed_again(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    sync_account(desk.account)
+    outside = Refund.objects.get(origin="external")
+    assert outside.counts_for == first
+    desk.post("refunds", refund_id=outside.processor_refund_id, status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    outside.refresh_from_db()
+    assert outside.status == Status.RETURNED
+    assert sent(services.retry_refund(first, actor=agent)).status == Status.SUCCEEDED
+
+
+@only_stripe
+def test_what_is_tried_again_beside_another_amount_waits_for_that(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    other = cancel_refund(desk.ask(first.transaction, 1_700), actor=agent)
+    again = services.retry_refund(other, actor=agent)
+    assert sent(again).status == Status.QUEUED
+    sync_account(desk.account)
+    assert sent(again).status == Status.SUCCEEDED
+    assert_agreement(desk, first.transaction, 2_500, 1_700)
 
 
 @only_stripe

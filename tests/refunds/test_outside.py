@@ -258,6 +258,24 @@ def test_an_attempt_that_counted_as_not_made_is_a_refund_of_its_own(paid, ours, 
     assert refund.status == "queued"
 
 
+def test_what_counts_as_ours_and_fails_before_it_is_final_is_told(paid, ours):
+    refund, attempt = ours(Status.SENDING)
+    RefundAttempt.objects.filter(pk=attempt.pk).update(state="not_sent", ended_at=timezone.now())
+    Refund.objects.filter(pk=refund.pk).update(
+        status=Status.QUEUED, lease_owner=None, lease_until=None
+    )
+    report = now_reported(reference=attempt.reference, amount=refund.amount, state=PENDING)
+    assert record(paid.account, report).new == 1
+    refund.refresh_from_db()
+    assert refund.counts_elsewhere
+    assert record(paid.account, replace(report, state=FAILED, failure=REFUSAL)).changed == 1
+    outside = Refund.objects.get(origin="external")
+    case = outside.cases.get(kind="returned")
+    assert "has failed since: the customer did not get it" in case.reason
+    refund.refresh_from_db()
+    assert not refund.counts_elsewhere
+
+
 def test_a_refused_attempt_that_is_reported_as_failed_changes_nothing(paid, ours):
     refund, attempt = ours(Status.UNKNOWN)
     failed = now_reported(reference=attempt.reference, state=FAILED, failure=REFUSAL)

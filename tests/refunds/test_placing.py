@@ -95,6 +95,13 @@ def test_a_refund_without_a_payment_is_matched_when_exactly_one_fits(paid):
     assert Refund.objects.get().transaction == paid
 
 
+def test_what_waits_for_it_does_not_keep_it_from_its_payment(paid, ask):
+    ask(paid, paid.amount_minor)
+    assert record(paid.account, unlinked()).new == 1
+    paid.refresh_from_db()
+    assert paid.over_refunded
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -15,7 +15,7 @@ from refunds.states import MOVING, AttemptState, Status
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
-from .states import add_attempt, bring, prove_made, take_back
+from .states import add_attempt, bring, bring_back, prove_made, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -92,13 +92,16 @@ def test_what_was_called_off_because_it_was_paid_is_not_offered_again(refund, ag
     assert buttons(bring(refund, Status.CANCELED, "made_before"), agent) == []
 
 
-def test_what_was_made_after_all_says_that_nothing_is_owed(refund, agent):
+def test_what_was_made_after_all_is_owed_again_only_when_that_comes_back(refund, agent):
     failed = bring(refund, Status.FAILED, failure_code="insufficient_balance")
     assert buttons(failed, agent) == ["retry"]
-    record_event(failed, "made_after_all")
+    outside = bring(make_refund(failed.transaction, 1000), Status.SUCCEEDED)
+    Refund.objects.filter(pk=failed.pk).update(made_as=outside)
     [told] = story.tell(story.load(Refund.objects.filter(pk=failed.pk)), agent)
-    assert str(told.explanation.next_step).startswith("Nothing more is owed")
+    assert "went back under another refund" in str(told.explanation.explanation)
     assert buttons(failed, agent) == []
+    bring_back(outside)
+    assert buttons(failed, agent) == ["retry"]
 
 
 def test_what_tries_again_what_was_made_after_all_is_not_offered_again(refund, agent):

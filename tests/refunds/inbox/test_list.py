@@ -55,7 +55,9 @@ class TestList:
 
     def test_the_next_step_of_what_waits_because_something_like_it_is_listed(self, browser, agent):
         make_case(make_refund(make_transaction(), 2500, agent), K.NOT_SENT, "It may be an earlier.")
-        assert "accept that one, or cancel this one." in visible(browser.get(INBOX))
+        assert "Read what it waits for, and cancel it if it is not owed." in visible(
+            browser.get(INBOX)
+        )
 
     def test_what_is_proposed_waits_for_a_second_person(self, browser, agent):
         case = make_unknown(agent)

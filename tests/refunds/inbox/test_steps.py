@@ -245,8 +245,9 @@ class TestSteps:
 
     def test_what_may_be_ours_says_so_before_it_is_accepted(self, second, agent):
         payment = make_transaction()
+        outside = bring(make_refund(payment, 1000), Status.SUCCEEDED)
         ours = bring(make_refund(payment, 1000, agent), Status.FAILED)
-        case = make_case(make_refund(payment, 1000, agent), K.MADE_OUTSIDE, "It may be ours.")
+        case = make_case(outside, K.MADE_OUTSIDE, "It may be ours.")
         Attention.objects.update(evidence={"may_be": str(ours.pk)})
         page = second.get(page_of(case)).content.decode()
         assert f"/refund/{ours.pk}/change/" in page
