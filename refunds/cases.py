@@ -20,9 +20,9 @@ from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
 
 from . import rulings
-from .attention import choose_owner, close_cases
+from .attention import choose_owner, close_cases, flag
 from .clock import in_words
-from .found import count_for, is_sent_since
+from .found import count_for, is_sent_since, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
 from .services import NotAllowed, WrongStatus, may_see_to, waits_for
@@ -128,37 +128,34 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
     with _held(case) as held:
         if not may(Action.COUNT_AS_OURS, held, actor):
             raise NotAllowed(_("You may not say so. Hand it to who may approve refunds."))
-        if held.refund is None or "may_be" not in held.evidence:
+        ours = like_ours(held)
+        if held.refund is None or ours is None:
             raise WrongStatus(_("No refund of ours that counts as not made is like this one."))
-        ours = Refund.objects.get(pk=held.evidence["may_be"])
-        if sentence := _why_not_ours(held.refund, ours):
-            raise WrongStatus(sentence)
+        ours = lock_refund(ours.pk)  # before any event is written
         said = _("It is the refund of ours that counted as not made.")
         why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
-        if not count_for(held.refund, ours, why, actor):
-            raise WrongStatus(_("That refund counts as another one already. Accept this one."))
+        count_for(held.refund, ours, why, actor)
         close_cases(held.refund, {K.MADE_OUTSIDE}, why, by=actor)
+        if is_sent_since(ours):
+            twice = _("It was made as %s, and as much was sent since: it may have gone back twice.")
+            flag(ours, K.FOUND_SEVERAL, twice % held.refund.processor_refund_id)
     held.refresh_from_db()
     return held
 
 
-def _why_not_ours(outside: Refund, ours: Refund) -> str:
-    """What stands against the two being one, as things are by now; '' when nothing does."""
-    if outside.status not in {Status.PENDING, Status.SUCCEEDED}:
-        return _("It has failed or come back at the processor since: nothing went back. Accept it.")
-    if is_sent_since(ours):
-        return _(
-            "The refund that it may be was sent again since: money may have gone back twice. Look "
-            "at both at the processor, then accept."
-        )
-    return ""
+def like_ours(case: Attention) -> Refund | None:
+    """The refund of ours that the one made outside may be, as things are now."""
+    outside = case.refund
+    is_standing = outside is not None and outside.status in {Status.PENDING, Status.SUCCEEDED}
+    return may_be(outside) if outside and is_standing and case.kind == K.MADE_OUTSIDE else None
 
 
 def why_not_accepted(case: Attention) -> str:
     """The sentence why nobody can close the case, and what does; '' when people can."""
     if case.kind in _SETTLED_BY_SENDING and case.refund and case.refund.status == Status.QUEUED:
         sentence = _("This closes by itself when the refund is made or canceled. %s")
-        return sentence % (waits_for(case.refund.account) or _("Have it tried now."))
+        try_it = _("Have it tried now.") if case.kind == K.STUCK else ""
+        return (sentence % (waits_for(case.refund.account) or try_it)).strip()
     if case.kind in ANSWERED_BY_PROOF:
         return _(
             "This closes by itself when it is proven what became of the refund: by what the "
@@ -212,7 +209,7 @@ def actions(case: Attention, user: User) -> list[Action]:
         offered.append(Action.PROCESS_WEBHOOK)
     if case.kind == K.ACCOUNT_PAUSED and not case.is_hold:
         offered.append(Action.CHECK_ACCOUNT)
-    if "may_be" in case.evidence:
+    if like_ours(case):
         offered.append(Action.COUNT_AS_OURS)
     if not why_not_accepted(case):
         offered.append(Action.ACCEPT)

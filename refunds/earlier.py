@@ -6,7 +6,7 @@ Another identity is used only after one more look, and a new refund of the payme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
@@ -45,14 +45,15 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
     made = next(_not_failed(own), None)
     others = _NOTHING if made else _look_for(_counted_as_not_made(refund), gateway)
     likely = [*own.likely, *others.likely]
-    of_others = [each for each in likely if each.amount != refund.amount]
+    alike = [each for each in likely if each.amount == refund.amount]
+    of_others = [each for each in likely if each.has_own_id and each not in alike]
     twins = [
         each for each in (*_not_failed(others), *of_others) if not is_counted(refund, each)
     ]  # fmt: skip
     return Earlier(
         made=made,
         twin=min(twins, key=lambda each: each.amount != refund.amount, default=None),
-        is_open=_is_open(refund, [each for each in likely if each.amount == refund.amount]),
+        is_open=_is_open(refund, alike),
         is_complete=own.complete,
     )
 
@@ -101,10 +102,32 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
     return (found for found in lookup.matches if found.state != RefundState.FAILED)
 
 
-def _is_open(refund: Refund, likely: Iterable[ReportedRefund]) -> bool:
-    """Whether one of these is no refund of ours, nor accepted by a person as made elsewhere."""
-    ids = {each.external_id for each in likely}
+def _is_open(refund: Refund, likely: Collection[ReportedRefund]) -> bool:
+    """Whether one of these is no refund of ours, nor accepted by a person as made elsewhere.
+
+    Those without an id are told by how many there are.
+    """
     doubted = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).values("refund")
-    rows = Refund.objects.filter(account_id=refund.account_id, processor_refund_id__in=ids)
-    explained = rows.exclude(pk__in=doubted).values_list("processor_refund_id", flat=True)
-    return bool(ids - set(explained))
+    rows = Refund.objects.exclude(pk__in=doubted)
+    ids = {each.external_id for each in likely if each.has_own_id}
+    known = rows.filter(account_id=refund.account_id, processor_refund_id__in=ids)
+    explained = set(known.values_list("processor_refund_id", flat=True))
+    if ids - explained - _accepted_without_payment(refund, ids):
+        return True
+    made = rows.exclude(TAKEN_BACK).filter(
+        transaction=refund.transaction_id,
+        amount_minor=refund.amount_minor,
+        status__in=[Status.PENDING, Status.SUCCEEDED, Status.RETURNED],
+    )
+    return sum(not each.has_own_id for each in likely) > made.count()
+
+
+def _accepted_without_payment(refund: Refund, ids: set[str]) -> set[str]:
+    """Those that fit no payment of ours alone, and that a person has looked at."""
+    cases = Attention.objects.filter(
+        kind=AttentionKind.UNPLACED,
+        account=refund.account_id,
+        closed_by__isnull=False,
+        evidence__refund__in=ids,
+    )
+    return set(cases.values_list("evidence__refund", flat=True))

@@ -75,7 +75,7 @@ def _send(refund: Refund) -> None:
         _stand_back(refund, earlier.twin)
     elif earlier.is_open:
         _ask_a_person(refund)
-    elif earlier.twin:
+    elif earlier.twin and refund.transaction.refundable_minor < earlier.twin.amount.minor:
         _wait_until_counted(refund, earlier.twin)
     elif refund.look_up_first and not earlier.is_complete:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
@@ -124,14 +124,14 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
 
 
 def _wait_until_counted(refund: Refund, twin: ReportedRefund) -> None:
-    """Leave a refund where it is until what went back otherwise is in the balance it is paid from.
+    """Leave a refund where it is that the balance would not cover, were what went back counted.
 
-    Of another amount, that is no answer to what was asked for here: the hourly comparison counts
-    it, and then this one goes out by itself.
+    Of another amount, that is no answer to what was asked for here.
     """
     sentence = _(
-        "The processor lists that %(amount)s of this payment went back as %(id)s, which no row "
-        "counts yet. This refund waits for that: the hourly comparison counts what is final."
+        "The processor lists a refund %(id)s of %(amount)s that is not counted yet. With it, this "
+        "one would go beyond what was paid. It waits for the comparison with the processor; cancel "
+        "it if it is not owed."
     )
     values = {"amount": twin.amount, "id": clean(twin.external_id, 100)}
     _put_before_a_person(refund, sentence % values)
@@ -150,8 +150,9 @@ def _ask_a_person(refund: Refund) -> None:
     else:
         sentence = _(
             "The processor lists a refund like this one without a reference: it may be one that "
-            "counted as not made. Once it is recorded, its case “Refunded outside” asks: “It is "
-            "ours” calls this one off; to accept it as another refund lets this one go."
+            "counted as not made. Its own case asks what it is: to say that it is ours calls this "
+            "one off, to accept it as another refund lets this one go. Cancel this one if it is "
+            "not owed."
         )
     _put_before_a_person(refund, sentence)
 

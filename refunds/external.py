@@ -96,19 +96,17 @@ def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
         "day": day_in_words(reported.created_at),
         "asked": day_in_words(ours.created_at),
     }
-    if is_sent_since(ours):
-        sentence = _(
-            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be an attempt of ours "
-            "of %(asked)s that counts as not made, and the money was sent again since: it may have "
-            "gone back twice. Look at both at the processor."
-        )
-        flag(refund, AttentionKind.FOUND_SEVERAL, sentence % values)
-        return
     sentence = _(
         "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that was "
         "asked for here on %(asked)s and counts as not made: say so, and it is not tried again. "
         "Accept this only if it is another refund."
     )
+    if is_sent_since(ours):
+        sentence = _(
+            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that "
+            "was asked for here on %(asked)s and counts as not made, though as much was sent "
+            "since: it may have gone back twice. Say that it is ours, or accept it as another one."
+        )
     flag(refund, AttentionKind.MADE_OUTSIDE, sentence % values, {"may_be": str(ours.pk)})
 
 

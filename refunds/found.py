@@ -8,14 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from gateways.base import ReportedRefund
 from gateways.registry import gateway_class
 
 from .clock import CLOCK_SKEW
 from .history import record_event
-from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt, RefundEvent
+from .models import (
+    TAKEN_BACK,
+    Attention,
+    AttentionKind,
+    Refund,
+    RefundAttempt,
+    RefundEvent,
+    RefundQuerySet,
+)  # fmt: skip
 from .states import AttemptState, Origin, Status
 
 if TYPE_CHECKING:
@@ -31,8 +39,8 @@ def is_counted(refund: Refund, made: ReportedRefund) -> bool:
 def made_already(refund: Refund) -> bool:
     """Whether the money of a refund has gone back by now, so that nothing is owed.
 
-    By the refund itself, or one that it tries again; or by one of the same amount that counted as
-    not made when this one was asked for in its stead. Reads the rows anew.
+    By the refund itself or one that it tries again; or by one in whose stead it was asked for.
+    Reads the rows anew.
     """
     each_id: UUID | None = refund.pk
     while each_id:
@@ -40,63 +48,74 @@ def made_already(refund: Refund) -> bool:
         if each.counts_as_made:
             return True
         each_id = each.retry_of_id
-    alike = Refund.objects.filter(
-        transaction=refund.transaction_id, amount_minor=refund.amount_minor
-    ).exclude(pk=refund.pk)
-    found = RefundEvent.objects.filter(
-        Q(kind="made_after_all") | Q(from_status=Status.FAILED, to_status=Status.SUCCEEDED),
-        refund__in=alike,
-        at__gt=refund.created_at,
+    return any(each.counts_as_made for each in _replaced_by(refund))
+
+
+def _replaced_by(refund: Refund) -> RefundQuerySet:
+    """Refunds of the same amount that counted as not made when this one was asked for, and no more.
+
+    The events are numbered in their order, whatever the clocks of their writers say.
+    """
+    asked = refund.events.order_by("sequence").values("sequence")[:1]
+    events = RefundEvent.objects.filter(refund=OuterRef("pk"))
+    ended = events.filter(
+        to_status__in=[Status.FAILED, Status.CANCELED, Status.RETURNED], sequence__lt=asked
     )
-    since = alike.filter(pk__in=found.values("refund")).select_related("made_as")
-    return any(each.counts_as_made for each in since)
+    found = events.filter(
+        Q(kind="made_after_all") | Q(from_status=Status.FAILED, to_status=Status.SUCCEEDED),
+        sequence__gt=asked,
+    )
+    alike = _of_ours(refund).exclude(pk=refund.pk).select_related("made_as")
+    return alike.filter(Exists(ended), Exists(found))
 
 
 def may_be(outside: Refund) -> Refund | None:
     """The refund of ours that one made elsewhere may be, where the processor keeps no references.
 
-    An attempt of it, of the same amount, left before and counts as not made. No other is taken for
-    it, nor asked about.
+    An attempt of it, of the same amount, left before and counts as not made. One that another open
+    case asks about is left to that.
     """
     if gateway_class(outside.account.processor).capabilities.keeps_references:
         return None
     asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
-    taken = set(asked.values_list("evidence__may_be", flat=True))
+    others = asked.exclude(refund=outside).values_list("evidence__may_be", flat=True)
     attempts = RefundAttempt.objects.filter(
         Q(state__in=[AttemptState.RULED_OUT, AttemptState.NOT_SENT])
         | Q(state=AttemptState.ACCEPTED, refund__in=Refund.objects.filter(TAKEN_BACK)),
-        refund__transaction=outside.transaction_id,
-        refund__amount_minor=outside.amount_minor,
-        refund__made_as=None,
+        refund__in=_of_ours(outside),
         sends__gt=0,
         first_sent_at__lte=outside.created_at + CLOCK_SKEW,
     )
-    ours = (each.refund for each in attempts.order_by("-first_sent_at").select_related("refund"))
+    newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
+    taken = set(others)
+    ours = (each.refund for each in newest if not each.refund.counts_elsewhere)
     return next((each for each in ours if str(each.pk) not in taken), None)
 
 
 def is_sent_since(ours: Refund) -> bool:
-    """Whether a refund that counted as not made, or one in its stead, has left again."""
-    rows = Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
-        Q(pk=ours.pk) | Q(created_at__gt=ours.created_at),
-        transaction=ours.transaction_id,
-        amount_minor=ours.amount_minor,
-        status__in=[Status.SENDING, Status.UNKNOWN, Status.PENDING, Status.SUCCEEDED],
-    )
-    return rows.exists()
+    """Whether a refund that counted as not made left again, or one that was asked for after it."""
+    later = Q(created_at__gt=ours.finished_at or ours.created_at)
+    left = Q(status__in=[Status.SENDING, Status.UNKNOWN, Status.PENDING, Status.SUCCEEDED])
+    return _of_ours(ours).filter(Q(pk=ours.pk) | later, left).exists()
 
 
 def count_for(outside: Refund, ours: Refund, why: str, actor: User | None = None) -> bool:
     """Say that what was made elsewhere is a refund of ours that counted as not made.
 
-    Then nothing of that is owed, unless the other one fails. Only where both are of one payment,
-    which is locked, and ours was not found otherwise; whether that was so. To be done before any
-    event is written.
+    Then nothing of that is owed, unless the other one fails. Only where they are of one payment,
+    which is locked, and one amount, and ours does not count elsewhere; whether that was so. To be
+    done before any event is written.
     """
-    rows = Refund.objects.filter(
-        pk=ours.pk, transaction=outside.transaction_id, made_as=None
-    )  # fmt: skip
-    if not rows.update(made_as=outside):
+    counted = Q(made_as__status__in=[Status.PENDING, Status.SUCCEEDED])
+    if not _of_ours(outside).filter(~counted, pk=ours.pk).update(made_as=outside):
         return False
     record_event(ours, "made_after_all", actor=actor, data={"why": why})
     return True
+
+
+def _of_ours(refund: Refund) -> RefundQuerySet:
+    """What was asked for here of the same payment and amount."""
+    alike = Refund.objects.filter(
+        transaction=refund.transaction_id, amount_minor=refund.amount_minor
+    )
+    return alike.exclude(origin=Origin.EXTERNAL)

@@ -182,7 +182,9 @@ class _Page:
             self.confirmed.append(ours)
             return "unchanged"
         check(reported)
-        payment_id = self._payment_of(reported)
+        # Our reference tells the payment where the report does not.
+        known = attempt.refund.transaction_id if attempt and not reported.payment_id else None
+        payment_id = known or self._payment_of(reported)
         if payment_id is None:
             return "awaited"
         return record_external(self.account, payment_id, reported, case)
@@ -336,8 +338,8 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         move(locked, to, kind, changes=failure_fields(reported))
         if to == Status.FAILED and hasattr(locked, "counts_for"):
             sentence = _(
-                "It counted as the refund of %s that was asked for here, and has failed since: the "
-                "customer did not get it."
+                "It counted as the refund that was asked for here on %s, and has failed since. If "
+                "the customer did not get it otherwise, ask for a new refund."
             )
             day = day_in_words(locked.counts_for.created_at)
             flag(locked, AttentionKind.RETURNED, sentence % day)

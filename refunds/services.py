@@ -19,6 +19,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways.base import Operation
 from gateways.money import Money
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from gateways.models import ProcessorAccount
+
+
+_PAID_OTHERWISE = gettext_lazy(
+    "The money of this refund went back already. Ask for a new refund if more is owed."
+)
 
 
 class RefundRefused(Exception):
@@ -172,9 +178,7 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
     if refund.was_called_off or made_already(refund):
-        raise WrongStatus(
-            _("The money of this refund went back already. Ask for a new refund if more is owed.")
-        )
+        raise WrongStatus(_PAID_OTHERWISE)
     if refund.is_doubted:
         raise WrongStatus(
             _(
@@ -183,6 +187,8 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
             )
         )
     if again := Refund.objects.filter(retry_of=refund).first():
+        if again.was_called_off:
+            raise WrongStatus(_PAID_OTHERWISE)
         return again
     renewed, _created = request_refund(
         transaction=refund.transaction,

@@ -352,7 +352,8 @@ def _tell(refund: Refund, user: User) -> Told:
 
 
 def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | None:
-    if refund.status != Status.SUCCEEDED and (refund.counts_elsewhere or refund.was_called_off):
+    has_ended = refund.status in {Status.FAILED, Status.CANCELED, Status.RETURNED}
+    if has_ended and (refund.counts_elsewhere or refund.was_called_off):
         return MADE_OTHERWISE
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)

@@ -1,12 +1,13 @@
 """Cases and rulings over REST."""
 
 import pytest
+from django.utils import timezone
 
 from refunds.attention import flag, raise_case
 from refunds.cases import accept
 from refunds.models import Attention, AttentionKind, Refund, Ruling
 from refunds.states import Status
-from tests.refunds.states import bring, leave_unknown
+from tests.refunds.states import add_attempt, bring, leave_unknown
 from tests.rest import (
     assert_problem,
     client_of,
@@ -157,10 +158,10 @@ def test_a_case_is_accepted_and_leaves_the_list(second, payment):
 
 def test_what_was_made_outside_is_said_to_be_ours(second, payment):
     case = make_case(bring(make_refund(payment, 100), Status.SUCCEEDED), "made_outside")
+    refused = second.post(f"{CASES}{case.pk}/count_as_ours/")
+    assert_problem(refused, 409, "wrong_status")
     ours = bring(make_refund(payment, 100), Status.FAILED)
-    again = second.post(f"{CASES}{case.pk}/count_as_ours/")
-    assert_problem(again, 409, "wrong_status")
-    type(case).objects.update(evidence={"may_be": str(ours.pk)})
+    add_attempt(ours, "ruled_out", first_sent_at=timezone.now())
     assert "count_as_ours" in second.get(f"{CASES}{case.pk}/").json()["actions"]
     told = second.post(f"{CASES}{case.pk}/count_as_ours/", {"note": "Seen."}, format="json").json()
     assert told["outcome"].endswith("Seen.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from refunds import cases
 from refunds.attention import flag, raise_case
@@ -22,7 +23,7 @@ from refunds.rulings import propose
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 
-from .states import ago, bring, bring_back, leave_unknown
+from .states import add_attempt, ago, bring, bring_back, leave_unknown
 
 pytestmark = pytest.mark.django_db
 
@@ -134,7 +135,9 @@ def test_closed_cases_keep_their_owner(raised, agent, approver):
 def ours(refund, ask) -> Refund:
     """It counted as not made, and nothing was asked for in its stead."""
     bring(refund, Status.SUCCEEDED)
-    return bring(ask(refund.transaction, refund.amount_minor), Status.FAILED)
+    failed = bring(ask(refund.transaction, refund.amount_minor), Status.FAILED)
+    add_attempt(failed, "ruled_out", first_sent_at=timezone.now())
+    return failed
 
 
 @pytest.fixture
@@ -170,14 +173,15 @@ def test_what_is_like_no_refund_of_ours_is_none(raised, approver):
 
 def test_what_came_back_is_no_refund_of_ours(alike, refund, approver):
     bring_back(refund)
-    with pytest.raises(WrongStatus, match="nothing went back"):
+    assert Action.COUNT_AS_OURS not in actions(alike, approver)
+    with pytest.raises(WrongStatus, match="No refund of ours"):
         count_as_ours(alike, approver)
 
 
 def test_what_counts_as_another_one_is_not_this_one(alike, ours, refund, ask, approver):
     other = bring(ask(refund.transaction, 100), Status.SUCCEEDED)
     Refund.objects.filter(pk=ours.pk).update(made_as=other)
-    with pytest.raises(WrongStatus, match="counts as another one"):
+    with pytest.raises(WrongStatus, match="No refund of ours"):
         count_as_ours(alike, approver)
     alike.refresh_from_db()
     assert alike.closed_at is None

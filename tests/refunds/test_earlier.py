@@ -11,7 +11,7 @@ from django.utils import timezone
 from gateways.base import RefundState
 from gateways.models import ProcessorAccount
 from refunds import delivery, execution, services
-from refunds.cases import count_as_ours
+from refunds.cases import accept, count_as_ours
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
 from refunds.resolution import apply_reported
 from refunds.rulings import confirm, propose
@@ -107,11 +107,17 @@ def test_an_answer_that_the_database_cannot_take_at_once_is_written_all_the_same
 # --- where the processor keeps no reference ------------------------------------------------------
 
 
-def make_unreferenced(desk: Desk) -> Refund:
-    """Ruled out and to be sent again, though made; the processor shows it now, without a name."""
+def make_unreferenced(desk: Desk, shape: str = "B", when: str = "after") -> Refund:
+    """Unknown for so long that people may rule; the processor shows nothing of it yet.
+
+    It keeps no references. ``when`` it falls silent: after it made the refund, or before.
+    """
     refund = desk.ask(desk.pay(), 2_500)
-    desk.post("accounts", account=desk.name, refund_shape="B", lookup_lag_seconds=100_000)
-    desk.arm("refund", "silence", "after", seconds=0.1)
+    desk.post(
+        "accounts", account=desk.name, refund_shape=shape, lookup_lag_seconds=100_000,
+        refund_keeps_order_id=False,
+    )  # fmt: skip
+    desk.arm("refund", "silence", when, seconds=0.1)
     assert sent(refund).status == Status.UNKNOWN
     RefundAttempt.objects.update(last_sent_at=timezone.now() - timedelta(hours=10))
     looked_up(refund)
@@ -217,21 +223,46 @@ def test_another_amount_than_what_may_be_ours_asks_nobody(desk: Desk, listed):
 
 
 @only_nmi
-def test_what_may_be_ours_and_went_out_again_may_have_been_paid_twice(
-    desk: Desk, listed, agent, approver
-):
-    refund, case = listed(Verdict.DID_NOT)
-    again = services.retry_refund(refund, actor=agent)
-    Refund.objects.filter(pk=again.pk).update(status=Status.SENDING, lease_owner="w", fence=1,
-                                              lease_until=timezone.now())  # fmt: skip
-    with pytest.raises(services.WrongStatus, match="money may have gone back twice"):
-        count_as_ours(case, approver)
-    desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=2_500)
-    Attention.objects.filter(pk=case.pk).close("Made there for another order.")
+def test_what_is_ours_and_was_sent_since_may_have_been_paid_twice(desk: Desk, rule, approver):
+    """Nothing shows what was made, so that somebody asks for it in its stead, and gets it."""
+    refund = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    again = desk.ask(refund.transaction, 2_500)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=100_000)
+    assert sent(again).status == Status.SUCCEEDED
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
     sync_account(desk.account)
-    double = Attention.objects.open().get(kind=AttentionKind.FOUND_SEVERAL)
-    assert "it may have gone back twice" in double.reason
-    assert double.evidence == {}
+    case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
+    assert "it may have gone back twice" in case.reason
+    third = desk.ask(refund.transaction, 2_500)
+    assert sent(third).status == Status.QUEUED
+    count_as_ours(case, approver)
+    assert sent(third).status == Status.CANCELED
+    twice = Attention.objects.open().get(kind=AttentionKind.FOUND_SEVERAL)
+    assert twice.refund == refund
+    assert_agreement(desk, refund.transaction, 2_500, 2_500)
+
+
+@only_nmi
+def test_refunds_without_ids_are_told_by_how_many_there_are(desk: Desk, rule):
+    first = rule(make_unreferenced(desk, when="before"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    for _ in range(2):
+        assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
+    assert_agreement(desk, first.transaction, 2_500, 2_500)
+
+
+@only_nmi
+def test_what_fits_no_payment_lets_others_go_when_a_person_accepts_it(
+    desk: Desk, rule, agent, approver
+):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    accept(Attention.objects.open().get(kind=AttentionKind.UNPLACED), approver)
+    assert sent(again).status == Status.SUCCEEDED
 
 
 @only_nmi
@@ -313,26 +344,24 @@ def test_what_counts_as_ours_and_fails_is_owed_again(desk: Desk, agent):
 
 
 @only_stripe
-def test_what_is_tried_again_beside_another_amount_waits_for_that(desk: Desk, agent):
+def test_what_is_tried_again_beside_another_amount_goes_out(desk: Desk, agent):
     first = cancel_refund(turn_away(desk), actor=agent)
     other = cancel_refund(desk.ask(first.transaction, 1_700), actor=agent)
-    again = services.retry_refund(other, actor=agent)
-    assert sent(again).status == Status.QUEUED
+    assert sent(services.retry_refund(other, actor=agent)).status == Status.SUCCEEDED
     sync_account(desk.account)
-    assert sent(again).status == Status.SUCCEEDED
     assert_agreement(desk, first.transaction, 2_500, 1_700)
 
 
 @only_stripe
-def test_another_amount_waits_until_what_went_back_is_counted(desk: Desk, agent):
+def test_what_would_go_beyond_the_payment_waits_until_what_went_back_is_counted(desk: Desk, agent):
     first = cancel_refund(turn_away(desk), actor=agent)
-    other = desk.ask(first.transaction, 1_700)
+    other = desk.ask(first.transaction, 7_600)
     assert sent(other).status == Status.QUEUED
-    assert "25.00 USD of this payment went back" in other.attention_reason
+    assert "of 25.00 USD that is not counted yet" in other.attention_reason
     sync_account(desk.account)
-    assert sent(other).status == Status.SUCCEEDED
-    assert other.attention_reason is None
-    assert_agreement(desk, first.transaction, 2_500, 1_700)
+    assert sent(other).status == Status.FAILED
+    assert "More would go back than was paid" in other.failure_message
+    assert_agreement(desk, first.transaction, 2_500)
 
 
 @only_stripe

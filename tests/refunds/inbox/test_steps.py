@@ -1,6 +1,7 @@
 """What is done from the page of a case: rulings of two people, and single steps."""
 
 import pytest
+from django.utils import timezone
 
 from gateways.models import ProcessorAccount
 from refunds import rulings
@@ -8,7 +9,7 @@ from refunds.attention import raise_case
 from refunds.models import Attention, AttentionKind, Refund, Ruling, Verdict
 from refunds.states import Status
 from tests.pages import client_of, visible
-from tests.refunds.states import bring
+from tests.refunds.states import add_attempt, bring
 from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
@@ -244,9 +245,10 @@ class TestSteps:
         assert Attention.objects.get(pk=case.pk).outcome == "It was agreed."
 
     def test_what_may_be_ours_says_so_before_it_is_accepted(self, second, agent):
-        payment = make_transaction()
+        payment = make_transaction(make_account(processor="nmi"))
         outside = bring(make_refund(payment, 1000), Status.SUCCEEDED)
         ours = bring(make_refund(payment, 1000, agent), Status.FAILED)
+        add_attempt(ours, "ruled_out", first_sent_at=timezone.now())
         case = make_case(outside, K.MADE_OUTSIDE, "It may be ours.")
         Attention.objects.update(evidence={"may_be": str(ours.pk)})
         page = second.get(page_of(case)).content.decode()

@@ -1,0 +1,61 @@
+"""Which refunds our rows know to have been made, though they counted as not made."""
+
+from __future__ import annotations
+
+import pytest
+
+from refunds.found import count_for, made_already
+from refunds.models import Refund
+from refunds.states import Status
+
+from .states import bring, bring_back, prove_made
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def failed(make_transaction, ask) -> Refund:
+    return bring(ask(make_transaction(), 2_500), Status.FAILED)
+
+
+def test_what_was_asked_for_in_its_stead_is_not_owed(failed, ask):
+    instead = ask(failed.transaction, 2_500)
+    assert not made_already(instead)
+    prove_made(failed)
+    assert made_already(instead)
+    bring_back(failed)
+    assert not made_already(instead)
+
+
+def test_who_asks_once_it_is_found_sees_what_went_back(failed, ask):
+    prove_made(failed)
+    assert not made_already(ask(failed.transaction, 2_500))
+
+
+def test_another_amount_is_not_in_its_stead(failed, ask):
+    other = ask(failed.transaction, 2_400)
+    prove_made(failed)
+    assert not made_already(other)
+
+
+def test_what_was_asked_for_beside_it_is_not_in_its_stead(make_transaction, ask):
+    payment = make_transaction()
+    first, beside = ask(payment, 2_500), ask(payment, 2_500)
+    prove_made(bring(first, Status.FAILED))
+    assert not made_already(beside)
+
+
+def test_a_part_of_it_does_not_count_for_it(failed, ask):
+    part = bring(ask(failed.transaction, 1_000), Status.SUCCEEDED)
+    assert not count_for(part, failed, "It may be.")
+    assert not failed.events.filter(kind="made_after_all").exists()
+
+
+def test_it_counts_once_and_anew_when_that_came_back(failed, ask):
+    first, second = (bring(ask(failed.transaction, 2_500), Status.SUCCEEDED) for _ in range(2))
+    assert count_for(first, failed, "It is.")
+    assert not count_for(second, failed, "It is.")
+    bring_back(first)
+    assert count_for(second, failed, "It is.")
+    failed.refresh_from_db()
+    assert failed.made_as == second
