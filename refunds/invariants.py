@@ -90,6 +90,14 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "A refund counts as one made elsewhere only of its own payment and amount",
+        """SELECT r.id, 'counts as ' || e.id || ', which was asked for here, or is of another '
+             || 'payment or amount'
+           FROM refunds_refund r JOIN refunds_refund e ON e.id = r.made_as_id
+           WHERE e.origin <> 'external' OR r.origin = 'external'
+             OR (r.transaction_id, r.amount_minor) <> (e.transaction_id, e.amount_minor)""",
+    ),
+    Invariant(
         "Only two people take back that a refund was made",
         """SELECT id, 'is returned without an id, and no confirmed ruling took it back'
            FROM refunds_refund r WHERE status = 'returned' AND processor_refund_id IS NULL

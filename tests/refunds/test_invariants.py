@@ -157,6 +157,10 @@ def take_back_alone(refund: Refund) -> None:
     Transaction.objects.update(reserved_minor=0)
 
 
+def count_as_itself(refund: Refund) -> None:
+    put(refund, made_as=refund.pk)
+
+
 def leave_a_ruling_open(refund: Refund) -> None:
     rule(refund, "not_sent", decided_by=None, decided_at=None, confirmed=False)
     put(refund, status="queued")
@@ -219,6 +223,7 @@ def change_order(refund: Refund) -> None:
             rule_that_it_happened,
             {"What two people ruled", "What was sent is ruled out", "A refund that is on its way"},
         ),
+        (count_as_itself, {"A refund counts as one made elsewhere"}),
         (take_back_alone, {"Only two people take back"}),
         (leave_a_ruling_open, {"A ruling waits only"}),
         (change_mode, {"A refund, its transaction and its attempts"}),
