@@ -251,6 +251,7 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
         "take": Right("refunds.view_attention", Scope.REFUND),
         "accept": Right("refunds.view_attention", Scope.APPROVE),
         "count_as_ours": Right("refunds.view_attention", Scope.APPROVE),
+        "let_go": Right("refunds.view_attention", Scope.APPROVE),
     }
 
     def get_queryset(self) -> QuerySet[Attention]:
@@ -270,6 +271,16 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
         NothingSerializer(data=request.data).is_valid(raise_exception=True)
         with refusals_as_http():
             cases.take(case, cast(User, request.user))
+        return self._answer(case)
+
+    @extend_schema(request=None, responses=CaseDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def let_go(self, request: Request, **_kwargs: Any) -> Response:
+        """Send the refund that waits, as the second person: what is listed is another one."""
+        case = self.get_object()
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        with refusals_as_http():
+            cases.let_go(case, cast(User, request.user))
         return self._answer(case)
 
     @extend_schema(request=AcceptSerializer, responses=CaseDetailSerializer)

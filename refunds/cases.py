@@ -19,13 +19,20 @@ from django.utils.translation import gettext as _
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
 
-from . import rulings
+from . import rulings, services
 from .attention import choose_owner, close_cases, flag
 from .clock import in_words
 from .found import count_for, is_sent_since, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
-from .services import NotAllowed, WrongStatus, may_see_to, waits_for
+from .services import (
+    NotAllowed,
+    WrongStatus,
+    are_one_person,
+    may_see_to,
+    waits_for,
+    waits_for_a_person,
+)  # fmt: skip
 from .states import Status
 from .sweeps import one_pass
 from .transitions import lock_refund
@@ -59,6 +66,7 @@ class Action(StrEnum):
     REJECT_RULING = "reject_ruling"
     PROCESS_WEBHOOK = "process_webhook"
     CHECK_ACCOUNT = "check_account"
+    LET_GO = "let_go"  # services.let_go, as the second person
     COUNT_AS_OURS = "count_as_ours"
     ACCEPT = "accept"
     TAKE = "take"
@@ -117,6 +125,21 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
             Attention.objects.filter(pk=held.pk).close(outcome, actor)
     held.refresh_from_db()
     return held
+
+
+def let_go(case: Attention, actor: User) -> Attention:
+    """Send the refund that waits for a person: what its processor lists is another one.
+
+    Raises NotAllowed or WrongStatus.
+    """
+    if not may(Action.LET_GO, case, actor):
+        raise NotAllowed(
+            _("Another person than who asked for it, who may approve refunds, has to let it go.")
+        )
+    if case.refund is None or case.kind != K.NOT_SENT:
+        raise WrongStatus(_("No refund waits for this case."))
+    services.let_go(case.refund, actor=actor)
+    return case
 
 
 def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
@@ -209,6 +232,8 @@ def actions(case: Attention, user: User) -> list[Action]:
         offered.append(Action.PROCESS_WEBHOOK)
     if case.kind == K.ACCOUNT_PAUSED and not case.is_hold:
         offered.append(Action.CHECK_ACCOUNT)
+    if case.kind == K.NOT_SENT and case.refund and waits_for_a_person(case.refund):
+        offered.append(Action.LET_GO)
     if like_ours(case):
         offered.append(Action.COUNT_AS_OURS)
     if not why_not_accepted(case):
@@ -286,6 +311,12 @@ def _may_accept(case: Attention, user: User) -> bool:
     )
 
 
+def _may_let_go(case: Attention, user: User) -> bool:
+    requester = case.refund and case.refund.requested_by
+    is_another = not (requester and are_one_person(requester, user))
+    return is_another and user.has_perm("refunds.approve_refund")
+
+
 def _may_hand_over(case: Attention, user: User) -> bool:
     owns = case.owner_id == user.pk and may_own(user)
     return owns or user.has_perm("refunds.approve_refund")
@@ -309,6 +340,7 @@ _RIGHTS: dict[Action, Callable[[Attention, User], bool]] = {
     Action.REJECT_RULING: _may_reject,
     Action.PROCESS_WEBHOOK: _needs("refunds.process_webhook"),
     Action.CHECK_ACCOUNT: _needs("gateways.change_processoraccount"),
+    Action.LET_GO: _may_let_go,
     Action.COUNT_AS_OURS: _needs("refunds.approve_refund"),
     Action.ACCEPT: _may_accept,
     Action.TAKE: lambda _case, user: may_own(user),

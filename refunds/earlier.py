@@ -13,10 +13,11 @@ from django.db.models import Q, QuerySet
 
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
 
-from .found import is_counted
+from .clock import CLOCK_SKEW
+from .found import is_counted, tried_again
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
-from .states import AttemptState, Status
+from .states import AttemptState, Origin, Status
 
 _NOTHING = Lookup((), complete=True)
 
@@ -25,13 +26,15 @@ _NOTHING = Lookup((), complete=True)
 class Earlier:
     """What a processor shows of earlier attempts.
 
-    ``made`` is of the refund itself, ``twin`` of another one of its payment, best of the same
-    amount, which no row counts. ``is_open`` says that something may be the refund or the like of
-    it, and only a person can tell. ``is_complete`` says that nothing can have been overlooked.
+    ``made`` is of the refund itself. ``twin`` is in its stead: of the same amount, or of one that
+    it tries again; ``others`` are of its payment, too. No row counts these. ``is_open`` says that
+    something may be the refund or its like, and only a person can tell. ``is_complete`` says that
+    nothing can have been overlooked.
     """
 
     made: ReportedRefund | None
     twin: ReportedRefund | None
+    others: tuple[ReportedRefund, ...]
     is_open: bool
     is_complete: bool
 
@@ -46,14 +49,18 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
     others = _NOTHING if made else _look_for(_counted_as_not_made(refund), gateway)
     likely = [*own.likely, *others.likely]
     alike = [each for each in likely if each.amount == refund.amount]
-    of_others = [each for each in likely if each.has_own_id and each not in alike]
-    twins = [
-        each for each in (*_not_failed(others), *of_others) if not is_counted(refund, each)
-    ]  # fmt: skip
+    unlike = [each for each in likely if each.has_own_id and each not in alike]
+    found = (*_not_failed(others), *unlike)
+    uncounted = [each for each in found if not is_counted(refund, each)]
+    tried = set(tried_again(refund).values_list("attempts__reference", flat=True))
+    twins = (
+        each for each in uncounted if each.amount == refund.amount or each.reference in tried
+    )  # fmt: skip
     return Earlier(
         made=made,
-        twin=min(twins, key=lambda each: each.amount != refund.amount, default=None),
-        is_open=_is_open(refund, alike),
+        twin=next(twins, None),
+        others=tuple(uncounted),
+        is_open=_is_open(refund, _since_let_go(refund, alike)),
         is_complete=own.complete,
     )
 
@@ -102,32 +109,31 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
     return (found for found in lookup.matches if found.state != RefundState.FAILED)
 
 
+def _since_let_go(refund: Refund, alike: list[ReportedRefund]) -> list[ReportedRefund]:
+    """Those that were not there yet when a second person said that they are other refunds."""
+    let_go = refund.events.filter(kind="let_go").order_by("sequence").last()
+    return [each for each in alike if let_go is None or each.created_at > let_go.at]
+
+
 def _is_open(refund: Refund, likely: Collection[ReportedRefund]) -> bool:
     """Whether one of these is no refund of ours, nor accepted by a person as made elsewhere.
 
-    Those without an id are told by how many there are.
+    Those without an id are told by how many were made since the first of them.
     """
-    doubted = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).values("refund")
-    rows = Refund.objects.exclude(pk__in=doubted)
+    if not likely:
+        return False
+    asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
+    rows = Refund.objects.exclude(pk__in=asked.values("refund"))
     ids = {each.external_id for each in likely if each.has_own_id}
     known = rows.filter(account_id=refund.account_id, processor_refund_id__in=ids)
-    explained = set(known.values_list("processor_refund_id", flat=True))
-    if ids - explained - _accepted_without_payment(refund, ids):
+    if ids - set(known.values_list("processor_refund_id", flat=True)):
         return True
-    made = rows.exclude(TAKEN_BACK).filter(
+    since = min(each.created_at for each in likely) - CLOCK_SKEW
+    made = rows.filter(
+        Q(origin=Origin.EXTERNAL, created_at__gte=since)
+        | Q(attempts__state=AttemptState.ACCEPTED, attempts__first_sent_at__gte=since),
         transaction=refund.transaction_id,
         amount_minor=refund.amount_minor,
-        status__in=[Status.PENDING, Status.SUCCEEDED, Status.RETURNED],
+        status__in=[Status.PENDING, Status.SUCCEEDED],
     )
-    return sum(not each.has_own_id for each in likely) > made.count()
-
-
-def _accepted_without_payment(refund: Refund, ids: set[str]) -> set[str]:
-    """Those that fit no payment of ours alone, and that a person has looked at."""
-    cases = Attention.objects.filter(
-        kind=AttentionKind.UNPLACED,
-        account=refund.account_id,
-        closed_by__isnull=False,
-        evidence__refund__in=ids,
-    )
-    return set(cases.values_list("evidence__refund", flat=True))
+    return sum(not each.has_own_id for each in likely) > made.distinct().count()

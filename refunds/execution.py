@@ -6,7 +6,7 @@ Whether it may go, whether it went before, and how it goes is decided at the las
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -71,12 +71,12 @@ def _send(refund: Refund) -> None:
         return
     if earlier.made:
         _adopt(refund, earlier.made)
-    elif earlier.twin and earlier.twin.amount == refund.amount:
+    elif earlier.twin:
         _stand_back(refund, earlier.twin)
     elif earlier.is_open:
         _ask_a_person(refund)
-    elif earlier.twin and refund.transaction.refundable_minor < earlier.twin.amount.minor:
-        _wait_until_counted(refund, earlier.twin)
+    elif _covers_too_little(refund, earlier.others):
+        _wait_until_counted(refund, earlier.others)
     elif refund.look_up_first and not earlier.is_complete:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
@@ -123,18 +123,21 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
         flag(locked, AttentionKind.PAID_AFTER_ALL, sentence, evidence_of(made))
 
 
-def _wait_until_counted(refund: Refund, twin: ReportedRefund) -> None:
-    """Leave a refund where it is that the balance would not cover, were what went back counted.
+def _covers_too_little(refund: Refund, uncounted: Sequence[ReportedRefund]) -> bool:
+    """Whether the payment would not cover the refund, were what went back counted as well."""
+    left: int = refund.transaction.refundable_minor
+    return left < sum(each.amount.minor for each in uncounted)
 
-    Of another amount, that is no answer to what was asked for here.
-    """
+
+def _wait_until_counted(refund: Refund, uncounted: Sequence[ReportedRefund]) -> None:
+    """Leave a refund where it is, for what went back and is no answer to what was asked for."""
     sentence = _(
-        "The processor lists a refund %(id)s of %(amount)s that is not counted yet. With it, this "
-        "one would go beyond what was paid. It waits for the comparison with the processor; cancel "
-        "it if it is not owed."
+        "The processor lists %(ids)s, which is not counted yet. With it, this refund would go "
+        "beyond what was paid. It waits for the comparison with the processor; cancel it if it is "
+        "not owed."
     )
-    values = {"amount": twin.amount, "id": clean(twin.external_id, 100)}
-    _put_before_a_person(refund, sentence % values)
+    listed = ", ".join(f"{clean(each.external_id, 50)} ({each.amount})" for each in uncounted[:3])
+    _put_before_a_person(refund, sentence % {"ids": listed}, "waits_until_counted")
 
 
 def _ask_a_person(refund: Refund) -> None:
@@ -145,20 +148,20 @@ def _ask_a_person(refund: Refund) -> None:
     if refund.look_up_first:
         sentence = _(
             "The processor lists a refund like this one without a reference: it may have been sent "
-            "before the restore. Cancel it if it was; if not, cancel it and ask for it anew."
+            "before the restore. Look whether it was. If so, cancel it; if not, let a second "
+            "person let it go."
         )
     else:
         sentence = _(
             "The processor lists a refund like this one without a reference: it may be one that "
-            "counted as not made. Its own case asks what it is: to say that it is ours calls this "
-            "one off, to accept it as another refund lets this one go. Cancel this one if it is "
-            "not owed."
+            "counted as not made. Look whether it is. If so, cancel this one; if not, let a second "
+            "person let it go. Its own case, where it has one, asks the same."
         )
-    _put_before_a_person(refund, sentence)
+    _put_before_a_person(refund, sentence, "waits_for_a_person")
 
 
-def _put_before_a_person(refund: Refund, sentence: str) -> None:
-    put_off(refund, _LOOK_AGAIN, "waits_for_a_person", sentence)
+def _put_before_a_person(refund: Refund, sentence: str, kind: str) -> None:
+    put_off(refund, _LOOK_AGAIN, kind, sentence)
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:

@@ -42,13 +42,19 @@ def made_already(refund: Refund) -> bool:
     By the refund itself or one that it tries again; or by one in whose stead it was asked for.
     Reads the rows anew.
     """
-    each_id: UUID | None = refund.pk
-    while each_id:
-        each = Refund.objects.select_related("made_as").get(pk=each_id)
-        if each.counts_as_made:
-            return True
-        each_id = each.retry_of_id
-    return any(each.counts_as_made for each in _replaced_by(refund))
+    one = Refund.objects.filter(pk=refund.pk)
+    rows = (*one.select_related("made_as"), *tried_again(refund), *_replaced_by(refund))
+    return any(each.counts_as_made for each in rows)
+
+
+def tried_again(refund: Refund) -> RefundQuerySet:
+    """The refunds that this one tries again, one after the other."""
+    found: list[UUID] = []
+    before = refund.retry_of_id
+    while before:
+        found.append(before)
+        before = Refund.objects.values_list("retry_of_id", flat=True).get(pk=before)
+    return Refund.objects.filter(pk__in=found).select_related("made_as")
 
 
 def _replaced_by(refund: Refund) -> RefundQuerySet:
@@ -89,25 +95,30 @@ def may_be(outside: Refund) -> Refund | None:
     newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
     taken = set(others)
     ours = (each.refund for each in newest if not each.refund.counts_elsewhere)
-    return next((each for each in ours if str(each.pk) not in taken), None)
+    free = (each for each in ours if str(each.pk) not in taken)
+    made = {Status.PENDING, Status.SUCCEEDED}
+    return min(free, key=lambda each: each.status in made, default=None)  # rather one of the others
 
 
 def is_sent_since(ours: Refund) -> bool:
     """Whether a refund that counted as not made left again, or one that was asked for after it."""
-    later = Q(created_at__gt=ours.finished_at or ours.created_at)
-    left = Q(status__in=[Status.SENDING, Status.UNKNOWN, Status.PENDING, Status.SUCCEEDED])
-    return _of_ours(ours).filter(Q(pk=ours.pk) | later, left).exists()
+    one_of = Q(pk=ours.pk)
+    if ours.finished_at:
+        one_of |= Q(created_at__gt=ours.finished_at)
+    left = [Status.SENDING, Status.UNKNOWN, Status.PENDING, Status.SUCCEEDED]
+    return _of_ours(ours).filter(one_of, status__in=left).exists()
 
 
 def count_for(outside: Refund, ours: Refund, why: str, actor: User | None = None) -> bool:
     """Say that what was made elsewhere is a refund of ours that counted as not made.
 
     Then nothing of that is owed, unless the other one fails. Only where they are of one payment,
-    which is locked, and one amount, and ours does not count elsewhere; whether that was so. To be
-    done before any event is written.
+    which is locked, and ours does not count elsewhere; whether that was so. To be done before any
+    event is written.
     """
     counted = Q(made_as__status__in=[Status.PENDING, Status.SUCCEEDED])
-    if not _of_ours(outside).filter(~counted, pk=ours.pk).update(made_as=outside):
+    rows = Refund.objects.filter(~counted, pk=ours.pk, transaction=outside.transaction_id)
+    if not rows.update(made_as=outside):
         return False
     record_event(ours, "made_after_all", actor=actor, data={"why": why})
     return True

@@ -29,6 +29,8 @@ from transactions.upsert import SyncCounts, why_refused
 from .attention import close_cases, flag
 from .clock import day_in_words
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
+from .found import is_sent_since
+from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
 from .placing import (
@@ -309,7 +311,11 @@ def _has_ended_with(attempt: RefundAttempt, reported: ReportedRefund) -> bool:
 
 def _made_after_all(attempt: RefundAttempt) -> Case:
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
-    return Case(AttentionKind.PAID_AFTER_ALL, sentence % attempt.reference, made=attempt.refund)
+    sentence %= attempt.reference
+    if is_sent_since(attempt.refund):
+        again = _("As much was sent since: it may have gone back twice.")
+        sentence = f"{sentence} {again}"
+    return Case(AttentionKind.PAID_AFTER_ALL, sentence, made=attempt.refund)
 
 
 def _double(attempt: RefundAttempt, reported: ReportedRefund) -> Case:
@@ -328,7 +334,8 @@ def _double(attempt: RefundAttempt, reported: ReportedRefund) -> Case:
 def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
     with database.atomic():
         locked = lock_refund(refund.pk)
-        step = _NEXT.get((Status(locked.status), reported.state))
+        status = Status(locked.status)
+        step = _NEXT.get((status, reported.state))
         if step is None:
             return
         to, kind = step
@@ -343,3 +350,8 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
             )
             day = day_in_words(locked.counts_for.created_at)
             flag(locked, AttentionKind.RETURNED, sentence % day)
+        elif status == Status.FAILED:
+            sentence = _("It had failed, and the processor reports that it succeeded after all.")
+            if hasattr(locked, "counts_for"):
+                record_event(locked.counts_for, "made_after_all", data={"why": sentence})
+            flag(locked, AttentionKind.PAID_AFTER_ALL, sentence)

@@ -222,6 +222,25 @@ def hurry_refund(refund: Refund, *, actor: User) -> Refund:
     return _hurry(refund, actor=actor, kind="hurried")
 
 
+def let_go(refund: Refund, *, actor: User) -> Refund:
+    """Say that what its processor lists beside a waiting refund is another one: this one goes out.
+
+    By a second person. Raises NotAllowed or WrongStatus.
+    """
+    _require(actor, "refunds.approve_refund", _("You may not let refunds go."))
+    if refund.requested_by and are_one_person(refund.requested_by, actor):
+        raise NotAllowed(_("Another person than who asked for it has to let it go."))
+    if not waits_for_a_person(refund):
+        raise WrongStatus(_("Only what waits for a person can be let go."))
+    return _hurry(refund, actor=actor, kind="let_go")
+
+
+def waits_for_a_person(refund: Refund) -> bool:
+    """Whether a queued refund has found something that may be it."""
+    asked = refund.events.filter(kind="waits_for_a_person")
+    return refund.status == Status.QUEUED and asked.exists()
+
+
 def check_refund(refund: Refund, *, actor: User) -> Refund:
     """Ask the processor about a refund without a proven outcome as soon as a worker is free.
 

@@ -90,6 +90,11 @@ def _try_now(case: Attention, actor: User, _values: Values) -> str:
     return _("The refund goes out as soon as a worker is free. This page shows what comes of it.")
 
 
+def _let_go(case: Attention, actor: User, _values: Values) -> str:
+    cases.let_go(case, actor)
+    return _("It goes out as soon as a worker is free. This page shows what comes of it.")
+
+
 def _propose(verdict: Verdict) -> Callable[[Attention, User, Values], str]:
     def propose(case: Attention, actor: User, values: Values) -> str:
         try:
@@ -256,6 +261,14 @@ STEPS = {
             _L("Check the credentials"),
             _L("One harmless call asks the processor whether it accepts them."),
             _check_account,
+            stays=True,
+        ),
+        Step(
+            Action.LET_GO,
+            _L("Let it go"),
+            _L("You have looked: what the processor lists is another refund. This one is sent."),
+            _let_go,
+            CaseForm,
             stays=True,
         ),
         Step(

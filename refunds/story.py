@@ -245,6 +245,8 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "waits_for_settlement": (_L("Waits until the payment has settled"), "busy"),
     "looks_up_first": (_L("Waits: the processor is asked first what it knows of it"), "busy"),
     "waits_for_a_person": (_L("Waits for a person"), "warn"),
+    "waits_until_counted": (_L("Waits until what went back is counted"), "warn"),
+    "let_go": (_L("What is listed is another refund: this one goes out"), "busy"),
     "account_paused": (_L("Waits: nothing is sent through its account"), "warn"),
     "authority_lost": (_L("Not sent: who asked may no longer refund"), "bad"),
     "claimed": (_L("Taken up by a worker"), "busy"),

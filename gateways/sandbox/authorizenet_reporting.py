@@ -7,6 +7,7 @@ are those of a merchant seven hours behind UTC, the whole year.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from gateways.moments import in_utc
@@ -44,7 +45,8 @@ def list_batches(ledger: Ledger, account: SandboxAccount, root: Element) -> Answ
     first, last = _span(ledger, root)
     settled = ledger.timeline(account, "all", "settled")
     batches: dict[tuple[datetime, str], list[Movement]] = defaultdict(list)
-    for row in settled.at(settled.span(first, last + timedelta(microseconds=1))):
+    rows = settled.at(settled.span(first, last + timedelta(microseconds=1)))
+    for row in _visible(ledger, account, rows):
         batches[row.settled_at.replace(microsecond=0), _method(ledger, row)].append(row)
     if not batches:
         return NO_RECORDS
@@ -67,18 +69,23 @@ def list_batch(ledger: Ledger, account: SandboxAccount, root: Element) -> Answer
     except (OverflowError, ValueError):
         return NO_RECORDS
     settled = ledger.timeline(account, "all", "settled")
-    rows = settled.at(settled.span(when, when + timedelta(seconds=1)))
+    rows = _visible(ledger, account, settled.at(settled.span(when, when + timedelta(seconds=1))))
     return _page(ledger, root, [row for row in rows if _METHODS[_method(ledger, row)] == method])
 
 
 def list_unsettled(ledger: Ledger, account: SandboxAccount, root: Element) -> Answer:
     """``getUnsettledTransactionListRequest``: a page of what no cut-off has settled yet."""
     waiting = ledger.timeline(account, "all", "unsettled")
-    visible_until = ledger.clock.now() - timedelta(seconds=account.settings.lookup_lag_seconds)
-    rows = [row for row in waiting.at(waiting.span()) if row.created_at <= visible_until]
+    rows = _visible(ledger, account, waiting.at(waiting.span()))
     if text_at(root, "status") == "pendingApproval":
         rows = [row for row in rows if _status(row) in _HELD]
     return _page(ledger, root, rows)
+
+
+def _visible(ledger: Ledger, account: SandboxAccount, rows: Iterable[Movement]) -> list[Movement]:
+    """The rows without those that the account's lists still lack, settled or not."""
+    until = ledger.clock.now() - timedelta(seconds=account.settings.lookup_lag_seconds)
+    return [row for row in rows if row.created_at <= until]
 
 
 def describe(ledger: Ledger, account: SandboxAccount, root: Element) -> Answer:

@@ -18,6 +18,7 @@ from refunds.rulings import confirm, propose
 from refunds.services import cancel_refund
 from refunds.states import AttemptState, Status
 from refunds.sync import sync_account
+from transactions.models import Transaction
 
 from .desk import Desk
 from .faults.play import assert_agreement, looked_up, recovered, sent
@@ -107,12 +108,14 @@ def test_an_answer_that_the_database_cannot_take_at_once_is_written_all_the_same
 # --- where the processor keeps no reference ------------------------------------------------------
 
 
-def make_unreferenced(desk: Desk, shape: str = "B", when: str = "after") -> Refund:
+def make_unreferenced(
+    desk: Desk, shape: str = "B", when: str = "after", payment: Transaction | None = None
+) -> Refund:
     """Unknown for so long that people may rule; the processor shows nothing of it yet.
 
     It keeps no references. ``when`` it falls silent: after it made the refund, or before.
     """
-    refund = desk.ask(desk.pay(), 2_500)
+    refund = desk.ask(payment or desk.pay(), 2_500)
     desk.post(
         "accounts", account=desk.name, refund_shape=shape, lookup_lag_seconds=100_000,
         refund_keeps_order_id=False,
@@ -123,7 +126,8 @@ def make_unreferenced(desk: Desk, shape: str = "B", when: str = "after") -> Refu
     looked_up(refund)
     RefundAttempt.objects.update(first_absent_at=timezone.now() - timedelta(hours=1))
     looked_up(refund)
-    desk.post("clock", advance_seconds=36_000)
+    if when == "after":
+        desk.post("clock", advance_seconds=36_000)
     return refund
 
 
@@ -148,7 +152,7 @@ def test_what_may_be_an_earlier_attempt_waits_for_a_person(desk: Desk, rule):
     for _ in range(2):
         assert sent(refund).status == Status.QUEUED
         assert desk.given_back(refund.transaction) == [2_500]
-        assert "to accept it as another refund lets this one go" in refund.attention_reason
+        assert "let a second person let it go" in refund.attention_reason
         sync_account(desk.account)
     case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
     Attention.objects.filter(pk=case.pk).close("Made there for another order.")
@@ -252,17 +256,39 @@ def test_refunds_without_ids_are_told_by_how_many_there_are(desk: Desk, rule):
 
 
 @only_nmi
-def test_what_fits_no_payment_lets_others_go_when_a_person_accepts_it(
-    desk: Desk, rule, agent, approver
-):
+def test_what_fits_no_payment_waits_for_a_second_person(desk: Desk, rule, agent, approver):
     desk.pay()  # with the same card
     first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
     desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
     sync_account(desk.account)
     again = sent(services.retry_refund(first, actor=agent))
-    assert again.status == Status.QUEUED
     accept(Attention.objects.open().get(kind=AttentionKind.UNPLACED), approver)
+    assert sent(again).status == Status.QUEUED
+    with pytest.raises(services.NotAllowed):
+        services.let_go(again, actor=agent)
+    services.let_go(again, actor=approver)
     assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_is_listed_later_than_it_was_let_go_asks_again(desk: Desk, rule, agent, approver):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = sent(services.retry_refund(first, actor=agent))
+    services.let_go(again, actor=approver)
+    desk.post("clock", advance_seconds=600)
+    desk.post("refunds", payment_id=first.transaction.external_id, amount_minor=2_500)
+    assert sent(again).status == Status.QUEUED
+
+
+@only_nmi
+def test_an_equal_refund_from_before_is_not_what_is_listed(desk: Desk, rule, agent):
+    payment = desk.pay()
+    assert sent(desk.ask(payment, 2_500)).status == Status.SUCCEEDED
+    desk.post("clock", advance_seconds=86_400)
+    first = rule(make_unreferenced(desk, payment=payment), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    assert sent(services.retry_refund(first, actor=agent)).status == Status.QUEUED
 
 
 @only_nmi
@@ -357,7 +383,7 @@ def test_what_would_go_beyond_the_payment_waits_until_what_went_back_is_counted(
     first = cancel_refund(turn_away(desk), actor=agent)
     other = desk.ask(first.transaction, 7_600)
     assert sent(other).status == Status.QUEUED
-    assert "of 25.00 USD that is not counted yet" in other.attention_reason
+    assert "(25.00 USD), which is not counted yet" in other.attention_reason
     sync_account(desk.account)
     assert sent(other).status == Status.FAILED
     assert "More would go back than was paid" in other.failure_message

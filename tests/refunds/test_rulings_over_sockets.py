@@ -139,7 +139,7 @@ def test_what_breaks_the_cap_is_counted_and_flagged(desk: Desk, rule):
     assert desk.sums(transaction) == (6_000, 6_000)
     too_much = {AttentionKind.PAID_AFTER_ALL, AttentionKind.OVER_REFUNDED}
     assert cases_of(transaction) == too_much
-    assert sent(waiting).status == Status.FAILED
+    assert sent(waiting).status == Status.CANCELED
     assert cases_of(transaction) == {AttentionKind.PAID_AFTER_ALL}
     assert_agreement(desk, transaction, 6_000)
 

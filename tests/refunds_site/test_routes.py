@@ -50,6 +50,7 @@ MATRIX = {
     (CASE + "take/", "post"): ({A, P, M, D}, 200),
     (CASE + "accept/", "post"): ({P, M, D}, 200),
     (CASE + "count_as_ours/", "post"): ({P, M, D}, 409),
+    (CASE + "let_go/", "post"): ({P, M, D}, 409),
 }
 BODIES = {
     TRANSACTION + "notes/": {"text": "hello"},

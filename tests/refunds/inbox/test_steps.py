@@ -6,6 +6,7 @@ from django.utils import timezone
 from gateways.models import ProcessorAccount
 from refunds import rulings
 from refunds.attention import raise_case
+from refunds.history import record_event
 from refunds.models import Attention, AttentionKind, Refund, Ruling, Verdict
 from refunds.states import Status
 from tests.pages import client_of, visible
@@ -260,6 +261,25 @@ class TestSteps:
             answer = second.post(step_of(case, "count_as_ours"), {"note": "Seen."}, follow=True)
             assert "Nothing more goes out for it." in visible(answer)
         assert ours.events.filter(kind="made_after_all").count() == 1
+
+    def test_a_second_person_lets_go_what_waits_for_one(self, browser, second, agent):
+        refund = make_refund(make_transaction(), 1000, agent)
+        record_event(refund, "waits_for_a_person")
+        case = make_case(refund, K.NOT_SENT, "Something like it is listed.")
+        assert step_of(case, "let_go") not in browser.get(page_of(case)).content.decode()
+        assert browser.post(step_of(case, "let_go")).status_code == 403
+        assert step_of(case, "let_go") in second.get(page_of(case)).content.decode()
+        dialog = visible(second.get(step_of(case, "let_go"), headers=HTMX))
+        assert "what the processor lists is another refund" in dialog
+        answer = second.post(step_of(case, "let_go"), follow=True)
+        assert "It goes out as soon as a worker is free." in visible(answer)
+        assert refund.events.filter(kind="let_go").exists()
+
+    def test_nothing_is_let_go_that_waits_for_something_else(self, second, agent):
+        case = make_case(make_refund(make_transaction(), 1000, agent), K.NOT_SENT)
+        assert step_of(case, "let_go") not in second.get(page_of(case)).content.decode()
+        answer = second.post(step_of(case, "let_go"), headers=HTMX)
+        assert "Only what waits for a person can be let go." in visible(answer)
 
     def test_what_is_settled_already_has_no_button_any_more(self, second, agent):
         refund = bring(make_refund(make_transaction(), 1000, agent), Status.SUCCEEDED)
