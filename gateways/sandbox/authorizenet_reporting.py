@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from gateways.moments import in_utc
 from gateways.money import Money
@@ -38,6 +39,9 @@ _REFUND_STATUSES = {
     "failed": "generalError",
     "canceled": "voided",
 }
+
+
+_Row = TypeVar("_Row", bound=Movement)
 
 
 def list_batches(ledger: Ledger, account: SandboxAccount, root: Element) -> Answer:
@@ -82,7 +86,7 @@ def list_unsettled(ledger: Ledger, account: SandboxAccount, root: Element) -> An
     return _page(ledger, root, rows)
 
 
-def _visible(ledger: Ledger, account: SandboxAccount, rows: Iterable[Movement]) -> list[Movement]:
+def _visible(ledger: Ledger, account: SandboxAccount, rows: Iterable[_Row]) -> list[_Row]:
     """The rows without those that the account's lists still lack, settled or not."""
     until = ledger.clock.now() - timedelta(seconds=account.settings.lookup_lag_seconds)
     return [row for row in rows if row.created_at <= until]
