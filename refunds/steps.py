@@ -159,6 +159,7 @@ def _count_as_ours(case: Attention, actor: User, values: Values) -> str:
         case.refresh_from_db()
         if case.closed_by_id != actor.pk or not hasattr(case.refund, "counts_for"):
             raise
+    case.refresh_from_db()
     return _("Settled: %s Nothing more goes out for it.") % case.outcome
 
 

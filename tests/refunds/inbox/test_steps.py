@@ -259,7 +259,8 @@ class TestSteps:
             assert "It may be ours." in visible(second.get(step_of(case, action), headers=HTMX))
         for _ in range(2):
             answer = second.post(step_of(case, "count_as_ours"), {"note": "Seen."}, follow=True)
-            assert "Nothing more goes out for it." in visible(answer)
+            said = "It is the refund of ours that counted as not made. Seen. Nothing more goes out"
+            assert said in visible(answer)
         assert ours.events.filter(kind="made_after_all").count() == 1
 
     def test_a_second_person_lets_go_what_waits_for_one(self, browser, second, agent):
