@@ -267,21 +267,13 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
     @action(detail=True, methods=["post"])
     def take(self, request: Request, **_kwargs: Any) -> Response:
         """Become the owner."""
-        case = self.get_object()
-        NothingSerializer(data=request.data).is_valid(raise_exception=True)
-        with refusals_as_http():
-            cases.take(case, cast(User, request.user))
-        return self._answer(case)
+        return self._press(request, cases.take)
 
     @extend_schema(request=None, responses=CaseDetailSerializer)
     @action(detail=True, methods=["post"])
     def let_go(self, request: Request, **_kwargs: Any) -> Response:
         """Send the refund that waits, as the second person: what is listed is another one."""
-        case = self.get_object()
-        NothingSerializer(data=request.data).is_valid(raise_exception=True)
-        with refusals_as_http():
-            cases.let_go(case, cast(User, request.user))
-        return self._answer(case)
+        return self._press(request, cases.let_go)
 
     @extend_schema(request=AcceptSerializer, responses=CaseDetailSerializer)
     @action(detail=True, methods=["post"])
@@ -297,6 +289,13 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
         Nothing more goes out for that one.
         """
         return self._close(request, cases.count_as_ours)
+
+    def _press(self, request: Request, act: Callable[[Attention, User], Attention]) -> Response:
+        case = self.get_object()
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        with refusals_as_http():
+            act(case, cast(User, request.user))
+        return self._answer(case)
 
     def _close(
         self, request: Request, close: Callable[[Attention, User, str], Attention]

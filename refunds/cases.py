@@ -28,12 +28,12 @@ from .models import Attention, AttentionKind, Refund, Ruling, Verdict
 from .services import (
     NotAllowed,
     WrongStatus,
-    are_one_person,
+    is_requester,
     may_see_to,
     waits_for,
     waits_for_a_person,
-)  # fmt: skip
-from .states import Status
+)
+from .states import STANDING, Status
 from .sweeps import one_pass
 from .transitions import lock_refund
 
@@ -169,7 +169,7 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
 def like_ours(case: Attention) -> Refund | None:
     """The refund of ours that the one made outside may be, as things are now."""
     outside = case.refund
-    is_standing = outside is not None and outside.status in {Status.PENDING, Status.SUCCEEDED}
+    is_standing = outside is not None and outside.status in STANDING
     return may_be(outside) if outside and is_standing and case.kind == K.MADE_OUTSIDE else None
 
 
@@ -312,9 +312,8 @@ def _may_accept(case: Attention, user: User) -> bool:
 
 
 def _may_let_go(case: Attention, user: User) -> bool:
-    requester = case.refund and case.refund.requested_by
-    is_another = not (requester and are_one_person(requester, user))
-    return is_another and user.has_perm("refunds.approve_refund")
+    is_own = case.refund is not None and is_requester(case.refund, user)
+    return not is_own and user.has_perm("refunds.approve_refund")
 
 
 def _may_hand_over(case: Attention, user: User) -> bool:

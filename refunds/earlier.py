@@ -17,7 +17,7 @@ from .clock import CLOCK_SKEW
 from .found import is_counted, tried_again
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
-from .states import AttemptState, Origin, Status
+from .states import STANDING, AttemptState, Origin, Status
 
 _NOTHING = Lookup((), complete=True)
 
@@ -111,6 +111,8 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
 
 def _since_let_go(refund: Refund, alike: list[ReportedRefund]) -> list[ReportedRefund]:
     """Those that were not there yet when a second person said that they are other refunds."""
+    if not alike:
+        return []
     let_go = refund.events.filter(kind="let_go").order_by("sequence").last()
     return [each for each in alike if let_go is None or each.created_at > let_go.at]
 
@@ -134,6 +136,6 @@ def _is_open(refund: Refund, likely: Collection[ReportedRefund]) -> bool:
         | Q(attempts__state=AttemptState.ACCEPTED, attempts__first_sent_at__gte=since),
         transaction=refund.transaction_id,
         amount_minor=refund.amount_minor,
-        status__in=[Status.PENDING, Status.SUCCEEDED],
+        status__in=STANDING,
     )
     return sum(not each.has_own_id for each in likely) > made.distinct().count()

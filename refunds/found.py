@@ -23,8 +23,8 @@ from .models import (
     RefundAttempt,
     RefundEvent,
     RefundQuerySet,
-)  # fmt: skip
-from .states import AttemptState, Origin, Status
+)
+from .states import STANDING, AttemptState, Origin, Status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -96,8 +96,8 @@ def may_be(outside: Refund) -> Refund | None:
     taken = set(others)
     ours = (each.refund for each in newest if not each.refund.counts_elsewhere)
     free = (each for each in ours if str(each.pk) not in taken)
-    made = {Status.PENDING, Status.SUCCEEDED}
-    return min(free, key=lambda each: each.status in made, default=None)  # rather one of the others
+    # Rather one of which nothing stands.
+    return min(free, key=lambda each: each.status in STANDING, default=None)
 
 
 def is_sent_since(ours: Refund) -> bool:
@@ -105,7 +105,7 @@ def is_sent_since(ours: Refund) -> bool:
     one_of = Q(pk=ours.pk)
     if ours.finished_at:
         one_of |= Q(created_at__gt=ours.finished_at)
-    left = [Status.SENDING, Status.UNKNOWN, Status.PENDING, Status.SUCCEEDED]
+    left = STANDING | {Status.SENDING, Status.UNKNOWN}
     return _of_ours(ours).filter(one_of, status__in=left).exists()
 
 
@@ -116,7 +116,7 @@ def count_for(outside: Refund, ours: Refund, why: str, actor: User | None = None
     which is locked, and ours does not count elsewhere; whether that was so. To be done before any
     event is written.
     """
-    counted = Q(made_as__status__in=[Status.PENDING, Status.SUCCEEDED])
+    counted = Q(made_as__status__in=STANDING)
     rows = Refund.objects.filter(~counted, pk=ours.pk, transaction=outside.transaction_id)
     if not rows.update(made_as=outside):
         return False

@@ -141,7 +141,7 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
     Raises NotAllowed or WrongStatus.
     """
     _require(actor, "refunds.approve_refund", _("You may not approve refunds."))
-    if refund.requested_by and are_one_person(refund.requested_by, actor):
+    if is_requester(refund, actor):
         raise NotAllowed(_("Another person has to approve a refund that you requested."))
     with database.atomic():
         locked = lock_refund(refund.pk)
@@ -228,7 +228,7 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
     By a second person. Raises NotAllowed or WrongStatus.
     """
     _require(actor, "refunds.approve_refund", _("You may not let refunds go."))
-    if refund.requested_by and are_one_person(refund.requested_by, actor):
+    if is_requester(refund, actor):
         raise NotAllowed(_("Another person than who asked for it has to let it go."))
     if not waits_for_a_person(refund):
         raise WrongStatus(_("Only what waits for a person can be let go."))
@@ -287,6 +287,12 @@ def are_one_person(one: User, other: User) -> bool:
     """Two accounts with one e-mail address are one person, as far as we can tell."""
     address = one.email.strip().casefold()
     return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
+
+
+def is_requester(refund: Refund, person: User) -> bool:
+    """Whether the person asked for the refund, under whatever account."""
+    requester = refund.requested_by
+    return requester is not None and are_one_person(requester, person)
 
 
 def may_see_to(person: User) -> bool:

@@ -39,6 +39,8 @@ EDGES: dict[Status, frozenset[Status]] = {
 
 # A refund in one of these holds its money back from further refunds.
 RESERVING = frozenset({S.AWAITING_APPROVAL, S.QUEUED, S.SENDING, S.UNKNOWN, S.PENDING})
+# Made at its processor, and neither failed nor come back.
+STANDING = frozenset({S.PENDING, S.SUCCEEDED})
 # In these the page goes on asking how it went.
 MOVING = frozenset({S.QUEUED, S.SENDING, S.UNKNOWN, S.PENDING})
 # A person may call a refund off only before anything can have left.

@@ -154,12 +154,11 @@ def _accept(case: Attention, actor: User, values: Values) -> str:
 
 def _count_as_ours(case: Attention, actor: User, values: Values) -> str:
     try:
-        cases.count_as_ours(case, actor, **values)
+        case = cases.count_as_ours(case, actor, **values)
     except WrongStatus:
         case.refresh_from_db()
         if case.closed_by_id != actor.pk or not hasattr(case.refund, "counts_for"):
             raise
-    case.refresh_from_db()
     return _("Settled: %s Nothing more goes out for it.") % case.outcome
 
 

@@ -101,10 +101,9 @@ def may_cancel(refund: Refund, user: User) -> bool:
 
 
 def _may_approve(refund: Refund, user: User) -> bool:
-    requester = refund.requested_by
     return (
         refund.status == Status.AWAITING_APPROVAL
-        and not (requester and services.are_one_person(requester, user))
+        and not services.is_requester(refund, user)
         and user.has_perm("refunds.approve_refund")
     )
 

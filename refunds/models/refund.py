@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from gateways.base import FailureCode, Operation
 from gateways.models import Mode, ProcessorAccount
 from gateways.money import MAX_MINOR, Money
-from refunds.states import CANCELABLE, MOVING, RESERVING, AttemptState, Origin, Status
+from refunds.states import CANCELABLE, MOVING, RESERVING, STANDING, AttemptState, Origin, Status
 from transactions.models import Transaction
 
 if TYPE_CHECKING:
@@ -272,10 +272,7 @@ class Refund(models.Model):
     @property
     def counts_elsewhere(self) -> bool:
         """Whether its money went back, and the row made elsewhere that it is has not failed."""
-        return self.made_as is not None and self.made_as.status in {
-            Status.PENDING,
-            Status.SUCCEEDED,
-        }
+        return self.made_as is not None and self.made_as.status in STANDING
 
     @property
     def counts_as_made(self) -> bool:
