@@ -7,7 +7,10 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -95,6 +98,28 @@ def demo(tmp_path):
         embedded.remove(demo.data_dir)
 
 
+@contextmanager
+def sandbox_that_starts_late(demo: Demo) -> Iterator[None]:
+    """It waits for its state, and nobody asks it anything until it has that."""
+    state, log = demo.data_dir / "sandbox.json", demo.data_dir / "logs" / "demo_data.log"
+    kept = state.read_bytes()
+    state.unlink()
+    log.unlink()
+    os.mkfifo(state)
+    began: list[bool] = []
+
+    def feed() -> None:
+        with state.open("wb") as waiting:  # until the sandbox reads
+            began.append(log.exists())
+            waiting.write(kept)
+
+    feeder = Thread(target=feed)
+    feeder.start()
+    yield
+    feeder.join()
+    assert began == [False]
+
+
 @pytest.mark.timeout(300)
 def test_the_demo_from_its_first_start_to_its_end(demo):
     printed = demo.start()
@@ -135,7 +160,8 @@ def test_the_demo_from_its_first_start_to_its_end(demo):
     assert all(is_gone(pid) for pid in pids)
     assert not (demo.data_dir / "demo.json").exists()
 
-    demo.start()
+    with sandbox_that_starts_late(demo):
+        demo.start()
     assert demo.facts["logins"] == facts["logins"]
     pids = demo.facts["pids"].values()
     demo.process.kill()

@@ -107,11 +107,10 @@ class Demo:
         }
         supervisor.start(servers.postgres, servers.valkey)
         self.say("Starting the sandbox of the four processors.")
-        supervisor.launch(
+        supervisor.start(
             processes.sandbox(environment, self.sandbox_port, self.data_dir / "sandbox.json")
         )
         self.create_data(supervisor, environment)
-        supervisor.wait_until_ready()
         self.say(f"Starting the site at {self.addresses['url']}/, the workers and beat.")
         supervisor.launch(
             processes.web(environment, self.port),
