@@ -201,6 +201,12 @@ MADE_OTHERWISE = Explanation(
     _("Ask for a new refund only if the customer is owed more."),
     (),
 )
+# Of a refund that was not sent because of such another one.
+CAME_BACK = Explanation(
+    _("It was not sent because its money had gone back, and that has failed or come back since."),
+    _("Try again if the customer is still owed the money."),
+    (A.TRY_AGAIN,),
+)
 
 
 def explain(code: str) -> Explanation:
@@ -209,6 +215,14 @@ def explain(code: str) -> Explanation:
         return _PLAYBOOK[FailureCode(code)]
     except ValueError:
         return _PLAYBOOK[FailureCode.OTHER]
+
+
+def explain_tried_again(told: Explanation) -> Explanation:
+    """The words for a refund that was tried again: what comes next stands with the newer one."""
+    if A.TRY_AGAIN not in told.actions:
+        return told
+    others = tuple(each for each in told.actions if each != A.TRY_AGAIN)
+    return Explanation(told.explanation, _("It was tried again: see the newer refund."), others)
 
 
 def explain_returned(code: str) -> Explanation:

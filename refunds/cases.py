@@ -22,7 +22,7 @@ from gateways.registry import gateway_class
 from . import rulings, services
 from .attention import choose_owner, close_cases, flag
 from .clock import in_words
-from .found import count_for, is_sent_since, may_be
+from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
 from .services import (
@@ -118,7 +118,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
             raise WrongStatus(sentence)
         if not may(Action.ACCEPT, held, actor):
             raise NotAllowed(_("You may not accept this. Hand it to who may approve refunds."))
-        outcome = note.strip()[:NOTE_LENGTH] or _("Accepted")
+        outcome = outcome_of(note)
         if held.refund:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
@@ -127,15 +127,18 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
     return held
 
 
+def outcome_of(note: str) -> str:
+    """What a case that was accepted says at its end."""
+    return note.strip()[:NOTE_LENGTH] or _("Accepted")
+
+
 def let_go(case: Attention, actor: User) -> Attention:
     """Send the refund that waits for a person: what its processor lists is another one.
 
     Raises NotAllowed or WrongStatus.
     """
     if not may(Action.LET_GO, case, actor):
-        raise NotAllowed(
-            _("Another person than who asked for it, who may approve refunds, has to let it go.")
-        )
+        raise NotAllowed(why_forbidden(Action.LET_GO))
     if case.refund is None or case.kind != K.NOT_SENT:
         raise WrongStatus(_("No refund waits for this case."))
     services.let_go(case.refund, actor=actor)
@@ -159,8 +162,8 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
         why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
         count_for(held.refund, ours, why, actor)
         close_cases(held.refund, {K.MADE_OUTSIDE}, why, by=actor)
-        if is_sent_since(ours):
-            twice = _("It was made as %s, and as much was sent since: it may have gone back twice.")
+        if is_paid_besides(ours):
+            twice = _("It was made as %s, and as much went back besides: it may be paid twice.")
             flag(ours, K.FOUND_SEVERAL, twice % held.refund.processor_refund_id)
     held.refresh_from_db()
     return held
@@ -171,6 +174,15 @@ def like_ours(case: Attention) -> Refund | None:
     outside = case.refund
     is_standing = outside is not None and outside.status in STANDING
     return may_be(outside) if outside and is_standing and case.kind == K.MADE_OUTSIDE else None
+
+
+def is_paid_twice(case: Attention) -> bool:
+    """Whether as much may have gone back besides, if what was made outside is ours.
+
+    Not where the case has said so from the first.
+    """
+    ours = None if case.closed_at or PAID_BESIDES in case.evidence else like_ours(case)
+    return ours is not None and is_paid_besides(ours)
 
 
 def why_not_accepted(case: Attention) -> str:
@@ -247,6 +259,13 @@ def actions(case: Attention, user: User) -> list[Action]:
 def may(action: Action, case: Attention, user: User) -> bool:
     """Whether the person has the right to do this about the case, should its state allow it."""
     return user.is_active and _RIGHTS[action](case, user)
+
+
+def why_forbidden(action: Action) -> str:
+    """The sentence for who may not, where it is not just a right that is missing; or ''."""
+    if action != Action.LET_GO:
+        return ""
+    return _("Another person than who asked for it, who may approve refunds, has to let it go.")
 
 
 def may_own(user: User) -> bool:
@@ -359,7 +378,7 @@ def _held(case: Attention) -> Iterator[Attention]:
         )
         held.refund = refund
         if held.closed_at:
-            raise WrongStatus(_("This case is closed already: %s.") % held.outcome)
+            raise WrongStatus(_("This case is closed already: %s.") % held.outcome.rstrip("."))
         yield held
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
 
 from .clock import CLOCK_SKEW
-from .found import is_counted, tried_again
+from .found import is_counted, may_be, tried_again
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .states import STANDING, AttemptState, Origin, Status
@@ -60,7 +61,7 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
         made=made,
         twin=next(twins, None),
         others=tuple(uncounted),
-        is_open=_is_open(refund, _since_let_go(refund, alike)),
+        is_open=_is_open(refund, alike),
         is_complete=own.complete,
     )
 
@@ -109,15 +110,36 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
     return (found for found in lookup.matches if found.state != RefundState.FAILED)
 
 
-def _since_let_go(refund: Refund, alike: list[ReportedRefund]) -> list[ReportedRefund]:
-    """Those that were not there yet when a second person said that they are other refunds."""
-    if not alike:
-        return []
+def _is_open(refund: Refund, alike: Collection[ReportedRefund]) -> bool:
+    """Whether only a person can tell if something is the refund or its like, and none has.
+
+    What was there when a second person let the refund go is another one.
+    """
     let_go = refund.events.filter(kind="let_go").order_by("sequence").last()
-    return [each for each in alike if let_go is None or each.created_at > let_go.at]
+    since = let_go.at if let_go else None
+    return _is_unknown(
+        refund, [each for each in alike if not since or each.created_at > since]
+    ) or (_is_asked_about(refund, since))
 
 
-def _is_open(refund: Refund, likely: Collection[ReportedRefund]) -> bool:
+def _is_asked_about(refund: Refund, since: datetime | None) -> bool:
+    """Whether an open case asks if a row of one made outside is it, or one in its stead.
+
+    The row stands, also while its processor's list lags behind again.
+    """
+    asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
+    outside = Refund.objects.filter(
+        transaction=refund.transaction_id,
+        amount_minor=refund.amount_minor,
+        status__in=STANDING,
+        pk__in=asked.values("refund"),
+    )
+    if since:
+        outside = outside.filter(created_at__gt=since)
+    return any(may_be(each) for each in outside.select_related("account"))
+
+
+def _is_unknown(refund: Refund, likely: Collection[ReportedRefund]) -> bool:
     """Whether one of these is no refund of ours, nor accepted by a person as made elsewhere.
 
     Those without an id are told by how many were made since the first of them.

@@ -19,7 +19,7 @@ from transactions.text import clean
 from .attention import flag
 from .balance import change_sums
 from .clock import day_in_words
-from .found import count_for, is_sent_since, may_be
+from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
@@ -96,18 +96,21 @@ def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
         "day": day_in_words(reported.created_at),
         "asked": day_in_words(ours.created_at),
     }
-    sentence = _(
-        "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that was "
-        "asked for here on %(asked)s and counts as not made: say so, and it is not tried again. "
-        "Accept this only if it is another refund."
-    )
-    if is_sent_since(ours):
+    evidence = {"may_be": str(ours.pk)}
+    if is_paid_besides(ours):
+        evidence[PAID_BESIDES] = _("Yes")
         sentence = _(
             "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that "
-            "was asked for here on %(asked)s and counts as not made, though as much was sent "
-            "since: it may have gone back twice. Say that it is ours, or accept it as another one."
+            "was asked for here on %(asked)s and counts as not made, though as much went back "
+            "besides: it may have gone back twice. Say that it is ours, or accept it as another."
         )
-    flag(refund, AttentionKind.MADE_OUTSIDE, sentence % values, {"may_be": str(ours.pk)})
+    else:
+        sentence = _(
+            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that "
+            "was asked for here on %(asked)s and counts as not made: say so, and it is not tried "
+            "again. Accept this only if it is another refund."
+        )
+    flag(refund, AttentionKind.MADE_OUTSIDE, sentence % values, evidence)
 
 
 def _who_made(reported: ReportedRefund) -> str:

@@ -29,6 +29,9 @@ from .states import STANDING, AttemptState, Origin, Status
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+# The evidence of a case which has said from the first that as much went back besides.
+PAID_BESIDES = "paid_besides"
+
 
 def is_counted(refund: Refund, made: ReportedRefund) -> bool:
     """Whether a sync has recorded it meanwhile in a row of its own: ours would be a second one."""
@@ -100,26 +103,45 @@ def may_be(outside: Refund) -> Refund | None:
     return min(free, key=lambda each: each.status in STANDING, default=None)
 
 
-def is_sent_since(ours: Refund) -> bool:
-    """Whether a refund that counted as not made left again, or one that was asked for after it."""
-    one_of = Q(pk=ours.pk)
+def is_paid_besides(ours: Refund) -> bool:
+    """Whether as much went back, or may have, besides the attempt of a refund that was made after
+    all: by the refund itself, by one that was asked for after it, or by one that it stands for.
+    """
+    left = Q(status__in=STANDING | {Status.SENDING, Status.UNKNOWN})
+    besides = Q(pk=ours.pk) & left
     if ours.finished_at:
-        one_of |= Q(created_at__gt=ours.finished_at)
-    left = STANDING | {Status.SENDING, Status.UNKNOWN}
-    return _of_ours(ours).filter(one_of, status__in=left).exists()
+        besides |= Q(created_at__gt=ours.finished_at) & (left | Q(made_as__status__in=STANDING))
+    before = (*tried_again(ours), *_replaced_by(ours))
+    return _of_ours(ours).filter(besides).exists() or any(each.counts_as_made for each in before)
+
+
+def came_back(refund: Refund) -> bool:
+    """Whether that for which a refund was called off has failed or come back since.
+
+    Only of one that tries another one again: what was asked for anew is asked for once more.
+    """
+    called_off = refund.events.filter(kind="made_before").order_by("sequence").last()
+    if called_off is None:
+        return False
+    counted = [pk for each in tried_again(refund) for pk in (each.pk, each.made_as_id)]
+    ended = RefundEvent.objects.filter(
+        refund__in=counted, to_status__in=[Status.FAILED, Status.RETURNED]
+    )
+    return ended.filter(sequence__gt=called_off.sequence).exists()
 
 
 def count_for(outside: Refund, ours: Refund, why: str, actor: User | None = None) -> bool:
     """Say that what was made elsewhere is a refund of ours that counted as not made.
 
-    Then nothing of that is owed, unless the other one fails. Only where they are of one payment,
-    which is locked, and ours does not count elsewhere; whether that was so. To be done before any
-    event is written.
+    Then nothing of that is owed, unless the other one fails, and what waits in its stead has its
+    turn at once. Only where they are of one payment, which is locked, and ours does not count
+    elsewhere; whether that was so. To be done before any event is written.
     """
     counted = Q(made_as__status__in=STANDING)
     rows = Refund.objects.filter(~counted, pk=ours.pk, transaction=outside.transaction_id)
     if not rows.update(made_as=outside):
         return False
+    _of_ours(ours).waiting(Status.QUEUED).make_due()
     record_event(ours, "made_after_all", actor=actor, data={"why": why})
     return True
 

@@ -27,7 +27,7 @@ from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import story
 from .badges import case_badge
-from .cases import Action, may, may_own, why_not_accepted
+from .cases import Action, is_paid_twice, may, may_own, why_forbidden, why_not_accepted
 from .clock import in_words
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
@@ -176,6 +176,7 @@ class AttentionAdmin(OfPaymentAdmin):
             "offers": offered,
             "nothing_to_do": _nothing_to_do(case, user, offered),
             "may_mend": _is_paused(case) and may(Action.CHECK_ACCOUNT, case, user),
+            "is_paid_twice": is_paid_twice(case),
             "closes_by_itself": "" if case.closed_at else why_not_accepted(case),
             "evidence": [(_name(name), _value(value)) for name, value in case.evidence.items()],
             "poll_after": story.poll_after([case.refund] if case.refund else []),
@@ -209,7 +210,7 @@ class AttentionAdmin(OfPaymentAdmin):
     ) -> HttpResponse:
         """The form of a step: a fragment for the dialog, or a page. Only for who has the right."""
         if not may(step.name, case, signed_in(request)):
-            raise PermissionDenied
+            raise PermissionDenied(why_forbidden(step.name))
         offer = next((one for one in offers(case, signed_in(request)) if one.step is step), None)
         ruling = open_ruling(case)
         context = {
@@ -217,6 +218,7 @@ class AttentionAdmin(OfPaymentAdmin):
             "refund": case.refund,
             "transaction": case.transaction,
             "step": step,
+            "is_paid_twice": is_paid_twice(case),
             "form": form.renewed(),
             "is_offered": offer is not None,
             "why_not": offer.why_not if offer else why_gone(case, step, signed_in(request)),
@@ -327,6 +329,7 @@ _NAMES: dict[str, str | Promise] = {
     "email": gettext_lazy("E-mail"),
     "made_at": gettext_lazy("Made at"),
     "may_be": gettext_lazy("Our refund that it may be"),
+    "paid_besides": gettext_lazy("As much went back besides"),
     "payer": gettext_lazy("Payer"),
     "payment": gettext_lazy("Payment"),
     "reference": gettext_lazy("Reference"),

@@ -29,7 +29,7 @@ from transactions.upsert import SyncCounts, why_refused
 from .attention import close_cases, flag
 from .clock import day_in_words
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
-from .found import is_sent_since
+from .found import is_paid_besides
 from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
@@ -312,8 +312,8 @@ def _has_ended_with(attempt: RefundAttempt, reported: ReportedRefund) -> bool:
 def _made_after_all(attempt: RefundAttempt) -> Case:
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
     sentence %= attempt.reference
-    if is_sent_since(attempt.refund):
-        again = _("As much was sent since: it may have gone back twice.")
+    if is_paid_besides(attempt.refund):
+        again = _("As much went back besides: it may have gone back twice.")
         sentence = f"{sentence} {again}"
     return Case(AttentionKind.PAID_AFTER_ALL, sentence, made=attempt.refund)
 

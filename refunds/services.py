@@ -26,9 +26,10 @@ from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
 from . import decision
-from .found import made_already
+from .attention import close_cases
+from .found import came_back, made_already
 from .history import record_event
-from .models import Refund, RefundReason
+from .models import Attention, AttentionKind, Refund, RefundReason
 from .publishing import publish
 from .states import CANCELABLE, Origin, Status
 from .transitions import lock_refund, move
@@ -170,14 +171,16 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     """Try again: a failed or canceled refund is requested anew, a waiting one goes out at once.
 
     A refund that ended keeps its end; trying again makes one new refund of the same amount, however
-    often this is called, and whoever does. Raises NotAllowed, WrongStatus or RefundRefused.
+    often this is called, and whoever does. Where that one was called off, and what it was called
+    off for came back, it is tried again in its turn. Raises NotAllowed, WrongStatus or
+    RefundRefused.
     """
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status == Status.QUEUED:
         return hurry_refund(refund, actor=actor)
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
-    if refund.was_called_off or made_already(refund):
+    if made_already(refund) or (refund.was_called_off and not came_back(refund)):
         raise WrongStatus(_PAID_OTHERWISE)
     if refund.is_doubted:
         raise WrongStatus(
@@ -187,9 +190,8 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
             )
         )
     if again := Refund.objects.filter(retry_of=refund).first():
-        if again.was_called_off:
-            raise WrongStatus(_PAID_OTHERWISE)
-        return again
+        is_called_off = again.was_called_off
+        return retry_refund(again, actor=actor, origin=origin) if is_called_off else again
     renewed, _created = request_refund(
         transaction=refund.transaction,
         amount=refund.amount,
@@ -225,20 +227,27 @@ def hurry_refund(refund: Refund, *, actor: User) -> Refund:
 def let_go(refund: Refund, *, actor: User) -> Refund:
     """Say that what its processor lists beside a waiting refund is another one: this one goes out.
 
-    By a second person. Raises NotAllowed or WrongStatus.
+    By a second person, and it closes the case. Raises NotAllowed or WrongStatus.
     """
     _require(actor, "refunds.approve_refund", _("You may not let refunds go."))
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person than who asked for it has to let it go."))
     if not waits_for_a_person(refund):
         raise WrongStatus(_("Only what waits for a person can be let go."))
-    return _hurry(refund, actor=actor, kind="let_go")
+    if made_already(refund):
+        raise WrongStatus(_PAID_OTHERWISE)
+    with database.atomic():
+        locked = _hurry(refund, actor=actor, kind="let_go")
+        said = _("What the processor lists is another refund, so this one was let go.")
+        close_cases(locked, {AttentionKind.NOT_SENT}, said, by=actor)
+    return locked
 
 
 def waits_for_a_person(refund: Refund) -> bool:
-    """Whether a queued refund has found something that may be it."""
+    """Whether a queued refund has found something that may be it, and nobody has let it go yet."""
     asked = refund.events.filter(kind="waits_for_a_person")
-    return refund.status == Status.QUEUED and asked.exists()
+    cases = Attention.objects.open().filter(refund=refund, kind=AttentionKind.NOT_SENT)
+    return refund.status == Status.QUEUED and asked.exists() and cases.exists()
 
 
 def check_refund(refund: Refund, *, actor: User) -> Refund:

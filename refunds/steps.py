@@ -91,8 +91,15 @@ def _try_now(case: Attention, actor: User, _values: Values) -> str:
 
 
 def _let_go(case: Attention, actor: User, _values: Values) -> str:
-    cases.let_go(case, actor)
-    return _("It goes out as soon as a worker is free. This page shows what comes of it.")
+    try:
+        cases.let_go(case, actor)
+    except WrongStatus:
+        let_go = _refund_of(case).events.filter(kind="let_go", actor=actor)
+        case.refresh_from_db()
+        if case.closed_by_id != actor.pk or not let_go.exists():
+            raise
+    goes_out = _("It goes out as soon as a worker is free. This page shows what comes of it.")
+    return services.waits_for(case.account) or goes_out
 
 
 def _propose(verdict: Verdict) -> Callable[[Attention, User, Values], str]:
@@ -147,7 +154,8 @@ def _accept(case: Attention, actor: User, values: Values) -> str:
         cases.accept(case, actor, **values)
     except WrongStatus:
         case.refresh_from_db()
-        if case.closed_by_id != actor.pk:
+        # Another step may have closed it: then the note would be lost without a word.
+        if (case.closed_by_id, case.outcome) != (actor.pk, cases.outcome_of(values["note"])):
             raise
     return _("Settled: %s") % case
 

@@ -15,12 +15,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateways.failures import (
+    CAME_BACK,
     MADE_OTHERWISE,
     Action,
     Explanation,
     explain,
     explain_open,
     explain_returned,
+    explain_tried_again,
 )
 from transactions.badges import Badge
 from transactions.models import Transaction, TransactionStatus
@@ -353,11 +355,19 @@ def _tell(refund: Refund, user: User) -> Told:
 
 
 def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | None:
-    has_ended = refund.status in {Status.FAILED, Status.CANCELED, Status.RETURNED}
-    if has_ended and (refund.counts_elsewhere or refund.was_called_off):
-        return MADE_OTHERWISE
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)
+    told = _explain_end(refund)
+    return explain_tried_again(told) if told and hasattr(refund, "retried_as") else told
+
+
+def _explain_end(refund: Refund) -> Explanation | None:
+    """Why a refund that came to its end gave nothing back, or None."""
+    has_ended = refund.status in {Status.FAILED, Status.CANCELED, Status.RETURNED}
+    if has_ended and refund.is_owed_again:
+        return CAME_BACK
+    if has_ended and (refund.counts_elsewhere or refund.was_called_off):
+        return MADE_OTHERWISE
     if refund.status == Status.RETURNED:
         return explain_returned(refund.failure_code)
     return explain(refund.failure_code) if refund.failure_code else None

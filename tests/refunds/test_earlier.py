@@ -11,7 +11,7 @@ from django.utils import timezone
 from gateways.base import RefundState
 from gateways.models import ProcessorAccount
 from refunds import delivery, execution, services
-from refunds.cases import accept, count_as_ours
+from refunds.cases import accept, count_as_ours, is_paid_twice
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
 from refunds.resolution import apply_reported
 from refunds.rulings import confirm, propose
@@ -292,6 +292,68 @@ def test_an_equal_refund_from_before_is_not_what_is_listed(desk: Desk, rule, age
 
 
 @only_nmi
+@pytest.mark.parametrize("answer", ["accepted as another one", "ours"])
+def test_an_open_case_stops_it_while_the_list_lags_behind_again(
+    desk: Desk, listed, agent, approver, answer
+):
+    refund, case = listed(Verdict.DID_NOT)
+    again = services.retry_refund(refund, actor=agent)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=200_000)
+    assert sent(again).status == Status.QUEUED
+    assert "let a second person let it go" in again.attention_reason
+    if answer == "ours":
+        count_as_ours(case, approver)
+        assert sent(again).status == Status.CANCELED
+    else:
+        accept(case, approver)
+        assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_was_let_go_leaves_though_the_case_is_open(desk: Desk, listed, agent, approver):
+    refund, case = listed(Verdict.DID_NOT)
+    again = sent(services.retry_refund(refund, actor=agent))
+    waits = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
+    services.let_go(again, actor=approver)
+    waits.refresh_from_db()
+    assert waits.closed_by == approver
+    with pytest.raises(services.WrongStatus, match="Only what waits"):
+        services.let_go(again, actor=approver)
+    assert not is_paid_twice(case)
+    assert sent(again).status == Status.SUCCEEDED
+    assert is_paid_twice(case)
+
+
+@only_nmi
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_two_that_were_made_and_ruled_out_are_told_as_paid_twice(
+    desk: Desk, rule, approver, newest_first
+):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    rule(make_unreferenced(desk, payment=first.transaction), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    cases = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).order_by("pk")
+    assert cases.count() == 2
+    for case in cases if newest_first else cases.reverse():
+        count_as_ours(case, approver)
+    assert Attention.objects.open().get().kind == AttentionKind.FOUND_SEVERAL
+    assert_agreement(desk, first.transaction, 2_500, 2_500)
+
+
+@only_nmi
+def test_what_went_back_already_is_not_let_go(desk: Desk, listed, agent, approver):
+    refund, case = listed(Verdict.DID_NOT)
+    again = sent(services.retry_refund(refund, actor=agent))
+    count_as_ours(case, approver)
+    again.refresh_from_db()
+    assert again.next_action_at <= timezone.now()
+    with pytest.raises(services.WrongStatus, match="went back already"):
+        services.let_go(again, actor=approver)
+    assert sent(again).status == Status.CANCELED
+
+
+@only_nmi
 def test_nobody_is_asked_twice_about_one_refund_of_ours(desk: Desk, listed):
     refund, case = listed(Verdict.DID_NOT)
     desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=2_500)
@@ -367,6 +429,25 @@ def test_what_counts_as_ours_and_fails_is_owed_again(desk: Desk, agent):
     outside.refresh_from_db()
     assert outside.status == Status.RETURNED
     assert sent(services.retry_refund(first, actor=agent)).status == Status.SUCCEEDED
+
+
+@only_stripe
+def test_what_was_called_off_is_tried_again_once_that_came_back(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    again = services.retry_refund(first, actor=agent)
+    sync_account(desk.account)
+    assert sent(again).status == Status.CANCELED
+    for each in (first, again):
+        with pytest.raises(services.WrongStatus, match="went back already"):
+            services.retry_refund(each, actor=agent)
+    outside = Refund.objects.get(origin="external")
+    desk.post("refunds", refund_id=outside.processor_refund_id, status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    third = services.retry_refund(first, actor=agent)
+    assert third.retry_of == again
+    assert services.retry_refund(again, actor=agent) == third
+    assert sent(third).status == Status.SUCCEEDED
+    assert_agreement(desk, first.transaction, 2_500)
 
 
 @only_stripe

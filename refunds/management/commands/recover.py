@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -71,7 +72,7 @@ class Command(BaseCommand):
                 )
         if tallies:
             console.print(reconciled(tallies))
-        _end(console, tallies, held)
+        _end(console, tallies.keys() - held.keys(), held)
 
 
 def _hold(console: Console, since: datetime) -> list[ProcessorAccount]:
@@ -105,13 +106,13 @@ def _held(console: Console) -> list[ProcessorAccount]:
     return held
 
 
-def _end(console: Console, tallies: dict[str, tuple[Tally, int]], held: dict[str, str]) -> None:
-    for slug in sorted(tallies.keys() - held.keys()):
+def _end(console: Console, freed: AbstractSet[str], held: dict[str, str]) -> None:
+    for slug in sorted(freed):
         console.print(f"{slug}: free again.")
     for slug, sentence in held.items():
         console.print(f"{slug}: {sentence}", markup=False, soft_wrap=True)
     if held:
         raise SystemExit(NOT_DONE)
-    if any(cases for _tally, cases in tallies.values()):
+    if any(cases_of(account) for account in choose_accounts(None)):
         console.print("Some refunds need a person: see the cases that need attention.")
         raise SystemExit(NEEDS_A_PERSON)
