@@ -46,6 +46,17 @@ def test_going_on_frees_account_after_account_and_holds_none_again(desks: list[D
     assert "If the database was restored after that, say since when" in told
 
 
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_what_is_free_and_has_cases_ends_with_one(desk: Desk, capsys):
+    recover(capsys, since=an_hour_ago())
+    payment = desk.pay()
+    desk.post("refunds", payment_id=payment.external_id, amount_minor=1_000)
+    pass_lag()
+    for _ in range(2):
+        code, told = recover(capsys)
+        assert (code, "Some refunds need a person" in told) == (1, True)
+
+
 def test_without_a_time_nothing_is_held_for_the_first_time(desks: list[Desk]):
     with pytest.raises(CommandError, match="No account was ever held") as ended:
         call_command("recover")

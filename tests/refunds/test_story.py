@@ -114,6 +114,25 @@ def test_what_tries_again_what_was_made_after_all_is_not_offered_again(refund, a
     assert buttons(again, agent) == []
 
 
+def test_what_was_called_off_is_offered_again_once_that_came_back(refund, agent):
+    from refunds.services import retry_refund
+
+    failed = bring(refund, Status.FAILED, failure_code="unreachable")
+    again = retry_refund(failed, actor=agent)
+    outside = bring(make_refund(failed.transaction, 1000), Status.SUCCEEDED)
+    Refund.objects.filter(pk=failed.pk).update(made_as=outside)
+    called_off = bring(again, Status.CANCELED, "made_before")
+    assert buttons(called_off, agent) == []
+    bring_back(outside)
+    assert (buttons(failed, agent), buttons(called_off, agent)) == ([], ["retry"])
+    both = Refund.objects.filter(pk__in=[failed.pk, called_off.pk])
+    words = {
+        one.refund.pk: one.explanation.next_step for one in story.tell(story.load(both), agent)
+    }
+    assert "see the newer refund" in str(words[failed.pk])
+    assert "Try again if" in str(words[called_off.pk])
+
+
 @pytest.mark.parametrize(("status", "offered"), [("canceled", []), ("failed", ["retry"])])
 def test_what_nobody_looked_for_after_a_restore_is_not_offered_again(
     refund, agent, status, offered

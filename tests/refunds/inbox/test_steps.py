@@ -262,19 +262,47 @@ class TestSteps:
             said = "It is the refund of ours that counted as not made. Seen. Nothing more goes out"
             assert said in visible(answer)
         assert ours.events.filter(kind="made_after_all").count() == 1
+        stale = second.post(step_of(case, "accept"), {"note": "No, another."}, headers=HTMX)
+        assert "closed already: It is the refund of ours" in visible(stale)
+        assert "No, another." in stale.content.decode()
+
+    def test_what_may_have_been_paid_twice_says_so_whenever_that_was_sent(self, second, agent):
+        payment = make_transaction(make_account(processor="nmi"))
+        outside = bring(make_refund(payment, 1000), Status.SUCCEEDED)
+        ours = bring(make_refund(payment, 1000, agent), Status.FAILED)
+        add_attempt(ours, "ruled_out", first_sent_at=timezone.now())
+        case = make_case(outside, K.MADE_OUTSIDE, "It may be ours.")
+        pages = (page_of(case), step_of(case, "accept"), step_of(case, "count_as_ours"))
+        assert all("paid twice" not in visible(second.get(each)) for each in pages)
+        bring(make_refund(payment, 1000, agent), Status.SUCCEEDED)
+        assert all("paid twice" in visible(second.get(each)) for each in pages)
 
     def test_a_second_person_lets_go_what_waits_for_one(self, browser, second, agent):
         refund = make_refund(make_transaction(), 1000, agent)
         record_event(refund, "waits_for_a_person")
         case = make_case(refund, K.NOT_SENT, "Something like it is listed.")
         assert step_of(case, "let_go") not in browser.get(page_of(case)).content.decode()
-        assert browser.post(step_of(case, "let_go")).status_code == 403
+        refused = browser.post(step_of(case, "let_go"))
+        assert refused.status_code == 403
+        assert "Another person than who asked for it" in visible(refused)
+        refused = browser.get(step_of(case, "let_go"), headers=HTMX)
+        assert "Another person than who asked for it" in visible(refused)
         assert step_of(case, "let_go") in second.get(page_of(case)).content.decode()
         dialog = visible(second.get(step_of(case, "let_go"), headers=HTMX))
         assert "what the processor lists is another refund" in dialog
+        for _ in range(2):
+            answer = second.post(step_of(case, "let_go"), follow=True)
+            assert "It goes out as soon as a worker is free." in visible(answer)
+            assert step_of(case, "let_go") not in answer.content.decode()
+        assert refund.events.filter(kind="let_go").count() == 1
+
+    def test_what_is_let_go_while_its_account_is_held_waits(self, second, agent):
+        refund = make_refund(make_transaction(), 1000, agent)
+        record_event(refund, "waits_for_a_person")
+        case = make_case(refund, K.NOT_SENT, "Something like it is listed.")
+        ProcessorAccount.objects.update(held_reason="It was restored.")
         answer = second.post(step_of(case, "let_go"), follow=True)
-        assert "It goes out as soon as a worker is free." in visible(answer)
-        assert refund.events.filter(kind="let_go").exists()
+        assert "goes out by itself when its account sends again" in visible(answer)
 
     def test_nothing_is_let_go_that_waits_for_something_else(self, second, agent):
         case = make_case(make_refund(make_transaction(), 1000, agent), K.NOT_SENT)
