@@ -219,10 +219,18 @@ def explain(code: str) -> Explanation:
 
 def explain_tried_again(told: Explanation) -> Explanation:
     """The words for a refund that was tried again: what comes next stands with the newer one."""
-    if A.TRY_AGAIN not in told.actions:
-        return told
-    others = tuple(each for each in told.actions if each != A.TRY_AGAIN)
-    return Explanation(told.explanation, _("It was tried again: see the newer refund."), others)
+    return _without_paying(told, _("It was tried again: see the newer refund."))
+
+
+def explain_paid_since(told: Explanation) -> Explanation:
+    """The words for a refund of which as much was refunded since by another one."""
+    step = _("As much was refunded since. Ask for a new refund only if the customer is owed more.")
+    return _without_paying(told, step)
+
+
+def _without_paying(told: Explanation, next_step: str | Promise) -> Explanation:
+    others = tuple(each for each in told.actions if each not in {A.TRY_AGAIN, A.REFUND_REST})
+    return told if others == told.actions else Explanation(told.explanation, next_step, others)
 
 
 def explain_returned(code: str) -> Explanation:

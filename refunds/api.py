@@ -44,7 +44,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 # What is shown of a refund, in three queries however many there are.
 _REFUNDS = Refund.objects.select_related(
-    "account", "requested_by", "approved_by", "made_as"
+    "account", "requested_by", "approved_by", "made_as", "retried_as"
 ).prefetch_related(
     Prefetch("attempts", queryset=RefundAttempt.objects.defer("exchanges", "order")),
     Prefetch(

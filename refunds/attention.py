@@ -55,6 +55,17 @@ def flag(
     record_event(refund, "needs_attention", data={"kind": kind, "reason": reason})
 
 
+def flag_anew(
+    refund: Refund, kind: AttentionKind, reason: str, evidence: Mapping[str, Any] | None = None
+) -> None:
+    """As :func:`flag`, and a case that is open says from now on what is true now."""
+    flag(refund, kind, reason, evidence)
+    told = {"reason": reason[:300], "evidence": dict(evidence or {})}
+    is_open = Attention.objects.open().filter(refund=refund, kind=kind)
+    if is_open.exclude(**told).update(**told):
+        repeat_oldest(refund)
+
+
 def flag_all(refunds: Sequence[Refund], kind: AttentionKind, reason: str, owners: Owners) -> None:
     """Put locked refunds without an open case of this kind before people, in few statements."""
     raised_at = database_now()

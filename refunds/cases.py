@@ -123,8 +123,19 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
             Attention.objects.filter(pk=held.pk).close(outcome, actor)
+        _hurry_what_waited(held)
     held.refresh_from_db()
     return held
+
+
+def _hurry_what_waited(accepted: Attention) -> None:
+    """What was made outside is another refund: what waited to know that has its turn."""
+    if accepted.kind != K.MADE_OUTSIDE or accepted.refund is None:
+        return
+    alike = {"transaction": accepted.transaction_id, "amount_minor": accepted.refund.amount_minor}
+    asked = Attention.objects.open().filter(kind=K.NOT_SENT, refund__isnull=False)
+    waiting = Refund.objects.waiting(Status.QUEUED).filter(**alike, pk__in=asked.values("refund"))
+    waiting.make_due()
 
 
 def outcome_of(note: str) -> str:
@@ -137,11 +148,12 @@ def let_go(case: Attention, actor: User) -> Attention:
 
     Raises NotAllowed or WrongStatus.
     """
-    if not may(Action.LET_GO, case, actor):
-        raise NotAllowed(why_forbidden(Action.LET_GO))
-    if case.refund is None or case.kind != K.NOT_SENT:
-        raise WrongStatus(_("No refund waits for this case."))
-    services.let_go(case.refund, actor=actor)
+    with _held(case) as held:
+        if not may(Action.LET_GO, held, actor):
+            raise NotAllowed(why_forbidden(Action.LET_GO))
+        if held.refund is None or held.kind != K.NOT_SENT:
+            raise WrongStatus(_("No refund waits for this case."))
+        services.let_go(held.refund, actor=actor)
     return case
 
 
@@ -160,9 +172,10 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
         ours = lock_refund(ours.pk)  # before any event is written
         said = _("It is the refund of ours that counted as not made.")
         why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
+        is_besides = is_paid_besides(ours)
         count_for(held.refund, ours, why, actor)
         close_cases(held.refund, {K.MADE_OUTSIDE}, why, by=actor)
-        if is_paid_besides(ours):
+        if is_besides:
             twice = _("It was made as %s, and as much went back besides: it may be paid twice.")
             flag(ours, K.FOUND_SEVERAL, twice % held.refund.processor_refund_id)
     held.refresh_from_db()
@@ -172,8 +185,9 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
 def like_ours(case: Attention) -> Refund | None:
     """The refund of ours that the one made outside may be, as things are now."""
     outside = case.refund
-    is_standing = outside is not None and outside.status in STANDING
-    return may_be(outside) if outside and is_standing and case.kind == K.MADE_OUTSIDE else None
+    if outside is None or outside.status not in STANDING or case.kind != K.MADE_OUTSIDE:
+        return None
+    return may_be(outside, case.evidence.get("may_be", ""))
 
 
 def is_paid_twice(case: Attention) -> bool:

@@ -20,11 +20,13 @@ from gateways.errors import GatewayError, OutcomeUnknown
 from gateways.failpoints import reach
 
 from .clock import database_now
+from .found import made_already
 from .history import record_event
 from .models import MAX_SENDS, Refund, RefundAttempt
 from .orders import build_order, dump_order, hash_order, load_order
 from .recording import Answer, record_answer
 from .states import AttemptState, Status
+from .transitions import lock_refund
 from .turns import LEASE, lease_owner, listening
 
 log = structlog.get_logger(__name__)
@@ -38,9 +40,12 @@ _DATABASE_WAITS = (0.2, 1, 3, 5)
 def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
     """Take a queued refund and write its next attempt down, in one commit.
 
-    None when another worker was faster.
+    None when another worker was faster, or when its money has gone back otherwise at this very
+    moment: its next turn calls it off. Whoever finds that holds the payment, as is done here.
     """
     with database.atomic():
+        if made_already(lock_refund(refund.pk)):
+            return None
         taken = Refund.objects.filter(
             pk=refund.pk, status=Status.QUEUED, next_action_at=refund.next_action_at
         ).update(

@@ -6,16 +6,16 @@ Another identity is used only after one more look, and a new refund of the payme
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Min, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
 
 from .clock import CLOCK_SKEW
-from .found import is_counted, may_be, tried_again
+from .found import all_like, is_counted, tried_again
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .states import STANDING, AttemptState, Origin, Status
@@ -28,15 +28,15 @@ class Earlier:
     """What a processor shows of earlier attempts.
 
     ``made`` is of the refund itself. ``twin`` is in its stead: of the same amount, or of one that
-    it tries again; ``others`` are of its payment, too. No row counts these. ``is_open`` says that
-    something may be the refund or its like, and only a person can tell. ``is_complete`` says that
+    it tries again; ``others`` are of its payment, too. No row counts these. ``alike`` are the ids
+    of what may be the refund or its like, as only a person can tell. ``is_complete`` says that
     nothing can have been overlooked.
     """
 
     made: ReportedRefund | None
     twin: ReportedRefund | None
     others: tuple[ReportedRefund, ...]
-    is_open: bool
+    alike: tuple[str, ...]
     is_complete: bool
 
 
@@ -61,7 +61,7 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
         made=made,
         twin=next(twins, None),
         others=tuple(uncounted),
-        is_open=_is_open(refund, alike),
+        alike=_told_by_nobody(refund, alike),
         is_complete=own.complete,
     )
 
@@ -110,22 +110,21 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
     return (found for found in lookup.matches if found.state != RefundState.FAILED)
 
 
-def _is_open(refund: Refund, alike: Collection[ReportedRefund]) -> bool:
-    """Whether only a person can tell if something is the refund or its like, and none has.
+def _told_by_nobody(refund: Refund, alike: Sequence[ReportedRefund]) -> tuple[str, ...]:
+    """The ids of what may be the refund or its like, where only a person can tell and none has.
 
-    What was there when a second person let the refund go is another one.
+    What a second person saw when they let the refund go is another one.
     """
-    let_go = refund.events.filter(kind="let_go").order_by("sequence").last()
-    since = let_go.at if let_go else None
-    return _is_unknown(
-        refund, [each for each in alike if not since or each.created_at > since]
-    ) or (_is_asked_about(refund, since))
+    let_go = refund.events.filter(kind="let_go").values_list("data__listed", flat=True)
+    known = {each for listed in let_go for each in listed or ()}
+    unknown = _unknown(refund, [each for each in alike if each.external_id not in known])
+    return tuple({*unknown, *_asked_about(refund)} - known)
 
 
-def _is_asked_about(refund: Refund, since: datetime | None) -> bool:
-    """Whether an open case asks if a row of one made outside is it, or one in its stead.
+def _asked_about(refund: Refund) -> list[str]:
+    """Rows of refunds made outside of which an open case asks if they are it, or like it.
 
-    The row stands, also while its processor's list lags behind again.
+    They stand, also while their processor's list lags behind again.
     """
     asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
     outside = Refund.objects.filter(
@@ -134,30 +133,43 @@ def _is_asked_about(refund: Refund, since: datetime | None) -> bool:
         status__in=STANDING,
         pk__in=asked.values("refund"),
     )
-    if since:
-        outside = outside.filter(created_at__gt=since)
-    return any(may_be(each) for each in outside.select_related("account"))
+    rows = outside.select_related("account")
+    return [each.processor_refund_id or "" for each in rows if all_like(each)]
 
 
-def _is_unknown(refund: Refund, likely: Collection[ReportedRefund]) -> bool:
-    """Whether one of these is no refund of ours, nor accepted by a person as made elsewhere.
+def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> list[str]:
+    """Those that are no refunds of ours, nor accepted by a person as made elsewhere.
 
-    Those without an id are told by how many were made since the first of them.
+    Those without an id are told by how many had been made by then.
     """
     if not likely:
-        return False
+        return []
     asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
     rows = Refund.objects.exclude(pk__in=asked.values("refund"))
     ids = {each.external_id for each in likely if each.has_own_id}
     known = rows.filter(account_id=refund.account_id, processor_refund_id__in=ids)
-    if ids - set(known.values_list("processor_refund_id", flat=True)):
-        return True
-    since = min(each.created_at for each in likely) - CLOCK_SKEW
-    made = rows.filter(
-        Q(origin=Origin.EXTERNAL, created_at__gte=since)
-        | Q(attempts__state=AttemptState.ACCEPTED, attempts__first_sent_at__gte=since),
-        transaction=refund.transaction_id,
-        amount_minor=refund.amount_minor,
-        status__in=STANDING,
+    unknown = ids - set(known.values_list("processor_refund_id", flat=True))
+    nameless = sorted(
+        (each for each in likely if not each.has_own_id), key=lambda one: one.created_at
     )
-    return sum(not each.has_own_id for each in likely) > made.distinct().count()
+    if not nameless:
+        return sorted(unknown)
+    since = nameless[0].created_at - CLOCK_SKEW
+    left = Q(attempts__state=AttemptState.ACCEPTED)
+    made = (
+        rows.filter(
+            Q(origin=Origin.EXTERNAL) | left,
+            transaction=refund.transaction_id,
+            amount_minor=refund.amount_minor,
+            status__in=STANDING,
+        )
+        .annotate(left=Coalesce(Min("attempts__first_sent_at", filter=left), "created_at"))
+        .filter(left__gte=since)
+    )
+    free = sorted(made.values_list("left", flat=True))
+    for each in nameless:
+        if free and free[0] <= each.created_at + CLOCK_SKEW:
+            free.pop(0)
+        else:
+            unknown.add(each.external_id)
+    return sorted(unknown)

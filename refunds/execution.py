@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -28,7 +29,7 @@ from transactions.sync import refresh_payment
 from transactions.text import clean
 
 from . import decision
-from .attention import flag
+from .attention import flag, flag_anew
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver, record
 from .earlier import look_back
@@ -73,8 +74,8 @@ def _send(refund: Refund) -> None:
         _adopt(refund, earlier.made)
     elif earlier.twin:
         _stand_back(refund, earlier.twin)
-    elif earlier.is_open:
-        _ask_a_person(refund)
+    elif earlier.alike:
+        _ask_a_person(refund, earlier.alike)
     elif _covers_too_little(refund, earlier.others):
         _wait_until_counted(refund, earlier.others)
     elif refund.look_up_first and not earlier.is_complete:
@@ -140,7 +141,7 @@ def _wait_until_counted(refund: Refund, uncounted: Sequence[ReportedRefund]) -> 
     _put_before_a_person(refund, sentence % {"ids": listed}, "waits_until_counted")
 
 
-def _ask_a_person(refund: Refund) -> None:
+def _ask_a_person(refund: Refund, listed: Sequence[str]) -> None:
     """Leave a refund where it is while something at the processor may be it: no machine can tell.
 
     Who accepts that as made elsewhere lets this one go.
@@ -157,15 +158,17 @@ def _ask_a_person(refund: Refund) -> None:
             "counted as not made. Look whether it is. If so, cancel this one; if not, let a second "
             "person let it go. Its own case, where it has one, asks the same."
         )
-    _put_before_a_person(refund, sentence, "waits_for_a_person")
+    _put_before_a_person(refund, sentence, "waits_for_a_person", {"listed": sorted(listed)})
 
 
-def _put_before_a_person(refund: Refund, sentence: str, kind: str) -> None:
+def _put_before_a_person(
+    refund: Refund, sentence: str, kind: str, evidence: Mapping[str, Any] | None = None
+) -> None:
     put_off(refund, _LOOK_AGAIN, kind, sentence)
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
-            flag(locked, AttentionKind.NOT_SENT, sentence)
+            flag_anew(locked, AttentionKind.NOT_SENT, sentence, evidence)
 
 
 def _after_all(made: ReportedRefund) -> str:
@@ -189,7 +192,7 @@ def _call_off(
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
-            move(locked, Status.CANCELED, kind, data={"why": why})
+            move(locked, Status.CANCELED, kind, data={"why": why} | dict(evidence or {}))
             flag(locked, case, why, evidence)
 
 
@@ -216,8 +219,8 @@ def _may_go(refund: Refund) -> bool:
         return False
     if made_already(refund):
         why = _(
-            "A refund of this amount that counted as not made when this one was asked for, was "
-            "made after all. If more is owed, ask for a new refund."
+            "A refund of this amount that counted as not made was made after all, so this one was "
+            "not sent. If more is owed, ask for a new refund."
         )
         _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, why)
         return False

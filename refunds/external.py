@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from django.db import transaction as database
@@ -18,8 +18,8 @@ from transactions.text import clean
 
 from .attention import flag
 from .balance import change_sums
-from .clock import day_in_words
-from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
+from .clock import day_in_words, in_words
+from .found import PAID_BESIDES, all_like, count_for, is_paid_besides, may_be, told_after_all
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
@@ -32,6 +32,8 @@ STATUS_OF = {
 }
 # A refund of ours in one of these was made at its processor.
 MADE = (Status.PENDING, Status.SUCCEEDED, Status.RETURNED)
+# How many refunds of ours a case names that it may be.
+_NAMED = 2
 _OUR_REFERENCE = re.compile(r"[A-Z2-7]{20}")
 
 
@@ -63,7 +65,8 @@ def record_external(
         refund = _new_row(payment, reported, status)
         refund.save(force_insert=True)
         if case and case.made and status != Status.FAILED:
-            count_for(refund, case.made, case.sentence)
+            made, case = case.made, replace(case, sentence=told_after_all(case.sentence, case.made))
+            count_for(refund, made, case.sentence)
         record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
         if status != Status.FAILED:
             _flag_outside(account, refund, reported, case)
@@ -91,24 +94,25 @@ def _flag_outside(
 
 def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
     """Ask people about what may be a refund of ours. A case has room for 300 characters."""
+    asked = [in_words(each.created_at) for each in all_like(refund)[:_NAMED]]
     values = {
         "amount": reported.amount,
         "day": day_in_words(reported.created_at),
-        "asked": day_in_words(ours.created_at),
+        "asked": _(" or ").join(asked),
     }
     evidence = {"may_be": str(ours.pk)}
     if is_paid_besides(ours):
-        evidence[PAID_BESIDES] = _("Yes")
+        evidence[PAID_BESIDES] = "yes"
         sentence = _(
-            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that "
-            "was asked for here on %(asked)s and counts as not made, though as much went back "
-            "besides: it may have gone back twice. Say that it is ours, or accept it as another."
+            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be what was asked for "
+            "here on %(asked)s and counts as not made, though as much went back besides: it may "
+            "have gone back twice. Say that it is ours, or accept it as another."
         )
     else:
         sentence = _(
-            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be the refund that "
-            "was asked for here on %(asked)s and counts as not made: say so, and it is not tried "
-            "again. Accept this only if it is another refund."
+            "%(amount)s were refunded outside Refund Desk on %(day)s. It may be what was asked for "
+            "here on %(asked)s and counts as not made. Say that it is ours, or accept it only if "
+            "it is another refund."
         )
     flag(refund, AttentionKind.MADE_OUTSIDE, sentence % values, evidence)
 

@@ -5,10 +5,12 @@ The processor is asked in :mod:`refunds.earlier`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils.translation import gettext as _
 
 from gateways.base import ReportedRefund
 from gateways.registry import gateway_class
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 # The evidence of a case which has said from the first that as much went back besides.
 PAID_BESIDES = "paid_besides"
+# In these a refund counts as not made, or no more.
+_ENDED = (Status.FAILED, Status.CANCELED, Status.RETURNED)
 
 
 def is_counted(refund: Refund, made: ReportedRefund) -> bool:
@@ -67,9 +71,7 @@ def _replaced_by(refund: Refund) -> RefundQuerySet:
     """
     asked = refund.events.order_by("sequence").values("sequence")[:1]
     events = RefundEvent.objects.filter(refund=OuterRef("pk"))
-    ended = events.filter(
-        to_status__in=[Status.FAILED, Status.CANCELED, Status.RETURNED], sequence__lt=asked
-    )
+    ended = events.filter(to_status__in=_ENDED, sequence__lt=asked)
     found = events.filter(
         Q(kind="made_after_all") | Q(from_status=Status.FAILED, to_status=Status.SUCCEEDED),
         sequence__gt=asked,
@@ -78,56 +80,89 @@ def _replaced_by(refund: Refund) -> RefundQuerySet:
     return alike.filter(Exists(ended), Exists(found))
 
 
-def may_be(outside: Refund) -> Refund | None:
+def may_be(outside: Refund, named: str = "") -> Refund | None:
     """The refund of ours that one made elsewhere may be, where the processor keeps no references.
 
-    An attempt of it, of the same amount, left before and counts as not made. One that another open
-    case asks about is left to that.
+    One that another open case asks about is left to that. ``named`` is the key of the one that
+    people were told of.
+    """
+    asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
+    others = asked.exclude(refund=outside).filter(refund__status__in=STANDING)
+    taken = set(others.values_list("evidence__may_be", flat=True))
+    free = (each for each in all_like(outside) if str(each.pk) not in taken)
+
+    def place(each: Refund) -> tuple[bool, bool]:
+        return str(each.pk) != named, each.status in STANDING  # rather one of which nothing stands
+
+    return min(free, key=place, default=None)
+
+
+def all_like(outside: Refund) -> list[Refund]:
+    """The refunds of ours that one made elsewhere can be, the newest first; none by a reference.
+
+    An attempt of theirs, of the same amount, left before and counts as not made.
     """
     if gateway_class(outside.account.processor).capabilities.keeps_references:
-        return None
-    asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
-    others = asked.exclude(refund=outside).values_list("evidence__may_be", flat=True)
-    attempts = RefundAttempt.objects.filter(
-        Q(state__in=[AttemptState.RULED_OUT, AttemptState.NOT_SENT])
-        | Q(state=AttemptState.ACCEPTED, refund__in=Refund.objects.filter(TAKEN_BACK)),
-        refund__in=_of_ours(outside),
-        sends__gt=0,
-        first_sent_at__lte=outside.created_at + CLOCK_SKEW,
-    )
+        return []
+    attempts = not_made(outside.created_at).filter(refund__in=_of_ours(outside))
     newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
-    taken = set(others)
-    ours = (each.refund for each in newest if not each.refund.counts_elsewhere)
-    free = (each for each in ours if str(each.pk) not in taken)
-    # Rather one of which nothing stands.
-    return min(free, key=lambda each: each.status in STANDING, default=None)
+    ours = {each.refund_id: each.refund for each in newest}
+    return [each for each in ours.values() if not each.counts_elsewhere]
+
+
+def not_made(before: datetime) -> QuerySet[RefundAttempt]:
+    """What left before then and counts as not made."""
+    taken_back = Refund.objects.filter(TAKEN_BACK)
+    return RefundAttempt.objects.filter(
+        Q(state__in=[AttemptState.RULED_OUT, AttemptState.NOT_SENT])
+        | Q(state=AttemptState.ACCEPTED, refund__in=taken_back),
+        sends__gt=0,
+        first_sent_at__lte=before + CLOCK_SKEW,
+    )
+
+
+def is_paid_since(ours: Refund) -> bool:
+    """Whether as much went back, or may have, since a refund counted as not made."""
+    left = Q(status__in=STANDING | {Status.SENDING, Status.UNKNOWN})
+    return _asked_since(ours).filter(left | Q(made_as__status__in=STANDING)).exists()
 
 
 def is_paid_besides(ours: Refund) -> bool:
-    """Whether as much went back, or may have, besides the attempt of a refund that was made after
-    all: by the refund itself, by one that was asked for after it, or by one that it stands for.
+    """Whether as much went back, or may have, besides what was made after all and is not counted.
+
+    By the refund itself or a row that counts it, by one that was asked for after it had counted as
+    not made, or by one that it stands for. To be asked before anything is counted.
     """
     left = Q(status__in=STANDING | {Status.SENDING, Status.UNKNOWN})
-    besides = Q(pk=ours.pk) & left
-    if ours.finished_at:
-        besides |= Q(created_at__gt=ours.finished_at) & (left | Q(made_as__status__in=STANDING))
+    elsewhere = Q(made_as__status__in=STANDING)
     before = (*tried_again(ours), *_replaced_by(ours))
-    return _of_ours(ours).filter(besides).exists() or any(each.counts_as_made for each in before)
+    return (
+        Refund.objects.filter(left | elsewhere, pk=ours.pk).exists()
+        or is_paid_since(ours)
+        or any(each.counts_as_made for each in before)
+    )
+
+
+def told_after_all(sentence: str, ours: Refund) -> str:
+    """What people are told of a refund that was made after all, before it is counted."""
+    if not is_paid_besides(ours):
+        return sentence
+    return f"{sentence} {_('As much went back besides: it may have gone back twice.')}"
 
 
 def came_back(refund: Refund) -> bool:
     """Whether that for which a refund was called off has failed or come back since.
 
-    Only of one that tries another one again: what was asked for anew is asked for once more.
+    Of what was asked for anew nothing is known but its amount: it is asked for once more.
     """
     called_off = refund.events.filter(kind="made_before").order_by("sequence").last()
     if called_off is None:
         return False
-    counted = [pk for each in tried_again(refund) for pk in (each.pk, each.made_as_id)]
-    ended = RefundEvent.objects.filter(
-        refund__in=counted, to_status__in=[Status.FAILED, Status.RETURNED]
-    )
-    return ended.filter(sequence__gt=called_off.sequence).exists()
+    before = [(each.pk, each.made_as_id) for each in tried_again(refund)]
+    counted = {refund.made_as_id, *(pk for pair in before for pk in pair)}
+    since = RefundEvent.objects.filter(sequence__gt=called_off.sequence)
+    ended = Q(refund__in=counted - {None}, to_status__in=[Status.FAILED, Status.RETURNED])
+    return since.filter(ended | Q(refund=refund, kind="came_back")).exists()
 
 
 def count_for(outside: Refund, ours: Refund, why: str, actor: User | None = None) -> bool:
@@ -141,9 +176,18 @@ def count_for(outside: Refund, ours: Refund, why: str, actor: User | None = None
     rows = Refund.objects.filter(~counted, pk=ours.pk, transaction=outside.transaction_id)
     if not rows.update(made_as=outside):
         return False
-    _of_ours(ours).waiting(Status.QUEUED).make_due()
+    for in_its_stead in (Refund.objects.filter(pk=ours.pk), _asked_since(ours)):
+        in_its_stead.waiting(Status.QUEUED).make_due()
     record_event(ours, "made_after_all", actor=actor, data={"why": why})
     return True
+
+
+def _asked_since(ours: Refund) -> RefundQuerySet:
+    """Refunds of the same amount that were asked for once this one counted as not made."""
+    events = RefundEvent.objects.filter(refund=OuterRef("pk")).order_by("sequence")
+    ended = ours.events.filter(to_status__in=_ENDED).order_by("sequence").values("sequence")[:1]
+    asked = _of_ours(ours).exclude(pk=ours.pk).alias(asked=Subquery(events.values("sequence")[:1]))
+    return asked.filter(asked__gt=Subquery(ended))
 
 
 def _of_ours(refund: Refund) -> RefundQuerySet:

@@ -27,7 +27,15 @@ from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import story
 from .badges import case_badge
-from .cases import Action, is_paid_twice, may, may_own, why_forbidden, why_not_accepted
+from .cases import (
+    Action,
+    is_paid_twice,
+    like_ours,
+    may,
+    may_own,
+    why_forbidden,
+    why_not_accepted,
+)
 from .clock import in_words
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
@@ -176,6 +184,7 @@ class AttentionAdmin(OfPaymentAdmin):
             "offers": offered,
             "nothing_to_do": _nothing_to_do(case, user, offered),
             "may_mend": _is_paused(case) and may(Action.CHECK_ACCOUNT, case, user),
+            "ours": like_ours(case),
             "is_paid_twice": is_paid_twice(case),
             "closes_by_itself": "" if case.closed_at else why_not_accepted(case),
             "evidence": [(_name(name), _value(value)) for name, value in case.evidence.items()],
@@ -218,6 +227,7 @@ class AttentionAdmin(OfPaymentAdmin):
             "refund": case.refund,
             "transaction": case.transaction,
             "step": step,
+            "ours": like_ours(case),
             "is_paid_twice": is_paid_twice(case),
             "form": form.renewed(),
             "is_offered": offer is not None,
@@ -316,7 +326,7 @@ def _next_step(case: Attention, *, is_ruled: bool) -> str | Promise:
         return _("Wait until it has been compared, or run manage.py recover.")
     if case.kind == K.NOT_SENT and case.refund and case.refund.status == Status.QUEUED:
         return _("Read what it waits for, and cancel it if it is not owed.")
-    if "may_be" in case.evidence:
+    if case.kind == K.MADE_OUTSIDE and "may_be" in case.evidence:
         return _("Say whether it is ours, or accept it as another refund.")
     return _NEXT_STEPS[case.kind]
 

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from uuid import UUID
 
 from django.db import DataError, IntegrityError
 from django.db import transaction as database
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Min, Q
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -27,9 +28,9 @@ from transactions.text import clean
 from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
-from .clock import day_in_words
+from .clock import CLOCK_SKEW, day_in_words
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
-from .found import is_paid_besides
+from .found import told_after_all
 from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
@@ -44,6 +45,8 @@ from .recording import another_payment, evidence_of
 from .resolution import apply_reported, mark_returned
 from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
 from .transitions import lock_refund, move
+
+K = AttentionKind
 
 # What a report makes of a refund that is known already, and the name of the event.
 _NEXT = {
@@ -140,7 +143,7 @@ class _Page:
         self.account = account
         self.gateway = gateway
         self.reported = reported
-        self.confirmed: list[Refund] = []
+        self.confirmed: set[UUID] = set()
         refunds = Refund.objects.filter(
             account=account, processor_refund_id__in=[each.external_id for each in reported]
         ).select_related("transaction")
@@ -176,12 +179,13 @@ class _Page:
                 attempt.refund.refresh_from_db()
                 return outcome
             if reported.state == RefundState.FAILED:
+                _tell_called_off(attempt, reported)
                 return "unchanged"
             case = _double(attempt, reported) if is_double else _made_after_all(attempt)
         elif reported.reference in self.restored:
             return "awaited"
         if not reported.has_own_id and (ours := self._counts_as(reported)):
-            self.confirmed.append(ours)
+            self.confirmed.add(ours)
             return "unchanged"
         check(reported)
         # Our reference tells the payment where the report does not.
@@ -193,7 +197,7 @@ class _Page:
 
     def confirm(self) -> None:
         """Note of what was reported as it stands here that the processor knows it."""
-        keys = {refund.pk for refund in self.confirmed}
+        keys = self.confirmed
         with database.atomic():
             # Whoever holds one of them is changing it just now, and it is confirmed another time.
             rows = Refund.objects.filter(pk__in=keys).order_by("pk").select_for_update(
@@ -224,7 +228,7 @@ class _Page:
             _flag_amount(refund, reported)
             return "differs"
         if (status, reported.state) in _AGREEING:
-            self.confirmed.append(refund)
+            self.confirmed.add(refund.pk)
             return "unchanged"
         if is_ours and (status == Status.UNKNOWN or (status, reported.state) in _NEXT):
             apply_reported(refund.pk, reported)
@@ -232,7 +236,7 @@ class _Page:
             _follow_outside(refund, reported)
         else:
             return self._differ(refund, reported)
-        self.confirmed.append(refund)
+        self.confirmed.add(refund.pk)
         return "changed"
 
     def _differ(self, refund: Refund, reported: ReportedRefund) -> Outcome:
@@ -247,11 +251,11 @@ class _Page:
         flag_once(refund, AttentionKind.PAID_AFTER_ALL, sentence % values, evidence)
         return "differs"
 
-    def _counts_as(self, reported: ReportedRefund) -> Refund | None:
-        """Which of ours a refund without an id is, told by how many there are of its amount.
+    def _counts_as(self, reported: ReportedRefund) -> UUID | None:
+        """The key of ours that a refund without an id is, told by how many there are of its amount.
 
         A page holds the whole history of a payment, so the rows that are known by the ids given to
-        them are somebody else's, and of the rest as many are ours as we made.
+        them are somebody else's, and of the rest as many are ours as we had made by then.
         """
         ends = [Status.FAILED] if reported.state == RefundState.FAILED else MADE
         ours = Refund.objects.exclude(Q(origin=Origin.EXTERNAL) | TAKEN_BACK).filter(
@@ -261,6 +265,8 @@ class _Page:
             status__in=ends,
             attempts__isnull=False,
         )
+        left = ours.annotate(left=Coalesce(Min("attempts__first_sent_at"), "created_at"))
+        free = list(left.order_by("left", "pk").values_list("left", "pk"))
         alike = [
             each
             for each in self.reported
@@ -268,8 +274,12 @@ class _Page:
             == (reported.payment_id, reported.amount, reported.state)
             and each.external_id not in self.refunds
         ]
-        place = alike.index(reported)
-        return ours.order_by("pk").distinct()[place : place + 1].first()
+        for each in sorted(alike, key=lambda one: one.created_at):
+            fits = free and free[0][0] <= each.created_at + CLOCK_SKEW
+            found = free.pop(0)[1] if fits else None
+            if each is reported:
+                return found
+        return None
 
     def _payment_of(self, reported: ReportedRefund) -> int | None:
         """Key of the transaction; None while the report may be of a refund that is under way."""
@@ -312,9 +322,6 @@ def _has_ended_with(attempt: RefundAttempt, reported: ReportedRefund) -> bool:
 def _made_after_all(attempt: RefundAttempt) -> Case:
     sentence = _("Attempt %s counted as not made, and the processor reports it as made.")
     sentence %= attempt.reference
-    if is_paid_besides(attempt.refund):
-        again = _("As much went back besides: it may have gone back twice.")
-        sentence = f"{sentence} {again}"
     return Case(AttentionKind.PAID_AFTER_ALL, sentence, made=attempt.refund)
 
 
@@ -331,6 +338,26 @@ def _double(attempt: RefundAttempt, reported: ReportedRefund) -> Case:
     return Case(AttentionKind.FOUND_SEVERAL, sentence % values)
 
 
+def _tell_called_off(attempt: RefundAttempt, reported: ReportedRefund) -> None:
+    """Say that what was listed as made, and had no row yet, has failed: what was called off for it
+    is owed again.
+    """
+    called_off = Refund.objects.filter(
+        transaction=attempt.refund.transaction_id, status=Status.CANCELED,
+        events__kind="made_before", events__data__refund=reported.external_id,
+    ).exclude(events__kind="came_back")  # fmt: skip
+    for refund_id in called_off.values_list("pk", flat=True):
+        with database.atomic():
+            locked = lock_refund(refund_id)
+            sentence = _(
+                "It was not sent because the processor had made %s, which has failed since. Try it "
+                "again if the customer is still owed the money."
+            ) % clean(reported.external_id, 100)
+            close_cases(locked, {K.PAID_AFTER_ALL}, sentence)
+            record_event(locked, "came_back", data={"why": sentence})
+            flag(locked, K.RETURNED, sentence)
+
+
 def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
     with database.atomic():
         locked = lock_refund(refund.pk)
@@ -342,16 +369,19 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         if to == Status.RETURNED:
             mark_returned(locked, failure_fields(reported))
             return
-        move(locked, to, kind, changes=failure_fields(reported))
-        if to == Status.FAILED and hasattr(locked, "counts_for"):
+        ours = getattr(locked, "counts_for", None)
+        sentence = ""
+        if to == Status.FAILED and ours:
             sentence = _(
                 "It counted as the refund that was asked for here on %s, and has failed since. If "
-                "the customer did not get it otherwise, ask for a new refund."
-            )
-            day = day_in_words(locked.counts_for.created_at)
-            flag(locked, AttentionKind.RETURNED, sentence % day)
+                "the customer did not get the money otherwise, try that one again."
+            ) % day_in_words(ours.created_at)
         elif status == Status.FAILED:
             sentence = _("It had failed, and the processor reports that it succeeded after all.")
-            if hasattr(locked, "counts_for"):
-                record_event(locked.counts_for, "made_after_all", data={"why": sentence})
-            flag(locked, AttentionKind.PAID_AFTER_ALL, sentence)
+            sentence = told_after_all(sentence, ours) if ours else sentence
+        move(locked, to, kind, changes=failure_fields(reported))
+        if sentence and ours and to != Status.FAILED:
+            record_event(ours, "made_after_all", data={"why": sentence})
+        if sentence:
+            failed = to == Status.FAILED
+            flag(locked, K.RETURNED if failed else K.PAID_AFTER_ALL, sentence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
@@ -16,8 +16,9 @@ from transactions.text import clean, mask_card_numbers
 from transactions.upsert import store_payments
 
 from .attention import raise_case
-from .clock import CLOCK_SKEW
-from .models import Attention, AttentionKind, Refund, RefundQuerySet
+from .clock import CLOCK_SKEW, in_words
+from .found import not_made
+from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
 
 # Before these a refund holds its money back and has not left, as far as its row says.
@@ -29,9 +30,10 @@ _ID = re.compile(r"[!-~]{1,100}")
 class Unplaced(ValueError):
     """No payment fits, or several do: ``candidates`` are the first of those, by their ids."""
 
-    def __init__(self, sentence: str, candidates: tuple[str, ...]) -> None:
+    def __init__(self, sentence: str, candidates: tuple[str, ...], may_be: str = "") -> None:
         super().__init__(sentence)
         self.candidates = candidates
+        self.may_be = may_be  # the key of a refund of ours
 
 
 def awaited_by(reported: ReportedRefund) -> RefundQuerySet:
@@ -122,7 +124,22 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
         "amount": reported.amount,
         "last4": reported.last4 or "–",
     }
-    raise Unplaced(sentence % values, shown)
+    told, ours = sentence % values, _like_ours(reported, fitting)
+    if ours:
+        again = _(
+            "It may be what was asked for here on %s and counts as not made: if as much was sent "
+            "since, it has gone back twice."
+        )
+        told = f"{told} {again % in_words(ours.refund.created_at)}"
+    raise Unplaced(told, shown, str(ours.refund_id) if ours else "")
+
+
+def _like_ours(reported: ReportedRefund, payments: QuerySet[Transaction]) -> RefundAttempt | None:
+    """The newest attempt of ours that a report may be of, among those that count as not made."""
+    attempts = not_made(reported.created_at).filter(
+        refund__transaction__in=payments, refund__amount_minor=reported.amount.minor
+    )
+    return attempts.order_by("-first_sent_at").select_related("refund").first()
 
 
 def put_before_a_person(
@@ -144,6 +161,7 @@ def put_before_a_person(
         "email": clean(reported.payer.email, 320),
         "reference": clean(reported.reference, 100),
         "candidates": ", ".join(getattr(problem, "candidates", ())),
+        "may_be": getattr(problem, "may_be", ""),
     }
     _raise_once(account, reported.external_id, str(problem), evidence)
 

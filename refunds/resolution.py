@@ -35,7 +35,7 @@ from .clock import database_now
 from .delivery import deliver
 from .earlier import look_everywhere
 from .execution import has_authority, stopped
-from .found import made_already
+from .found import made_already, told_after_all
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order
 from .recording import (
@@ -145,7 +145,7 @@ def _send_again(
 ) -> bool:
     """Send what a look-up did not find again, where that is safe; whether anything was done.
 
-    Everything is judged once more under the lock: a worker may have slept since it looked.
+    The row is judged once more under the lock: a worker may have slept since it looked.
     """
     claiming = time.monotonic()
     may_leave = not stopped(refund) and not made_already(refund) and has_authority(refund)
@@ -312,8 +312,9 @@ def _follow(refund: Refund, attempt: RefundAttempt, reported: ReportedRefund) ->
     elif status == Status.SUCCEEDED and reported.state == RefundState.FAILED:
         mark_returned(refund, failure_fields(result) if reported.failure else None)
     elif status == Status.FAILED and reported.state == RefundState.SUCCEEDED:
+        sentence = told_after_all(_made_after_all(reported), refund)
         apply_result(refund, attempt, result)
-        flag(refund, AttentionKind.PAID_AFTER_ALL, _made_after_all(reported))
+        flag(refund, AttentionKind.PAID_AFTER_ALL, sentence)
 
 
 def _made_after_all(reported: ReportedRefund) -> str:

@@ -19,6 +19,7 @@ from transactions.serializers import (
 )
 
 from . import cases, services
+from .found import PAID_BESIDES
 from .models import Attention, Refund, RefundAttempt, RefundReason, Ruling, RulingState, Verdict
 from .states import Status
 
@@ -140,6 +141,8 @@ class RefundSerializer(serializers.ModelSerializer[Refund]):
             told = failures.explain_returned(refund.failure_code)
         else:
             told = failures.explain(refund.failure_code)
+        if hasattr(refund, "retried_as"):
+            told = failures.explain_tried_again(told)
         return {
             "code": refund.failure_code,
             "provider_code": refund.failure_processor_code,
@@ -222,13 +225,21 @@ class CaseSerializer(serializers.ModelSerializer[Attention]):
 
 
 class CaseDetailSerializer(CaseSerializer):
-    """``actions`` are what the person who asks may do about it now, the best first."""
+    """``actions`` are what the person who asks may do about it now, the best first.
+
+    ``may_be_twice`` says of what was made outside that as much has gone back besides or is on its
+    way, if it is a refund of ours.
+    """
 
     actions = serializers.SerializerMethodField()
+    may_be_twice = serializers.SerializerMethodField()
 
     class Meta(CaseSerializer.Meta):
-        fields = (*CaseSerializer.Meta.fields, "actions")
+        fields = (*CaseSerializer.Meta.fields, "actions", "may_be_twice")
         read_only_fields = fields
+
+    def get_may_be_twice(self, case: Attention) -> bool:
+        return PAID_BESIDES in case.evidence or cases.is_paid_twice(case)
 
     @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(list(cases.Action))))
     def get_actions(self, case: Attention) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError
@@ -27,7 +27,7 @@ from transactions.models import TAKEN, Transaction
 
 from . import decision
 from .attention import close_cases
-from .found import came_back, made_already
+from .found import came_back, is_paid_since, made_already
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, RefundReason
 from .publishing import publish
@@ -42,6 +42,15 @@ if TYPE_CHECKING:
 
 _PAID_OTHERWISE = gettext_lazy(
     "The money of this refund went back already. Ask for a new refund if more is owed."
+)
+
+
+_CALLED_OFF = gettext_lazy(
+    "It was called off because the money had gone back then. Ask for a new refund if it is owed."
+)
+_PAID_SINCE = gettext_lazy(
+    "As much was refunded since, by another refund of this payment. Ask for a new refund if more "
+    "is owed."
 )
 
 
@@ -180,8 +189,10 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
         return hurry_refund(refund, actor=actor)
     if not can_be_retried(refund):
         raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
-    if made_already(refund) or (refund.was_called_off and not came_back(refund)):
+    if made_already(refund):
         raise WrongStatus(_PAID_OTHERWISE)
+    if refund.was_called_off and not is_owed_again(refund):
+        raise WrongStatus(_CALLED_OFF)
     if refund.is_doubted:
         raise WrongStatus(
             _(
@@ -192,6 +203,8 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     if again := Refund.objects.filter(retry_of=refund).first():
         is_called_off = again.was_called_off
         return retry_refund(again, actor=actor, origin=origin) if is_called_off else again
+    if is_paid_since(refund):
+        raise WrongStatus(_PAID_SINCE)
     renewed, _created = request_refund(
         transaction=refund.transaction,
         amount=refund.amount,
@@ -209,6 +222,11 @@ def can_be_retried(refund: Refund) -> bool:
     """Whether it ended without giving anything back, as far as its own status goes."""
     ended = refund.status in {Status.FAILED, Status.CANCELED} or refund.is_taken_back
     return ended and refund.origin != Origin.EXTERNAL
+
+
+def is_owed_again(refund: Refund) -> bool:
+    """Whether it was called off because its money had gone back, and that came back since."""
+    return refund.was_called_off and came_back(refund) and not made_already(refund)
 
 
 def hurry_refund(refund: Refund, *, actor: User) -> Refund:
@@ -232,22 +250,24 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
     _require(actor, "refunds.approve_refund", _("You may not let refunds go."))
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person than who asked for it has to let it go."))
-    if not waits_for_a_person(refund):
-        raise WrongStatus(_("Only what waits for a person can be let go."))
-    if made_already(refund):
-        raise WrongStatus(_PAID_OTHERWISE)
     with database.atomic():
-        locked = _hurry(refund, actor=actor, kind="let_go")
+        locked = lock_refund(refund.pk)
+        case = waits_for_a_person(locked)
+        if case is None:
+            raise WrongStatus(_("Only what waits for a person can be let go."))
+        if made_already(locked):
+            raise WrongStatus(_PAID_OTHERWISE)
+        data = {"listed": case.evidence["listed"]}
+        locked = _hurry(locked, actor=actor, kind="let_go", data=data)
         said = _("What the processor lists is another refund, so this one was let go.")
         close_cases(locked, {AttentionKind.NOT_SENT}, said, by=actor)
     return locked
 
 
-def waits_for_a_person(refund: Refund) -> bool:
-    """Whether a queued refund has found something that may be it, and nobody has let it go yet."""
-    asked = refund.events.filter(kind="waits_for_a_person")
-    cases = Attention.objects.open().filter(refund=refund, kind=AttentionKind.NOT_SENT)
-    return refund.status == Status.QUEUED and asked.exists() and cases.exists()
+def waits_for_a_person(refund: Refund) -> Attention | None:
+    """The open case of a queued refund that names what may be it, or None."""
+    asked = Attention.objects.open().filter(kind=AttentionKind.NOT_SENT, evidence__has_key="listed")
+    return asked.filter(refund=refund).first() if refund.status == Status.QUEUED else None
 
 
 def check_refund(refund: Refund, *, actor: User) -> Refund:
@@ -434,7 +454,7 @@ def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:
     return locked
 
 
-def _hurry(refund: Refund, *, actor: User, kind: str) -> Refund:
+def _hurry(refund: Refund, *, actor: User, kind: str, data: dict[str, Any] | None = None) -> Refund:
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status != refund.status:
@@ -442,7 +462,7 @@ def _hurry(refund: Refund, *, actor: User, kind: str) -> Refund:
         # A person gives it new turns, also after it took some workers with it.
         locked.next_action_at, locked.enqueued_at, locked.unfinished = Now(), None, 0
         locked.save(update_fields=["next_action_at", "enqueued_at", "unfinished"])
-        record_event(locked, kind, actor=actor)
+        record_event(locked, kind, actor=actor, data=data)
         if locked.status == Status.QUEUED:
             _publish_after_commit(locked)
     return locked

@@ -282,7 +282,7 @@ STEPS = {
         Step(
             Action.COUNT_AS_OURS,
             _L("It is ours"),
-            _L("It is that refund. It is not tried again, and what tries it again is called off."),
+            _L("It is that refund: what waits to be sent in its stead is called off."),
             _count_as_ours,
             AcceptForm,
         ),

@@ -21,6 +21,7 @@ from gateways.failures import (
     Explanation,
     explain,
     explain_open,
+    explain_paid_since,
     explain_returned,
     explain_tried_again,
 )
@@ -29,6 +30,7 @@ from transactions.models import Transaction, TransactionStatus
 
 from . import services
 from .badges import attempt_badge, case_badge, refund_badge
+from .found import is_paid_since
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
 from .states import Status
 
@@ -116,7 +118,8 @@ def _may_retry(refund: Refund, user: User) -> bool:
     advised = told is None or Action.TRY_AGAIN in told.actions
     may = advised and services.can_be_retried(refund) and may_request(user)
     is_owed = not refund.is_doubted and not (refund.retry_of and refund.retry_of.counts_as_made)
-    return may and is_owed and not hasattr(refund, "retried_as")
+    may = may and is_owed and not hasattr(refund, "retried_as")
+    return may and not is_paid_since(refund)
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:
@@ -274,6 +277,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
     "ruled_send_again": (_L("Two people: it was not made, and is sent again"), "busy"),
     "recorded_outside": (_L("Found at the processor: made outside Refund Desk"), "quiet"),
     "returned": (_L("The money came back"), "bad"),
+    "came_back": (_L("What it was called off for has failed since"), "warn"),
 }
 
 
@@ -358,13 +362,16 @@ def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | Non
     if refund.status == Status.UNKNOWN and attempts:
         return explain_open(refund.transaction.processor, attempts[-1].processor_code)
     told = _explain_end(refund)
-    return explain_tried_again(told) if told and hasattr(refund, "retried_as") else told
+    if told and hasattr(refund, "retried_as"):
+        return explain_tried_again(told)
+    is_advised = told is not None and Action.TRY_AGAIN in told.actions
+    return explain_paid_since(told) if told and is_advised and is_paid_since(refund) else told
 
 
 def _explain_end(refund: Refund) -> Explanation | None:
     """Why a refund that came to its end gave nothing back, or None."""
     has_ended = refund.status in {Status.FAILED, Status.CANCELED, Status.RETURNED}
-    if has_ended and refund.is_owed_again:
+    if has_ended and services.is_owed_again(refund):
         return CAME_BACK
     if has_ended and (refund.counts_elsewhere or refund.was_called_off):
         return MADE_OTHERWISE

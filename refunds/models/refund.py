@@ -285,14 +285,6 @@ class Refund(models.Model):
         return any(event.kind == "made_before" for event in self.events.all())
 
     @property
-    def is_owed_again(self) -> bool:
-        """Whether what it was called off for came back, as far as the one it tries again shows."""
-        before = self.retry_of
-        if before is None or before.counts_as_made or not self.was_called_off:
-            return False
-        return before.status == Status.RETURNED or before.made_as is not None
-
-    @property
     def is_cancelable(self) -> bool:
         return self.status in CANCELABLE
 

@@ -122,7 +122,7 @@ def test_retry_makes_one_new_refund_however_often_it_is_called(client, payment):
 def test_retry_of_what_was_paid_all_the_same_is_a_conflict(client, payment):
     refund = bring(make_refund(payment, 1250, client.person), Status.CANCELED, "made_before")
     response = client.post(f"/api/v1/refunds/{refund.pk}/retry/")
-    assert "went back already" in assert_problem(response, 409, "wrong_status")["detail"]
+    assert "the money had gone back" in assert_problem(response, 409, "wrong_status")["detail"]
     assert Refund.objects.count() == 1
 
 

@@ -73,7 +73,10 @@ def test_a_case_tells_what_it_is_about_and_what_may_be_done(client, unknown):
     }
     assert client.get(CASES).json()["results"] == [told]
     actions = ["ask_now", "confirm_happened", "confirm_did_not", "hand_over", "open"]
-    assert client.get(f"{CASES}{case.pk}/").json() == told | {"actions": actions}
+    assert client.get(f"{CASES}{case.pk}/").json() == told | {
+        "actions": actions,
+        "may_be_twice": False,
+    }
 
 
 def test_the_oldest_case_comes_first_and_pages_follow(client, payment):
@@ -162,7 +165,10 @@ def test_what_was_made_outside_is_said_to_be_ours(second, payment):
     assert_problem(refused, 409, "wrong_status")
     ours = bring(make_refund(payment, 100), Status.FAILED)
     add_attempt(ours, "ruled_out", first_sent_at=timezone.now())
-    assert "count_as_ours" in second.get(f"{CASES}{case.pk}/").json()["actions"]
+    shown = second.get(f"{CASES}{case.pk}/").json()
+    assert ("count_as_ours" in shown["actions"], shown["may_be_twice"]) == (True, False)
+    bring(make_refund(payment, 100), Status.SUCCEEDED)
+    assert second.get(f"{CASES}{case.pk}/").json()["may_be_twice"]
     told = second.post(f"{CASES}{case.pk}/count_as_ours/", {"note": "Seen."}, format="json").json()
     assert told["outcome"].endswith("Seen.")
     assert ours.events.filter(kind="made_after_all").exists()

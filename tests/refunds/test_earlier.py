@@ -11,7 +11,7 @@ from django.utils import timezone
 from gateways.base import RefundState
 from gateways.models import ProcessorAccount
 from refunds import delivery, execution, services
-from refunds.cases import accept, count_as_ours, is_paid_twice
+from refunds.cases import accept, count_as_ours, is_paid_twice, let_go, like_ours
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
 from refunds.resolution import apply_reported
 from refunds.rulings import confirm, propose
@@ -25,7 +25,7 @@ from .faults.play import assert_agreement, looked_up, recovered, sent
 from .faults.test_workers import die_at
 from .raw import triggers_off
 from .reports import now_reported
-from .states import add_attempt, leave_unknown
+from .states import add_attempt, bring_back, leave_unknown
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,8 +71,7 @@ def test_who_dies_while_he_takes_over_what_was_made_leaves_nothing_to_send(desk:
 def test_what_a_sync_records_in_that_moment_is_not_paid_again(desk: Desk, monkeypatch):
     refund = turn_away(desk)
     run_before_claim(monkeypatch, lambda: sync_account(desk.account))
-    assert sent(refund).status == Status.UNKNOWN
-    looked_up(refund)
+    assert sent(refund).status == Status.QUEUED
     assert sent(refund).status == Status.CANCELED
     assert_agreement(desk, refund.transaction, 2_500)
 
@@ -188,7 +187,7 @@ def listed(desk: Desk, rule):
 @only_nmi
 def test_a_refund_made_outside_says_what_it_may_be(desk: Desk, listed):
     refund, case = listed(Verdict.DID_NOT)
-    assert "It may be the refund that was asked for here" in case.reason
+    assert "It may be what was asked for here" in case.reason
     assert case.evidence == {"may_be": str(refund.pk)}
     desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=1_200)
     sync_account(desk.account)
@@ -342,6 +341,140 @@ def test_two_that_were_made_and_ruled_out_are_told_as_paid_twice(
 
 
 @only_nmi
+def test_what_is_ours_just_before_a_claim_is_not_paid_again(
+    desk: Desk, listed, agent, approver, monkeypatch
+):
+    refund, case = listed(Verdict.DID_NOT)
+    again = sent(services.retry_refund(refund, actor=agent))
+    services.let_go(again, actor=approver)
+    run_before_claim(monkeypatch, lambda: count_as_ours(case, approver))
+    assert sent(again).status == Status.QUEUED
+    assert sent(again).status == Status.CANCELED
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
+@only_nmi
+def test_letting_go_speaks_of_what_was_listed_only(desk: Desk, rule, agent, approver):
+    """One was made elsewhere before; ours is listed after that one was let go, and before it left."""
+    payment = desk.pay()
+    desk.post("refunds", payment_id=payment.external_id, amount_minor=2_500)
+    desk.post("clock", advance_seconds=120)
+    first = rule(make_unreferenced(desk, payment=payment), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=36_060)
+    sync_account(desk.account)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert len(Attention.objects.open().get(kind=AttentionKind.NOT_SENT).evidence["listed"]) == 1
+    services.let_go(again, actor=approver)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=200_000)
+    assert sent(again).status == Status.QUEUED
+
+
+@only_nmi
+@pytest.mark.parametrize("answer", ["ours", "accepted"])
+def test_of_two_that_it_may_be_the_other_one_is_not_tried_again(
+    desk: Desk, rule, agent, approver, answer
+):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    again = rule(make_unreferenced(desk, when="before", payment=first.transaction), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
+    assert " or " in case.reason
+    assert like_ours(case) == again
+    if answer == "ours":
+        count_as_ours(case, approver)
+        with pytest.raises(services.WrongStatus, match="As much was refunded since"):
+            services.retry_refund(first, actor=agent)
+    else:
+        retried = sent(services.retry_refund(first, actor=agent))
+        assert retried.status == Status.QUEUED
+        accept(case, approver)
+        retried.refresh_from_db()
+        assert retried.next_action_at <= timezone.now()
+
+
+@only_nmi
+def test_what_fits_no_payment_and_may_be_ours_says_so(desk: Desk, rule):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    assert case.reason.endswith("if as much was sent since, it has gone back twice.")
+    assert case.evidence["may_be"] == str(first.pk)
+
+
+@only_nmi
+def test_an_old_page_lets_nothing_go_that_its_reader_has_not_seen(
+    desk: Desk, rule, agent, approver
+):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = sent(services.retry_refund(first, actor=agent))
+    seen = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
+    assert len(seen.evidence["listed"]) == 1
+    let_go(seen, approver)
+    desk.post("refunds", payment_id=first.transaction.external_id, amount_minor=2_500)
+    assert sent(again).status == Status.QUEUED
+    with pytest.raises(services.WrongStatus, match="closed already"):
+        let_go(seen, approver)
+    now = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
+    assert set(now.evidence["listed"]).isdisjoint(seen.evidence["listed"])
+
+
+@only_nmi
+def test_a_case_that_is_open_names_what_is_listed_by_now(desk: Desk, rule, agent):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = sent(services.retry_refund(first, actor=agent))
+    desk.post("refunds", payment_id=first.transaction.external_id, amount_minor=2_500)
+    sent(again)
+    case = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
+    assert len(case.evidence["listed"]) == 2
+
+
+@only_nmi
+def test_a_later_refund_of_ours_does_not_hide_one_without_an_id(desk: Desk, rule):
+    """What was ruled out is listed late; a refund of the same amount left hours after it."""
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    later = sent(desk.ask(first.transaction, 2_500))
+    assert later.status == Status.SUCCEEDED
+    # The processor's clock is ahead of ours by now.
+    with triggers_off():
+        later.attempts.update(first_sent_at=timezone.now() + timedelta(hours=10))
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=3_600)
+    again = sent(desk.ask(first.transaction, 2_500))
+    assert again.status == Status.QUEUED
+    sync_account(desk.account)
+    assert Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).count() == 1
+    assert sent(again).status == Status.QUEUED
+
+
+@only_nmi
+def test_a_case_about_what_came_back_names_nobody_any_more(desk: Desk, listed, approver):
+    refund, case = listed(Verdict.DID_NOT)
+    bring_back(case.refund)
+    desk.post("refunds", payment_id=refund.transaction.external_id, amount_minor=2_500)
+    sync_account(desk.account)
+    other = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).exclude(pk=case.pk)
+    assert other.get().evidence == {"may_be": str(refund.pk)}
+
+
+@only_nmi
+def test_it_is_the_one_that_people_were_told_of(desk: Desk, rule, agent, approver):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    second = rule(make_unreferenced(desk, payment=first.transaction), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    for each in (first, second):
+        case = Attention.objects.open().get(evidence__may_be=str(each.pk))
+        assert like_ours(case) == each
+
+
+@only_nmi
 def test_what_went_back_already_is_not_let_go(desk: Desk, listed, agent, approver):
     refund, case = listed(Verdict.DID_NOT)
     again = sent(services.retry_refund(refund, actor=agent))
@@ -447,6 +580,38 @@ def test_what_was_called_off_is_tried_again_once_that_came_back(desk: Desk, agen
     assert third.retry_of == again
     assert services.retry_refund(again, actor=agent) == third
     assert sent(third).status == Status.SUCCEEDED
+    assert_agreement(desk, first.transaction, 2_500)
+
+
+@only_stripe
+def test_what_was_called_off_for_its_own_attempt_is_tried_again_once_that_came_back(
+    desk: Desk, agent
+):
+    refund = turn_away(desk)
+    sync_account(desk.account)
+    assert sent(refund).status == Status.CANCELED
+    with pytest.raises(services.WrongStatus, match="went back already"):
+        services.retry_refund(refund, actor=agent)
+    desk.post("refunds", refund_id=refund.made_as.processor_refund_id, status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    assert sent(services.retry_refund(refund, actor=agent)).status == Status.SUCCEEDED
+    assert_agreement(desk, refund.transaction, 2_500)
+
+
+@only_stripe
+def test_what_failed_before_it_was_recorded_is_told_to_what_was_called_off_for_it(
+    desk: Desk, agent
+):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.CANCELED
+    made = Attention.objects.open().get(refund=again).evidence["refund"]
+    desk.post("refunds", refund_id=made, status="failed")
+    for _ in range(2):
+        sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    case = Attention.objects.open().get(refund=again)
+    assert "has failed since" in case.reason
+    assert sent(services.retry_refund(first, actor=agent)).status == Status.SUCCEEDED
     assert_agreement(desk, first.transaction, 2_500)
 
 

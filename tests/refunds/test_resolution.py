@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import transaction as database
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,6 +19,8 @@ from refunds import execution, resolution, schedule, services, sweeps
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt
 from refunds.orders import reference_of
 from refunds.states import AttemptState, Status
+from refunds.sync import sync_account
+from refunds.transitions import lock_refund, move
 
 from .desk import KEYED, ONE_SHOT, Desk
 from .raw import triggers_off
@@ -398,3 +401,21 @@ def test_an_outside_refund_that_is_pending_is_left_to_the_lists(desk: Desk):
         Refund.objects.filter(pk=refund.pk).update(origin="external")
     assert looked_up(refund).status == Status.PENDING
     assert (refund.next_action_at, refund.unfinished) == (None, 0)
+
+
+@keyed
+def test_what_was_made_after_all_and_paid_besides_says_so(desk: Desk, agent):
+    """Two people had ruled it out, and another one was asked for, and made."""
+    first = lose_the_answer(desk, "after")
+    with triggers_off():
+        first.attempts.update(state=AttemptState.RULED_OUT, sends=0)
+    with database.atomic():
+        move(lock_refund(first.pk), Status.FAILED, "ruled_did_not")
+    other = desk.ask(first.transaction, 2_500)
+    execution.send_refund(other.pk)
+    other.refresh_from_db()
+    assert other.status == Status.SUCCEEDED
+    sync_account(desk.account)
+    case = Attention.objects.open().get(refund=first, kind=AttentionKind.PAID_AFTER_ALL)
+    assert "As much went back besides" in case.reason
+    assert desk.given_back(first.transaction) == [2_500, 2_500]

@@ -18,7 +18,7 @@ from refunds.states import Origin, Status
 from transactions.models import Transaction
 
 from .raw import triggers_off
-from .states import bring, leave_unknown, prove_made, take_back
+from .states import bring, bring_back, leave_unknown, prove_made, take_back
 
 pytestmark = pytest.mark.django_db
 
@@ -257,7 +257,7 @@ def test_no_key_of_a_client_stands_in_the_way_of_trying_again(make_transaction, 
 def test_what_was_called_off_because_it_was_paid_is_not_tried_again(make_transaction, ask, agent):
     transaction = make_transaction()
     refund = bring(ask(transaction, 2_500), Status.CANCELED, "made_before")
-    with pytest.raises(WrongStatus, match="went back already"):
+    with pytest.raises(WrongStatus, match="the money had gone back"):
         services.retry_refund(refund, actor=agent)
     assert Refund.objects.count() == 1
     assert balance(transaction) == (0, 0, 10_000)
@@ -410,3 +410,18 @@ def test_what_came_back_by_itself_is_not_tried_again(make_transaction, ask, agen
     returned = bring(ask(make_transaction(), 2_500), Status.RETURNED)
     with pytest.raises(WrongStatus, match="can be tried again"):
         services.retry_refund(returned, actor=agent)
+
+
+def test_what_was_asked_for_anew_and_made_is_not_tried_again(paid, ask, agent):
+    failed = bring(ask(paid, 300), Status.FAILED)
+    instead = bring(ask(paid, 300), Status.SUCCEEDED)
+    with pytest.raises(WrongStatus, match="As much was refunded since"):
+        services.retry_refund(failed, actor=agent)
+    bring_back(instead)
+    assert services.retry_refund(failed, actor=agent).retry_of == failed
+
+
+def test_another_amount_hinders_nobody_from_trying_again(paid, ask, agent):
+    failed = bring(ask(paid, 300), Status.FAILED)
+    bring(ask(paid, 200), Status.SUCCEEDED)
+    assert services.retry_refund(failed, actor=agent).retry_of == failed

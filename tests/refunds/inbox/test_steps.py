@@ -6,7 +6,6 @@ from django.utils import timezone
 from gateways.models import ProcessorAccount
 from refunds import rulings
 from refunds.attention import raise_case
-from refunds.history import record_event
 from refunds.models import Attention, AttentionKind, Refund, Ruling, Verdict
 from refunds.states import Status
 from tests.pages import client_of, visible
@@ -257,6 +256,8 @@ class TestSteps:
         for action in ("accept", "count_as_ours"):
             assert step_of(case, action) in page
             assert "It may be ours." in visible(second.get(step_of(case, action), headers=HTMX))
+        asked = visible(second.get(step_of(case, "count_as_ours"), headers=HTMX))
+        assert "It is the refund of 10.00 USD that was asked for here on" in " ".join(asked.split())
         for _ in range(2):
             answer = second.post(step_of(case, "count_as_ours"), {"note": "Seen."}, follow=True)
             said = "It is the refund of ours that counted as not made. Seen. Nothing more goes out"
@@ -279,8 +280,8 @@ class TestSteps:
 
     def test_a_second_person_lets_go_what_waits_for_one(self, browser, second, agent):
         refund = make_refund(make_transaction(), 1000, agent)
-        record_event(refund, "waits_for_a_person")
         case = make_case(refund, K.NOT_SENT, "Something like it is listed.")
+        Attention.objects.update(evidence={"listed": ["re_1"]})
         assert step_of(case, "let_go") not in browser.get(page_of(case)).content.decode()
         refused = browser.post(step_of(case, "let_go"))
         assert refused.status_code == 403
@@ -298,8 +299,8 @@ class TestSteps:
 
     def test_what_is_let_go_while_its_account_is_held_waits(self, second, agent):
         refund = make_refund(make_transaction(), 1000, agent)
-        record_event(refund, "waits_for_a_person")
         case = make_case(refund, K.NOT_SENT, "Something like it is listed.")
+        Attention.objects.update(evidence={"listed": ["re_1"]})
         ProcessorAccount.objects.update(held_reason="It was restored.")
         answer = second.post(step_of(case, "let_go"), follow=True)
         assert "goes out by itself when its account sends again" in visible(answer)
