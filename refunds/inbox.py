@@ -337,6 +337,7 @@ _NAMES: dict[str, str | Promise] = {
     "candidates": gettext_lazy("Payments that fit"),
     "card": gettext_lazy("Card"),
     "email": gettext_lazy("E-mail"),
+    "listed": gettext_lazy("Listed by the processor"),
     "made_at": gettext_lazy("Made at"),
     "may_be": gettext_lazy("Our refund that it may be"),
     "paid_besides": gettext_lazy("As much went back besides"),
