@@ -222,9 +222,9 @@ def explain_tried_again(told: Explanation) -> Explanation:
     return _without_paying(told, _("It was tried again: see the newer refund."))
 
 
-def explain_paid_since(told: Explanation) -> Explanation:
-    """The words for a refund of which as much was refunded since by another one."""
-    step = _("As much was refunded since. Ask for a new refund only if the customer is owed more.")
+def explain_replaced(told: Explanation) -> Explanation:
+    """The words for a refund when as much was asked for since, by another one."""
+    step = _("As much was asked for since. Ask for a new refund only if the customer is owed more.")
     return _without_paying(told, step)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.db.models import Count, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from gateways.models import ProcessorAccount
 from transactions.models import Transaction
@@ -58,12 +59,17 @@ def flag(
 def flag_anew(
     refund: Refund, kind: AttentionKind, reason: str, evidence: Mapping[str, Any] | None = None
 ) -> None:
-    """As :func:`flag`, and a case that is open says from now on what is true now."""
+    """As :func:`flag`, but an open case that says something else gives way to a new one.
+
+    Who has read the old one has not read this: what they press there counts for nothing.
+    """
+    case = Attention.objects.open().filter(refund=refund, kind=kind).first()
+    told = (reason[:300], dict(evidence or {}))
+    if case and (case.reason, case.evidence) != told:
+        close_cases(refund, {kind}, _("Something else is known by now: see the newer case."))
     flag(refund, kind, reason, evidence)
-    told = {"reason": reason[:300], "evidence": dict(evidence or {})}
-    is_open = Attention.objects.open().filter(refund=refund, kind=kind)
-    if is_open.exclude(**told).update(**told):
-        repeat_oldest(refund)
+    if case and case.owner_id:
+        Attention.objects.open().filter(refund=refund, kind=kind).update(owner=case.owner_id)
 
 
 def flag_all(refunds: Sequence[Refund], kind: AttentionKind, reason: str, owners: Owners) -> None:

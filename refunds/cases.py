@@ -119,11 +119,11 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
         if not may(Action.ACCEPT, held, actor):
             raise NotAllowed(_("You may not accept this. Hand it to who may approve refunds."))
         outcome = outcome_of(note)
+        _hurry_what_waited(held)  # before any event is written
         if held.refund:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
             Attention.objects.filter(pk=held.pk).close(outcome, actor)
-        _hurry_what_waited(held)
     held.refresh_from_db()
     return held
 
@@ -185,7 +185,9 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
 def like_ours(case: Attention) -> Refund | None:
     """The refund of ours that the one made outside may be, as things are now."""
     outside = case.refund
-    if outside is None or outside.status not in STANDING or case.kind != K.MADE_OUTSIDE:
+    if case.closed_at or case.kind != K.MADE_OUTSIDE:
+        return None
+    if outside is None or outside.status not in STANDING:
         return None
     return may_be(outside, case.evidence.get("may_be", ""))
 
@@ -195,7 +197,7 @@ def is_paid_twice(case: Attention) -> bool:
 
     Not where the case has said so from the first.
     """
-    ours = None if case.closed_at or PAID_BESIDES in case.evidence else like_ours(case)
+    ours = None if PAID_BESIDES in case.evidence else like_ours(case)
     return ours is not None and is_paid_besides(ours)
 
 

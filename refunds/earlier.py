@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
 
 from .clock import CLOCK_SKEW
-from .found import all_like, is_counted, tried_again
+from .found import all_like, is_counted, told_by_time, tried_again
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .states import STANDING, AttemptState, Origin, Status
@@ -117,8 +117,7 @@ def _told_by_nobody(refund: Refund, alike: Sequence[ReportedRefund]) -> tuple[st
     """
     let_go = refund.events.filter(kind="let_go").values_list("data__listed", flat=True)
     known = {each for listed in let_go for each in listed or ()}
-    unknown = _unknown(refund, [each for each in alike if each.external_id not in known])
-    return tuple({*unknown, *_asked_about(refund)} - known)
+    return tuple({*_unknown(refund, alike), *_asked_about(refund)} - known)
 
 
 def _asked_about(refund: Refund) -> list[str]:
@@ -149,12 +148,10 @@ def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> list[str]:
     ids = {each.external_id for each in likely if each.has_own_id}
     known = rows.filter(account_id=refund.account_id, processor_refund_id__in=ids)
     unknown = ids - set(known.values_list("processor_refund_id", flat=True))
-    nameless = sorted(
-        (each for each in likely if not each.has_own_id), key=lambda one: one.created_at
-    )
+    nameless = [each for each in likely if not each.has_own_id]
     if not nameless:
         return sorted(unknown)
-    since = nameless[0].created_at - CLOCK_SKEW
+    since = min(each.created_at for each in nameless) - CLOCK_SKEW
     left = Q(attempts__state=AttemptState.ACCEPTED)
     made = (
         rows.filter(
@@ -166,10 +163,6 @@ def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> list[str]:
         .annotate(left=Coalesce(Min("attempts__first_sent_at", filter=left), "created_at"))
         .filter(left__gte=since)
     )
-    free = sorted(made.values_list("left", flat=True))
-    for each in nameless:
-        if free and free[0] <= each.created_at + CLOCK_SKEW:
-            free.pop(0)
-        else:
-            unknown.add(each.external_id)
-    return sorted(unknown)
+    moments = made.order_by("left", "pk").values_list("left", "pk")
+    explained = told_by_time(nameless, moments)
+    return sorted(unknown | {each.external_id for each in nameless} - explained.keys())

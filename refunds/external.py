@@ -94,7 +94,8 @@ def _flag_outside(
 
 def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
     """Ask people about what may be a refund of ours. A case has room for 300 characters."""
-    asked = [in_words(each.created_at) for each in all_like(refund)[:_NAMED]]
+    others = [each for each in all_like(refund) if each != ours]
+    asked = [in_words(each.created_at) for each in [ours, *others][:_NAMED]]
     values = {
         "amount": reported.amount,
         "day": day_in_words(reported.created_at),

@@ -5,6 +5,7 @@ The processor is asked in :mod:`refunds.earlier`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -26,7 +27,7 @@ from .models import (
     RefundEvent,
     RefundQuerySet,
 )
-from .states import STANDING, AttemptState, Origin, Status
+from .states import RESERVING, STANDING, AttemptState, Origin, Status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -110,6 +111,20 @@ def all_like(outside: Refund) -> list[Refund]:
     return [each for each in ours.values() if not each.counts_elsewhere]
 
 
+def told_by_time(
+    reports: Iterable[ReportedRefund], moments: Iterable[tuple[datetime, UUID]]
+) -> dict[str, UUID]:
+    """Which of ours each report is, told by when they left; nothing else tells them apart.
+
+    ``moments`` are in their order, with the keys of ours. No report is of what left after it.
+    """
+    free, found = list(moments), {}
+    for each in sorted(reports, key=lambda report: report.created_at):
+        if free and free[0][0] <= each.created_at + CLOCK_SKEW:
+            _left, found[each.external_id] = free.pop(0)
+    return found
+
+
 def not_made(before: datetime) -> QuerySet[RefundAttempt]:
     """What left before then and counts as not made."""
     taken_back = Refund.objects.filter(TAKEN_BACK)
@@ -121,10 +136,10 @@ def not_made(before: datetime) -> QuerySet[RefundAttempt]:
     )
 
 
-def is_paid_since(ours: Refund) -> bool:
-    """Whether as much went back, or may have, since a refund counted as not made."""
-    left = Q(status__in=STANDING | {Status.SENDING, Status.UNKNOWN})
-    return _asked_since(ours).filter(left | Q(made_as__status__in=STANDING)).exists()
+def is_replaced(ours: Refund) -> bool:
+    """Whether as much was asked for since a refund counted as not made, and went back or may."""
+    under_way = Q(status__in=RESERVING | STANDING)
+    return _asked_since(ours).filter(under_way | Q(made_as__status__in=STANDING)).exists()
 
 
 def is_paid_besides(ours: Refund) -> bool:
@@ -138,7 +153,7 @@ def is_paid_besides(ours: Refund) -> bool:
     before = (*tried_again(ours), *_replaced_by(ours))
     return (
         Refund.objects.filter(left | elsewhere, pk=ours.pk).exists()
-        or is_paid_since(ours)
+        or _asked_since(ours).filter(left | elsewhere).exists()
         or any(each.counts_as_made for each in before)
     )
 

@@ -304,7 +304,7 @@ _NEXT_STEPS: dict[str, str | Promise] = {
     K.AMOUNT_DIFFERS: gettext_lazy("Compare the amounts at the processor, then accept."),
     K.OVER_REFUNDED: gettext_lazy("Find out why, then accept."),
     K.MADE_OUTSIDE: gettext_lazy("Find out who made it, then accept."),
-    K.RETURNED: gettext_lazy("Pay the customer another way, then accept."),
+    K.RETURNED: gettext_lazy("Pay the customer again or another way, then accept."),
     K.PAID_AFTER_ALL: gettext_lazy("Make sure that nobody paid it again, then accept."),
     K.MISSING: gettext_lazy("Look for it at the processor, then accept."),
     K.UNPLACED: gettext_lazy("Find its payment at the processor, then accept."),

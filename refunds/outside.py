@@ -28,9 +28,9 @@ from transactions.text import clean
 from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
-from .clock import CLOCK_SKEW, day_in_words
+from .clock import day_in_words
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
-from .found import told_after_all
+from .found import told_after_all, told_by_time
 from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
@@ -171,6 +171,8 @@ class _Page:
             return self._follow(refund, reported)
         case: Case | None = None
         if attempt := self.attempts.get(reported.reference):
+            if reported.state == RefundState.FAILED:
+                _tell_called_off(attempt, reported)
             other = attempt.refund.processor_refund_id
             is_live = attempt.state in LIVE_ATTEMPTS and not attempt.refund.is_taken_back
             is_double = other is not None and is_live
@@ -179,7 +181,6 @@ class _Page:
                 attempt.refund.refresh_from_db()
                 return outcome
             if reported.state == RefundState.FAILED:
-                _tell_called_off(attempt, reported)
                 return "unchanged"
             case = _double(attempt, reported) if is_double else _made_after_all(attempt)
         elif reported.reference in self.restored:
@@ -266,7 +267,6 @@ class _Page:
             attempts__isnull=False,
         )
         left = ours.annotate(left=Coalesce(Min("attempts__first_sent_at"), "created_at"))
-        free = list(left.order_by("left", "pk").values_list("left", "pk"))
         alike = [
             each
             for each in self.reported
@@ -274,12 +274,8 @@ class _Page:
             == (reported.payment_id, reported.amount, reported.state)
             and each.external_id not in self.refunds
         ]
-        for each in sorted(alike, key=lambda one: one.created_at):
-            fits = free and free[0][0] <= each.created_at + CLOCK_SKEW
-            found = free.pop(0)[1] if fits else None
-            if each is reported:
-                return found
-        return None
+        moments = left.order_by("left", "pk").values_list("left", "pk")
+        return told_by_time(alike, moments).get(reported.external_id)
 
     def _payment_of(self, reported: ReportedRefund) -> int | None:
         """Key of the transaction; None while the report may be of a refund that is under way."""
@@ -349,6 +345,8 @@ def _tell_called_off(attempt: RefundAttempt, reported: ReportedRefund) -> None:
     for refund_id in called_off.values_list("pk", flat=True):
         with database.atomic():
             locked = lock_refund(refund_id)
+            if locked.events.filter(kind="came_back").exists():
+                continue
             sentence = _(
                 "It was not sent because the processor had made %s, which has failed since. Try it "
                 "again if the customer is still owed the money."

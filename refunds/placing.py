@@ -11,6 +11,7 @@ from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
 from gateways.errors import OutcomeUnknown
 from gateways.models import ProcessorAccount
 from gateways.money import MAX_MINOR
+from gateways.registry import gateway_class
 from transactions.models import TAKEN, Transaction
 from transactions.text import clean, mask_card_numbers
 from transactions.upsert import store_payments
@@ -96,25 +97,45 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
     ).exclude(last4="")
     if awaited_by(reported).filter(transaction__in=same_card).exists():
         return None
-    fitting = same_card.filter(
-        status__in=TAKEN,
-        created_at__lte=reported.created_at + CLOCK_SKEW,
-        # Without what is reserved: a refund that waits for this one would keep it out.
-        amount_minor__gte=F("refunded_minor") + reported.amount.minor,
-    )
+    theirs = same_card.filter(created_at__lte=reported.created_at + CLOCK_SKEW)
     if email := clean(reported.payer.email, 320):
-        fitting = fitting.filter(customer_email__iexact=email)
+        theirs = theirs.filter(customer_email__iexact=email)
     elif name := clean(reported.payer.name, 300):
-        fitting = fitting.filter(customer_name=name)
+        theirs = theirs.filter(customer_name=name)
+    # Without what is reserved: a refund that waits for this one would keep it out.
+    fitting = theirs.filter(
+        status__in=TAKEN, amount_minor__gte=F("refunded_minor") + reported.amount.minor
+    )
     same_order = fitting.filter(order_reference=reported.reference).exclude(order_reference="")
+    ours = _like_ours(reported, account, theirs)
     shown: tuple[str, ...] = ()
     for candidates in (same_order, fitting):
         found = list(candidates.values_list("pk", "external_id")[:_CANDIDATES_SHOWN])
-        if len(found) == 1:
+        if len(found) == 1 and (not ours or ours.refund.transaction_id == found[0][0]):
             return found[0][0]
         if found:
             shown = tuple(external_id for _pk, external_id in found)
             break
+    raise Unplaced(_why_unplaced(reported, ours), shown, str(ours.refund_id) if ours else "")
+
+
+def _like_ours(
+    reported: ReportedRefund, account: ProcessorAccount, payments: QuerySet[Transaction]
+) -> RefundAttempt | None:
+    """The newest attempt of ours that a report may be of, among those that count as not made.
+
+    Also of a payment that is refunded by now: perhaps it was paid twice. None by a reference.
+    """
+    if gateway_class(account.processor).capabilities.keeps_references:
+        return None
+    attempts = not_made(reported.created_at).filter(
+        refund__transaction__in=payments, refund__amount_minor=reported.amount.minor
+    )
+    newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
+    return next((each for each in newest if not each.refund.counts_elsewhere), None)
+
+
+def _why_unplaced(reported: ReportedRefund, ours: RefundAttempt | None) -> str:
     sentence = _(
         "Refund %(refund)s of %(amount)s names no payment, and its card (%(last4)s) and "
         "payer do not single one out. Look it up at the processor."
@@ -124,22 +145,13 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
         "amount": reported.amount,
         "last4": reported.last4 or "–",
     }
-    told, ours = sentence % values, _like_ours(reported, fitting)
-    if ours:
-        again = _(
-            "It may be what was asked for here on %s and counts as not made: if as much was sent "
-            "since, it has gone back twice."
-        )
-        told = f"{told} {again % in_words(ours.refund.created_at)}"
-    raise Unplaced(told, shown, str(ours.refund_id) if ours else "")
-
-
-def _like_ours(reported: ReportedRefund, payments: QuerySet[Transaction]) -> RefundAttempt | None:
-    """The newest attempt of ours that a report may be of, among those that count as not made."""
-    attempts = not_made(reported.created_at).filter(
-        refund__transaction__in=payments, refund__amount_minor=reported.amount.minor
+    if ours is None:
+        return sentence % values
+    again = _(
+        "It may be what was asked for here on %s and counts as not made: if as much was sent "
+        "since, it has gone back twice."
     )
-    return attempts.order_by("-first_sent_at").select_related("refund").first()
+    return f"{sentence % values} {again % in_words(ours.refund.created_at)}"
 
 
 def put_before_a_person(

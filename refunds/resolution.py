@@ -148,7 +148,7 @@ def _send_again(
     The row is judged once more under the lock: a worker may have slept since it looked.
     """
     claiming = time.monotonic()
-    may_leave = not stopped(refund) and not made_already(refund) and has_authority(refund)
+    may_leave = not stopped(refund) and has_authority(refund)
     with database.atomic():
         locked = lock_refund(refund.pk)
         attempt = RefundAttempt.objects.select_for_update().get(pk=attempt.pk)
@@ -158,7 +158,8 @@ def _send_again(
         keep_exchanges(attempt, lookup.exchanges)
         # What never left goes back to the queue, where all is looked at anew before it leaves.
         left = attempt.sends > 0
-        again = left and may_leave and _may_resend(locked, attempt, gateway.capabilities)
+        may_leave = left and may_leave and not made_already(locked)
+        again = may_leave and _may_resend(locked, attempt, gateway.capabilities)
         if again:
             _claim_again(locked, attempt)
         elif not left and attempt.number < MAX_ATTEMPTS:

@@ -27,7 +27,7 @@ from transactions.models import TAKEN, Transaction
 
 from . import decision
 from .attention import close_cases
-from .found import came_back, is_paid_since, made_already
+from .found import came_back, is_replaced, made_already
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, RefundReason
 from .publishing import publish
@@ -48,8 +48,8 @@ _PAID_OTHERWISE = gettext_lazy(
 _CALLED_OFF = gettext_lazy(
     "It was called off because the money had gone back then. Ask for a new refund if it is owed."
 )
-_PAID_SINCE = gettext_lazy(
-    "As much was refunded since, by another refund of this payment. Ask for a new refund if more "
+_REPLACED = gettext_lazy(
+    "As much was asked for since, by another refund of this payment. Ask for a new refund if more "
     "is owed."
 )
 
@@ -203,8 +203,8 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     if again := Refund.objects.filter(retry_of=refund).first():
         is_called_off = again.was_called_off
         return retry_refund(again, actor=actor, origin=origin) if is_called_off else again
-    if is_paid_since(refund):
-        raise WrongStatus(_PAID_SINCE)
+    if is_replaced(refund):
+        raise WrongStatus(_REPLACED)
     renewed, _created = request_refund(
         transaction=refund.transaction,
         amount=refund.amount,

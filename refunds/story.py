@@ -21,7 +21,7 @@ from gateways.failures import (
     Explanation,
     explain,
     explain_open,
-    explain_paid_since,
+    explain_replaced,
     explain_returned,
     explain_tried_again,
 )
@@ -30,7 +30,7 @@ from transactions.models import Transaction, TransactionStatus
 
 from . import services
 from .badges import attempt_badge, case_badge, refund_badge
-from .found import is_paid_since
+from .found import is_replaced
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
 from .states import Status
 
@@ -119,7 +119,7 @@ def _may_retry(refund: Refund, user: User) -> bool:
     may = advised and services.can_be_retried(refund) and may_request(user)
     is_owed = not refund.is_doubted and not (refund.retry_of and refund.retry_of.counts_as_made)
     may = may and is_owed and not hasattr(refund, "retried_as")
-    return may and not is_paid_since(refund)
+    return may and not is_replaced(refund)
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:
@@ -365,7 +365,7 @@ def _explain(refund: Refund, attempts: list[RefundAttempt]) -> Explanation | Non
     if told and hasattr(refund, "retried_as"):
         return explain_tried_again(told)
     is_advised = told is not None and Action.TRY_AGAIN in told.actions
-    return explain_paid_since(told) if told and is_advised and is_paid_since(refund) else told
+    return explain_replaced(told) if told and is_advised and is_replaced(refund) else told
 
 
 def _explain_end(refund: Refund) -> Explanation | None:

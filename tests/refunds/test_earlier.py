@@ -11,7 +11,7 @@ from django.utils import timezone
 from gateways.base import RefundState
 from gateways.models import ProcessorAccount
 from refunds import delivery, execution, services
-from refunds.cases import accept, count_as_ours, is_paid_twice, let_go, like_ours
+from refunds.cases import accept, count_as_ours, is_paid_twice, let_go, like_ours, take
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
 from refunds.resolution import apply_reported
 from refunds.rulings import confirm, propose
@@ -25,7 +25,7 @@ from .faults.play import assert_agreement, looked_up, recovered, sent
 from .faults.test_workers import die_at
 from .raw import triggers_off
 from .reports import now_reported
-from .states import add_attempt, bring_back, leave_unknown
+from .states import add_attempt, bring, bring_back, leave_unknown
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -385,7 +385,7 @@ def test_of_two_that_it_may_be_the_other_one_is_not_tried_again(
     assert like_ours(case) == again
     if answer == "ours":
         count_as_ours(case, approver)
-        with pytest.raises(services.WrongStatus, match="As much was refunded since"):
+        with pytest.raises(services.WrongStatus, match="As much was asked for since"):
             services.retry_refund(first, actor=agent)
     else:
         retried = sent(services.retry_refund(first, actor=agent))
@@ -398,7 +398,8 @@ def test_of_two_that_it_may_be_the_other_one_is_not_tried_again(
 @only_nmi
 def test_what_fits_no_payment_and_may_be_ours_says_so(desk: Desk, rule):
     desk.pay()  # with the same card
-    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    payment = desk.pay(5_000)
+    first = rule(make_unreferenced(desk, shape="A", payment=payment), Verdict.DID_NOT)
     assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
     desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
     sync_account(desk.account)
@@ -426,14 +427,34 @@ def test_an_old_page_lets_nothing_go_that_its_reader_has_not_seen(
 
 
 @only_nmi
-def test_a_case_that_is_open_names_what_is_listed_by_now(desk: Desk, rule, agent):
+def test_what_is_listed_by_now_is_another_case_of_the_same_owner(desk: Desk, rule, agent, approver):
     first = rule(make_unreferenced(desk), Verdict.DID_NOT)
     desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
     again = sent(services.retry_refund(first, actor=agent))
+    read = take(Attention.objects.open().get(kind=AttentionKind.NOT_SENT), approver)
+    assert sent(again).status == Status.QUEUED
+    assert Attention.objects.open().get(kind=AttentionKind.NOT_SENT) == read
     desk.post("refunds", payment_id=first.transaction.external_id, amount_minor=2_500)
     sent(again)
     case = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
-    assert len(case.evidence["listed"]) == 2
+    assert (len(case.evidence["listed"]), case.owner) == (2, approver)
+    with pytest.raises(services.WrongStatus, match="closed already"):
+        let_go(read, approver)
+
+
+@only_nmi
+def test_what_was_let_go_explains_no_later_one_without_an_id(desk: Desk, rule, agent, approver):
+    payment = desk.pay()
+    assert sent(desk.ask(payment, 2_500)).status == Status.SUCCEEDED
+    first = rule(make_unreferenced(desk, payment=payment), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = sent(services.retry_refund(first, actor=agent))
+    services.let_go(again, actor=approver)
+    sync_account(desk.account)
+    for case in Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE):
+        accept(case, approver)
+    desk.post("refunds", payment_id=payment.external_id, amount_minor=2_500)
+    assert sent(again).status == Status.QUEUED
 
 
 @only_nmi
@@ -599,10 +620,11 @@ def test_what_was_called_off_for_its_own_attempt_is_tried_again_once_that_came_b
 
 
 @only_stripe
+@pytest.mark.parametrize("end", [Status.CANCELED, Status.FAILED])
 def test_what_failed_before_it_was_recorded_is_told_to_what_was_called_off_for_it(
-    desk: Desk, agent
+    desk: Desk, agent, end
 ):
-    first = cancel_refund(turn_away(desk), actor=agent)
+    first = bring(turn_away(desk), end)
     again = sent(services.retry_refund(first, actor=agent))
     assert again.status == Status.CANCELED
     made = Attention.objects.open().get(refund=again).evidence["refund"]

@@ -414,8 +414,11 @@ def test_what_came_back_by_itself_is_not_tried_again(make_transaction, ask, agen
 
 def test_what_was_asked_for_anew_and_made_is_not_tried_again(paid, ask, agent):
     failed = bring(ask(paid, 300), Status.FAILED)
-    instead = bring(ask(paid, 300), Status.SUCCEEDED)
-    with pytest.raises(WrongStatus, match="As much was refunded since"):
+    instead = ask(paid, 300)
+    with pytest.raises(WrongStatus, match="As much was asked for since"):
+        services.retry_refund(failed, actor=agent)
+    bring(instead, Status.SUCCEEDED)
+    with pytest.raises(WrongStatus, match="As much was asked for since"):
         services.retry_refund(failed, actor=agent)
     bring_back(instead)
     assert services.retry_refund(failed, actor=agent).retry_of == failed

@@ -119,7 +119,7 @@ def test_what_was_asked_for_anew_and_made_is_not_offered_to_be_tried_again(refun
     bring(make_refund(failed.transaction, 1000, agent), Status.SUCCEEDED)
     assert buttons(failed, agent) == []
     [told] = story.tell(story.load(Refund.objects.filter(pk=failed.pk)), agent)
-    assert "As much was refunded since" in str(told.explanation.next_step)
+    assert "As much was asked for since" in str(told.explanation.next_step)
 
 
 def test_what_was_called_off_is_offered_again_once_that_came_back(refund, agent):

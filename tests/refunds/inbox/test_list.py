@@ -51,7 +51,7 @@ class TestList:
     def test_the_next_step_of_what_came_back(self, browser, agent):
         refund = bring(make_refund(make_transaction(), 2500, agent), Status.RETURNED)
         make_case(refund, K.RETURNED, "The refund had succeeded, and the money came back.")
-        assert "Pay the customer another way, then accept." in visible(browser.get(INBOX))
+        assert "Pay the customer again or another way, then accept." in visible(browser.get(INBOX))
 
     def test_the_next_step_of_what_waits_because_something_like_it_is_listed(self, browser, agent):
         make_case(make_refund(make_transaction(), 2500, agent), K.NOT_SENT, "It may be an earlier.")
