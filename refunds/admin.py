@@ -43,6 +43,7 @@ admin.site.register(WebhookEvent, WebhookEventAdmin)
 
 
 class RefundFailedFilter(FlagFilter):
+    is_rare = True
     title = gettext_lazy("Refund failed")
     parameter_name = "refund_failed"
 
@@ -52,6 +53,7 @@ class RefundFailedFilter(FlagFilter):
 
 
 class NeedsAttentionFilter(FlagFilter):
+    is_rare = True
     title = gettext_lazy("Needs attention")
     parameter_name = "needs_attention"
 

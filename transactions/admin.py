@@ -15,12 +15,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateways.models import Processor, ProcessorAccount
-from gateways.money import Money
+from gateways.money import CURRENCIES, Money
 
 from .badges import Badge, badge_of
 from .changelist import FlagFilter, FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
-from .filters import search
+from .filters import bounded, search
 from .forms import NoteForm
+from .methods import BRANDS, BRANDS_OFFERED, METHODS, WALLETS, spellings
 from .models import TAKEN, Customer, Note, RefundProgress, Transaction, TransactionStatus
 from .readonly import ReadOnlyAdmin, pressed, signed_in
 
@@ -72,8 +73,67 @@ class StatusFilter(ListFilter):
 
 
 class DisputedFilter(FlagFilter):
+    is_rare = True
     title = gettext_lazy("Disputed")
     parameter_name = "disputed"
+
+
+class MethodFilter(ListFilter):
+    """A kind of method, or a brand of card."""
+
+    title = gettext_lazy("Method")
+    parameter_name = "method"
+    is_rare = True
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        brands = [(brand, BRANDS[brand]) for brand in BRANDS_OFFERED]
+        card, *others = METHODS.items()
+        return [card, *brands, *others]
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value in METHODS:
+            return queryset.filter(method_type=value)
+        return queryset.filter(brand__in=spellings(value))
+
+
+class WalletFilter(ListFilter):
+    title = gettext_lazy("Wallet")
+    parameter_name = "wallet"
+    is_rare = True
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(WALLETS.items())
+
+
+class CurrencyFilter(ListFilter):
+    title = gettext_lazy("Currency")
+    parameter_name = "currency"
+    is_rare = True
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, code) for code in sorted(CURRENCIES)]
+
+
+class LeastAmountFilter(ListFilter):
+    """In major units of each transaction's own currency."""
+
+    kind = "amount"
+    title = gettext_lazy("At least")
+    parameter_name = "amount_min"
+    is_rare = True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return bounded(queryset, "gte", value)
+
+
+class MostAmountFilter(ListFilter):
+    kind = "amount"
+    title = gettext_lazy("At most")
+    parameter_name = "amount_max"
+    is_rare = True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return bounded(queryset, "lte", value)
 
 
 class CustomerFilter(ListFilter):
@@ -103,8 +163,9 @@ class TransactionAdmin(ReadOnlyAdmin):
 
     list_select_related = ("account",)
     list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
-        ProcessorFilter, AccountFilter, RefundStateFilter, StatusFilter, DisputedFilter,
-        CustomerFilter, FromDateFilter, ToDateFilter,
+        ProcessorFilter, AccountFilter, RefundStateFilter, StatusFilter, FromDateFilter,
+        ToDateFilter, CurrencyFilter, LeastAmountFilter, MostAmountFilter, MethodFilter,
+        WalletFilter, DisputedFilter, CustomerFilter,
     )  # fmt: skip
     list_class = TransactionChangeList
     search_help_text = gettext_lazy("Id, name, e-mail, order, card")

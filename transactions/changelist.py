@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -19,6 +19,8 @@ from django.utils.translation import gettext_lazy as _
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# How many names of unknown filters are told, and so much of each.
+_NAMES, _NAME = 5, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,25 @@ class KeysetChangeList(ChangeList):
     moment = "created_at"
     oldest_first = False
     newer_url = older_url = ""
+    # What the address asks for and no list knows, in words: it is told, and otherwise ignored.
+    ignored: tuple[str, ...] = ()
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Only what a filter of this list reads: columns cannot be asked for by name."""
+        asked = super().get_filters_params(params)
+        return {name: values for name, values in asked.items() if name in self._known}
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        unread = {
+            str(each.parameter_name): str(each.title) for each in self._specs if each.is_ignored
+        }
+        others = super().get_filters_params().keys() - self._known
+        self.ignored = (*unread.values(), *(name[:_NAME] for name in sorted(others)[:_NAMES]))
+        for name in (*unread, *others):
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
+        return rows
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return self._order(oldest_first=self.oldest_first)
@@ -81,7 +102,16 @@ class KeysetChangeList(ChangeList):
     @property
     def is_narrowed(self) -> bool:
         """Whether anything was searched or filtered for."""
-        return any(value for values in self.filter_params.values() for value in values)
+        return bool(self.query) or any(spec.chosen() for spec in self._specs)
+
+    @property
+    def _known(self) -> set[str]:
+        offered = cast(Iterable[type[ListFilter]], self.list_filter)
+        return {str(each.parameter_name) for each in offered}
+
+    @property
+    def _specs(self) -> list[ListFilter]:
+        return cast(list[ListFilter], self.filter_specs)
 
     def _read(self, cursor: Cursor | None) -> tuple[list[Any], bool, bool]:
         """The rows of a page, and whether there are rows before and after them."""
@@ -113,26 +143,30 @@ class ListFilter(admin.SimpleListFilter):
 
     kind: ClassVar[str] = "choice"
     offered: ClassVar[type[Choices] | None] = None
+    is_rare: ClassVar[bool] = False  # drawn behind "More filters"
+    is_ignored = False  # its value makes no sense
 
     def has_output(self) -> bool:
         return True
 
     def chosen(self) -> str:
-        """The value in the address, or nothing where an empty field was sent along."""
-        return self.value() or ""
+        """The value in the address, or nothing where it is empty or makes no sense."""
+        return "" if self.is_ignored else self.value() or ""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.chosen()
         if not value:
             return queryset
-        if self.kind == "choice" and value not in {str(key) for key, _label in self.lookup_choices}:
-            raise IncorrectLookupParameters
+        choices = {str(key) for key, _label in self.lookup_choices}
+        self.is_ignored = self.kind == "choice" and value not in choices
         try:
-            return self.narrow(queryset, value)
-        except ValueError as error:
-            raise IncorrectLookupParameters from error
+            return queryset if self.is_ignored else self.narrow(queryset, value)
+        except ValueError:
+            self.is_ignored = True
+            return queryset
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """Raises ValueError for what makes no sense."""
         return queryset.filter(**{str(self.parameter_name): value})
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[Any, Any]]:
@@ -146,7 +180,7 @@ class FlagFilter(ListFilter):
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         if value not in {"true", "1"}:
-            raise IncorrectLookupParameters
+            raise ValueError(value)
         return self.only(queryset)
 
     def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -174,8 +208,9 @@ class ToDateFilter(ListFilter):
 
 
 def _midnight(text: str, *, days: int = 0) -> datetime:
+    """The beginning of a day, in the person's time zone. Raises ValueError."""
     try:
         day = date.fromisoformat(text) + timedelta(days=days)
         return timezone.make_aware(datetime.combine(day, time.min))
-    except (ValueError, OverflowError):
-        raise IncorrectLookupParameters from None
+    except OverflowError as error:
+        raise ValueError(text) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
@@ -20,24 +20,25 @@ from rest_framework.request import Request
 from access.scoping import visible_accounts
 from gateways.models import Processor, ProcessorAccount
 from gateways.moments import in_utc
-from gateways.money import CURRENCIES, exponent_of
+from gateways.money import CURRENCIES
 
-from .models import RefundProgress, Transaction, TransactionStatus
+from .models import THOUSANDTHS, RefundProgress, Transaction, TransactionStatus
 
 # A longer search is cut: nobody types that many words, and each one is a look into the index.
 _SEARCH_WORDS = 8
-# Amounts of every currency on one scale: thousandths of its major unit.
-_THOUSANDTHS = F("amount_minor") * Case(
-    *(
-        When(
-            currency__in=sorted(code for code in CURRENCIES if exponent_of(code) == exponent),
-            then=10 ** (3 - exponent),
-        )
-        for exponent in (0, 3)
-    ),
-    default=10,
-    output_field=BigIntegerField(),
-)
+_BOUND = re.compile(r"\A[0-9]{1,10}(\.[0-9]{1,3})?\Z", re.ASCII)
+
+
+def bounded(rows: QuerySet[Transaction], lookup: str, text: str) -> QuerySet[Transaction]:
+    """The transactions of at least (``gte``) or at most (``lte``) an amount in major units.
+
+    Each is compared in its own currency. Raises ValueError for what is no amount.
+    """
+    if not _BOUND.match(text):
+        raise ValueError(text)
+    whole, _dot, fraction = text.partition(".")
+    bound = int(whole + fraction.ljust(3, "0"))
+    return rows.alias(thousandths=THOUSANDTHS).filter(**{f"thousandths__{lookup}": bound})
 
 
 class RegexFilter(filters.Filter):
@@ -61,19 +62,13 @@ class AmountBound(RegexFilter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            field_name="thousandths",
-            regex=re.compile(r"\A[0-9]{1,10}(\.[0-9]{1,3})?\Z", re.ASCII),
+            regex=_BOUND,
             error_messages={"invalid": _("Enter an amount such as 12.50.")},
             **options,
         )
 
     def filter(self, qs: QuerySet[Transaction], value: str) -> QuerySet[Transaction]:
-        if not value:
-            return qs
-        whole, _dot, fraction = value.partition(".")
-        bound = int(whole + fraction.ljust(3, "0"))
-        bounded: QuerySet[Transaction] = super().filter(qs.alias(thousandths=_THOUSANDTHS), bound)
-        return bounded
+        return bounded(qs, self.lookup_expr, value) if value else qs
 
 
 class MomentField(IsoDateTimeField):

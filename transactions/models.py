@@ -10,7 +10,7 @@ from django.db.models.functions import Concat, Greatest, Lower
 from django.utils.translation import gettext_lazy as _
 
 from gateways.models import Mode, Processor, ProcessorAccount
-from gateways.money import Money
+from gateways.money import CURRENCIES, Money, exponent_of
 
 
 class Customer(models.Model):
@@ -51,6 +51,19 @@ class RefundProgress(models.TextChoices):
 # Money was taken, so it can go back.
 TAKEN = (TransactionStatus.CAPTURED, TransactionStatus.SETTLED)
 _MINOR_LEFT = F("amount_minor") - F("refunded_minor") - F("reserved_minor")
+
+# Amounts of every currency on one scale: thousandths of its major unit.
+THOUSANDTHS = F("amount_minor") * Case(
+    *(
+        When(
+            currency__in=sorted(code for code in CURRENCIES if exponent_of(code) == exponent),
+            then=10 ** (3 - exponent),
+        )
+        for exponent in (0, 3)
+    ),
+    default=10,
+    output_field=models.BigIntegerField(),
+)
 
 
 class Transaction(models.Model):
@@ -189,6 +202,20 @@ class Transaction(models.Model):
                 condition=Q(has_details=False),
                 name="transaction_lacks_details",
             ),
+            models.Index(fields=["currency", "-created_at", "-id"], name="transaction_by_currency"),
+            models.Index(fields=["brand", "-created_at", "-id"], name="transaction_by_brand"),
+            # Nearly all are paid by card: those are found along the newest.
+            models.Index(
+                fields=["method_type", "-created_at", "-id"],
+                condition=~Q(method_type="card"),
+                name="transaction_by_method",
+            ),
+            models.Index(
+                fields=["wallet", "-created_at", "-id"],
+                condition=~Q(wallet=""),
+                name="transaction_by_wallet",
+            ),
+            models.Index(THOUSANDTHS, name="transaction_by_amount"),
             GinIndex(OpClass("search_text", "gin_trgm_ops"), name="transaction_search"),
         ]
 

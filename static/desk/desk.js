@@ -76,6 +76,10 @@
       if (value === "") detail.formData.delete(name);
     }
   });
+  // Showing more filters filters nothing.
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "more-filters") event.stopPropagation();
+  }, true);
   document.addEventListener("htmx:beforeRequest", (event) => {
     // Somebody has the menu of this row open: ask again a little later.
     const { elt } = event.detail;
@@ -122,6 +126,48 @@
 
   document.addEventListener("pulled", () => {
     htmx.ajax("GET", location.href, { target: "#results", swap: "outerHTML" });
+  });
+
+  // --- keys ---------------------------------------------------------------------------------
+  // Single letters may be in the way of who speaks to the computer: the help switches them off.
+  const KEYS_OFF = "desk-keys-off";
+  function step(by) {
+    const rows = [...document.querySelectorAll("#results tbody tr")];
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    const from = at < 0 && by < 0 ? rows.length : at;
+    const row = rows[Math.min(Math.max(from + by, 0), rows.length - 1)];
+    row?.querySelector("a")?.focus();
+    row?.scrollIntoView({ block: "nearest" });
+  }
+  function refund() {
+    const about = document.activeElement.closest("#results tr") ?? find("story");
+    about?.querySelector("[data-refund]")?.click();
+  }
+  function search() {
+    find("search")?.focus();
+    find("search")?.select();
+  }
+  function help() {
+    find("dialog-body").replaceChildren(find("keys-help").content.cloneNode(true));
+    find("keys-on").checked = !localStorage.getItem(KEYS_OFF);
+    find("dialog").showModal();
+  }
+  const KEYS = { j: () => step(1), k: () => step(-1), r: refund, "/": search, "?": help };
+  document.addEventListener("keydown", (event) => {
+    const { target, key } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || !KEYS[key]) return;
+    if (!find("dialog") || localStorage.getItem(KEYS_OFF)) return;
+    if (target.closest("input:not([type=checkbox]), textarea, select, dialog, [popover]")) return;
+    event.preventDefault();
+    KEYS[key]();
+  });
+  document.addEventListener("change", ({ target }) => {
+    if (target.id !== "keys-on") return;
+    if (target.checked) localStorage.removeItem(KEYS_OFF);
+    else localStorage.setItem(KEYS_OFF, "1");
+  });
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest("[data-keys]")) help();
   });
 
   // --- copying ------------------------------------------------------------------------------

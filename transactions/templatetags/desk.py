@@ -13,26 +13,10 @@ from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from transactions.badges import Badge
+from transactions.methods import METHODS, brand_name, wallet_name
 from transactions.models import Transaction
 
 register = template.Library()
-
-_BRANDS = {
-    "ach": "ACH",
-    "amex": "Amex",
-    "american_express": "Amex",
-    "americanexpress": "Amex",
-    "diners": "Diners Club",
-    "jcb": "JCB",
-    "mastercard": "Mastercard",
-    "unionpay": "UnionPay",
-}
-_WALLETS = {
-    "apple_pay": "Apple Pay",
-    "google_pay": "Google Pay",
-    "paypal": "PayPal",
-    "samsung_pay": "Samsung Pay",
-}
 
 
 @register.filter
@@ -75,16 +59,12 @@ def waiting(since: datetime) -> str:
 @register.filter
 def instrument(transaction: Transaction) -> str:
     """The card or account that paid: ``Visa •••• 4242``."""
-    kind = transaction.brand.lower().replace(" ", "_")
-    name = _BRANDS.get(kind, transaction.brand.replace("_", " ").title())
-    if not name:
-        names = {"card": _("Card"), "bank": _("Bank account"), "wallet": _("Wallet")}
-        name = wallet(transaction) or names.get(transaction.method_type, _("Other"))
+    name = brand_name(transaction.brand) or wallet_name(transaction.wallet)
+    name = name or str(METHODS.get(transaction.method_type, METHODS["other"]))
     return f"{name} •••• {transaction.last4}" if transaction.last4 else name
 
 
 @register.filter
 def wallet(transaction: Transaction) -> str:
     """The wallet that the card was in, such as Apple Pay; empty without one."""
-    name = transaction.wallet
-    return _WALLETS.get(name, name.replace("_", " ").title())
+    return wallet_name(transaction.wallet)
