@@ -42,6 +42,7 @@ _REQUEST = {"refunds.request_refund"}
 _APPROVE = {"refunds.approve_refund"}
 _MANAGE = {
     "refunds.process_webhook",
+    "transactions.share_savedview",
     "transactions.sync_transaction",
     "refunds.add_refundreason",
     "refunds.change_refundreason",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from celery import current_app
-from django.db.models import Prefetch
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
+from access.scoping import staff_accounts
 from gateways.models import ProcessorAccount
 from transactions.models import Stream, SyncState
 
@@ -93,7 +94,8 @@ class Pulling:
 def describe(request: HttpRequest, asked: int = 0, problem: str = "") -> Pulling:
     """How far every active account is; ``asked`` is when somebody pressed the button (epoch)."""
     states = Prefetch("sync_states", SyncState.objects.order_by("stream"))
-    active = ProcessorAccount.objects.filter(is_active=True).prefetch_related(states)
+    active = [account for account in staff_accounts(request) if account.is_active]
+    prefetch_related_objects(active, states)
     accounts = [AccountSync(account) for account in active]
     pulling = Pulling(
         accounts, asked, request.user.has_perm("transactions.sync_transaction"), problem=problem

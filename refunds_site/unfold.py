@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.html import escape, format_html
 from django.utils.translation import gettext as _
 
 # The filters that items of the sidebar stand for, per list; others leave an item marked.
@@ -20,7 +21,11 @@ _FILTERS = {
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The sidebar of a person: groups of links to what they may see."""
-    from refunds.inbox import count_open_cases  # models: not before the settings are read
+    # Models: not before the settings are read.
+    from django.contrib.auth.models import User
+
+    from refunds.inbox import count_open_cases
+    from transactions.saved_views import canonical, shown_to
 
     def item(title: str, icon: str, model: str, right: str, **query: str) -> dict[str, Any]:
         address = reverse(f"admin:{model}_changelist")
@@ -48,6 +53,25 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             inbox["badge"] = count_open_cases(99)
         return inbox
 
+    def views() -> list[dict[str, Any]]:
+        right = "transactions.view_transaction"
+        if not (isinstance(request.user, User) and request.user.has_perm(right)):
+            return []
+        address = reverse("admin:transactions_transaction_changelist")
+        shown = canonical(request.GET.dict(), request.GET.keys() - {"p"})
+        return [
+            {
+                "title": escape(view.name),  # the sidebar takes it for markup
+                "icon": "bookmark" if view.owner_id == request.user.pk else "group",
+                "link": f"{address}?{view.query}",
+                "active": request.path == address and shown == view.query,
+                "badge": format_html('<span id="view-number-{}">…</span>', view.pk),
+                "badge_variant": "primary",
+                "permission": lambda _request: True,
+            }
+            for view in shown_to(request, request.user)
+        ]
+
     return [
         {
             "title": _("Transactions"),
@@ -59,6 +83,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 payments("NMI", processor="nmi"),
             ],
         },
+        {"title": _("Saved views"), "items": views()},
         {
             "title": _("Refunds"),
             "items": [

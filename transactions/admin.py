@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateways.models import Processor, ProcessorAccount
+from access.scoping import staff_accounts
+from gateways.models import Processor
 from gateways.money import CURRENCIES, Money
 
+from . import saved_views
 from .badges import Badge, badge_of
 from .changelist import FlagFilter, FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
 from .filters import bounded, search
-from .forms import NoteForm
+from .forms import NoteForm, SavedViewForm
 from .methods import BRANDS, BRANDS_OFFERED, METHODS, WALLETS, spellings
-from .models import TAKEN, Customer, Note, RefundProgress, Transaction, TransactionStatus
+from .models import (
+    TAKEN,
+    Customer,
+    Note,
+    RefundProgress,
+    SavedView,
+    Transaction,
+    TransactionStatus,
+)
 from .readonly import ReadOnlyAdmin, pressed, signed_in
+from .saved_views import NotSaved
 
 # The name of the address of a payment's page.
 PAYMENT_PAGE = "admin:transactions_transaction_change"
+# The numbers of the sidebar end here, so that none of them costs more than a page.
+_COUNTED = 999
 
 
 @dataclass(slots=True)
@@ -53,7 +70,7 @@ class AccountFilter(ListFilter):
     parameter_name = "account"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        self.ids = dict(ProcessorAccount.objects.order_by("slug").values_list("slug", "pk"))
+        self.ids = {account.slug: account.pk for account in staff_accounts(request)}
         return [(slug, slug) for slug in self.ids]
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
@@ -151,10 +168,30 @@ class TransactionChangeList(KeysetChangeList):
     """The table, row by row as the template draws it."""
 
     model_admin: TransactionAdmin
+    saved_view: SavedView | None = None  # what is shown, where it has a name
+    may_delete_view = False
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.rows = self.model_admin.build_rows(request, self.result_list)
+        if self.query_to_keep:
+            user = signed_in(request)
+            views = saved_views.shown_to(request, user)
+            named = [view for view in views if view.query == self.query_to_keep]
+            self.saved_view = min(named, key=lambda view: view.owner_id != user.pk, default=None)
+        if self.saved_view:
+            self.may_delete_view = saved_views.may_delete(self.saved_view, user)
+
+
+class Counting(KeysetChangeList):
+    """How many rows match, and no row."""
+
+    number = ""  # in words: no more than so many are counted
+
+    def get_results(self, request: HttpRequest) -> None:
+        matching = self.queryset.order_by().values_list("pk")[: _COUNTED + 1]
+        number = matching.count()
+        self.number = f"{_COUNTED}+" if number > _COUNTED else str(number)
 
 
 @admin.register(Transaction)
@@ -172,9 +209,79 @@ class TransactionAdmin(ReadOnlyAdmin):
     results_template = "transactions/_results.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(pressed(self.add_note_view, PAYMENT_PAGE))
-        name = "transactions_transaction_add_note"
-        return [path("<path:object_id>/note/", view, name=name), *super().get_urls()]
+        guarded = self.admin_site.admin_view
+        name = "transactions_transaction"
+        add_note = guarded(pressed(self.add_note_view, PAYMENT_PAGE))
+        return [
+            path("views/save/", guarded(self.save_view), name=f"{name}_save_view"),
+            path("views/numbers/", guarded(self.view_numbers), name=f"{name}_view_numbers"),
+            path("views/<int:key>/delete/", guarded(self.forget_view), name=f"{name}_delete_view"),
+            path("<path:object_id>/note/", add_note, name=f"{name}_add_note"),
+            *super().get_urls(),
+        ]
+
+    def save_view(self, request: HttpRequest) -> HttpResponse:
+        """Keep what the query of the address shows, under a name."""
+        user = self.require_viewer(request)
+        known = {SEARCH_VAR, *(str(each.parameter_name) for each in self.list_filter)}
+        query = saved_views.canonical(request.GET.dict(), known)
+        is_post = request.method == "POST"
+        may_share = user.has_perm(saved_views.SHARE)
+        form = SavedViewForm(request.POST if is_post else None, may_share=may_share)
+        if form.is_valid():
+            values = {"is_shared": False} | form.cleaned_data
+            try:
+                view = saved_views.save(user, values.pop("name"), query, **values)
+            except NotSaved as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                sentence = _("The view “%s” is saved. It stands in the sidebar.")
+                return self.to_list(request, view.query, sentence % view.name)
+        context = {"form": form, "query": query}
+        if request.headers.get("HX-Request"):
+            return render(request, "transactions/_save_view.html", context | {"in_dialog": True})
+        return self.render(request, "transactions/save_view.html", None, **context)
+
+    def forget_view(self, request: HttpRequest, key: int) -> HttpResponse:
+        user = self.require_viewer(request)
+        view = get_object_or_404(saved_views.visible_to(user), pk=key)
+        if request.method != "POST":
+            return self.to_list(request, view.query)
+        if not saved_views.may_delete(view, user):
+            raise PermissionDenied(_("Only who made a view, or who may share views, deletes it."))
+        view.delete()
+        return self.to_list(request, view.query, _("The view “%s” is deleted.") % view.name)
+
+    def view_numbers(self, request: HttpRequest) -> HttpResponse:
+        """How many transactions each view of the person shows: a fragment for the sidebar."""
+        views = saved_views.visible_to(self.require_viewer(request))
+        numbers = [(view, self.count(request, view.query)) for view in views]
+        return render(request, "transactions/_view_numbers.html", {"numbers": numbers})
+
+    def count(self, request: HttpRequest, query: str) -> str:
+        """How many transactions an address shows, in words."""
+        asked = copy(request)
+        asked.GET = QueryDict(query)
+        shows_nothing: tuple[str, ...] = ()
+        counting = Counting(
+            asked, self.model, shows_nothing, shows_nothing, self.list_filter, None, shows_nothing,
+            False, self.list_per_page, 0, shows_nothing, self, None, "",
+        )  # fmt: skip
+        return counting.number
+
+    def require_viewer(self, request: HttpRequest) -> User:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return signed_in(request)
+
+    def to_list(self, request: HttpRequest, query: str, said: str = "") -> HttpResponse:
+        """Show the table with this query, and what was done."""
+        if said:
+            messages.success(request, said)
+        address = f"{reverse('admin:transactions_transaction_changelist')}?{query}"
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
+        return redirect(address)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Transaction], search_term: str

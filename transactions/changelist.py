@@ -9,13 +9,15 @@ from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import Choices, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from .saved_views import canonical
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -103,6 +105,11 @@ class KeysetChangeList(ChangeList):
     def is_narrowed(self) -> bool:
         """Whether anything was searched or filtered for."""
         return bool(self.query) or any(spec.chosen() for spec in self._specs)
+
+    @property
+    def query_to_keep(self) -> str:
+        """What is searched and filtered for, as a saved view keeps it."""
+        return canonical(self.params, {SEARCH_VAR, *self._known})
 
     @property
     def _known(self) -> set[str]:

@@ -1,11 +1,13 @@
-"""What staff type on a transaction's page."""
+"""What staff type about transactions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from .text import holds_card_number
+from .text import clean, holds_card_number
 
 
 def refuse_card_number(text: str) -> None:
@@ -33,3 +35,22 @@ class NoteForm(forms.Form):
         text: str = self.cleaned_data["text"]
         refuse_card_number(text)
         return text
+
+
+class SavedViewForm(forms.Form):
+    """A name for what the table shows; sharing is offered to who may."""
+
+    name = forms.CharField(label=_("Name"), max_length=60)
+    is_shared = forms.BooleanField(label=_("Everybody sees it"), required=False)
+
+    def __init__(self, *args: Any, may_share: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not may_share:
+            del self.fields["is_shared"]
+
+    def clean_name(self) -> str:
+        name = clean(self.cleaned_data["name"], 60)
+        refuse_card_number(name)
+        if not name:
+            raise forms.ValidationError(_("Write a name that can be seen."))
+        return name

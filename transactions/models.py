@@ -258,6 +258,38 @@ class Note(models.Model):
         return self.text[:60]
 
 
+class SavedView(models.Model):
+    """A search and filters of the transactions table, under a name.
+
+    ``query`` is what :func:`transactions.saved_views.canonical` makes of an address.
+    """
+
+    QUERY_LENGTH = 2000
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_views")
+    name = models.CharField(_("name"), max_length=60)
+    query = models.CharField(_("query"), max_length=QUERY_LENGTH)
+    is_shared = models.BooleanField(_("shared"), default=False)
+
+    class Meta:
+        verbose_name = _("saved view")
+        verbose_name_plural = _("saved views")
+        default_permissions = ()
+        permissions = [("share_savedview", _("Can share views of the transactions"))]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="saved_view_has_its_own_name"),
+            models.CheckConstraint(
+                condition=~Q(name="") & ~Q(query=""), name="saved_view_is_not_empty"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["name"], condition=Q(is_shared=True), name="saved_view_shared")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Stream(models.TextChoices):
     PAYMENTS = "payments", _("Payments")
     REFUNDS = "refunds", _("Refunds")

@@ -106,9 +106,9 @@ class ReadOnlyAdmin(_ModelAdmin):
         return found
 
     def render(
-        self, request: HttpRequest, template: str, shown: Model, **context: Any
+        self, request: HttpRequest, template: str, shown: Model | None, **context: Any
     ) -> TemplateResponse:
-        """A page about ``shown`` in the layout of the staff site."""
+        """A page about ``shown``, or none, in the layout of the staff site."""
         request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
@@ -117,7 +117,7 @@ class ReadOnlyAdmin(_ModelAdmin):
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "original": shown,
-                "title": str(shown),
+                "title": str(shown or self.list_title),
                 **context,
             },
         )

@@ -59,6 +59,22 @@ def test_more_filters_are_shown_without_a_request(page, newest):
     assert_stayed(page)
 
 
+def test_what_is_filtered_gets_a_place_in_the_sidebar(page, newest):
+    page.goto(f"{LIST}?amount_max=100")
+    page.get_by_role("link", name="Save this view").click()
+    dialog = page.get_by_role("dialog", name="Save this view")
+    dialog.get_by_label("Name").fill("Small ones")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{LIST}?amount_max=100")
+    item = page.get_by_role("link", name="Small ones")
+    expect(item).to_contain_text("3")
+    page.goto(LIST)
+    page.get_by_role("link", name="Small ones").click()
+    page.wait_for_url(f"**{LIST}?amount_max=100")
+    page.get_by_role("button", name="Delete this view").click()
+    expect(page.get_by_role("link", name="Small ones")).to_have_count(0)
+
+
 def test_letters_that_are_typed_are_letters(page, newest):
     page.keyboard.press("/")
     expect(page.get_by_label("Search")).to_be_focused()

@@ -143,7 +143,7 @@ class TestList:
         for _ in range(60):
             make_event(account)
         many = queries()
-        assert len(many) == len(few) <= 9
+        assert len(many) == len(few) <= 10
         assert not [sql for sql in many if "COUNT(" in sql and "webhookevent" in sql]
 
     def test_what_a_processor_wrote_is_text(self, browser):

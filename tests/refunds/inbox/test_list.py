@@ -128,7 +128,7 @@ class TestList:
         raise_many(30)
         for _ in range(3):
             make_unknown(agent)
-        assert queries() == one <= 8
+        assert queries() == one <= 9
 
     def test_it_says_when_nothing_needs_anybody(self, browser):
         assert "Nothing needs you" in visible(browser.get(INBOX))
