@@ -65,6 +65,8 @@ class ProcessorAccountAdmin(ModelAdmin):
         fieldsets: list[tuple[Any, dict[str, Any]]] = [(None, {"fields": facts})]
         may_edit = self.has_change_permission(request, obj) if obj else True
         if may_edit:
+            told = ["fee", "refund_fee", "arrives_after_days", "arrives_within_days"]
+            fieldsets.append((_("What people are told before they refund"), {"fields": told}))
             fieldsets.append((_("Credentials"), {"fields": list(credential_fields(obj))}))
         return fieldsets
 

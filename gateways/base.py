@@ -282,6 +282,7 @@ class Capabilities:
     lists_by_modification: bool = False  # a list window means "changed in", not "created in"
     lists_disputes: bool = True  # its lists say which payments are disputed; else only details do
     keeps_references: bool = True  # what it lists as refunds of ours bears the reference we sent
+    arrival_days: tuple[int, int] | None = None  # business days until the customer sees the money
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldAdminURLInputWidget,
+)
 
 from .accounts import change_credentials, credential_hints, credential_names
 from .errors import Misconfigured
 from .models import Processor, ProcessorAccount
+from .money import InvalidAmount, Money, parse_amount
 from .registry import open_gateway
+
+_PERCENT = re.compile(r"\A(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)\Z", re.ASCII)
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _ModelForm = forms.ModelForm[ProcessorAccount]
@@ -32,10 +41,63 @@ class AccountForm(_ModelForm):
         widget=UnfoldAdminURLInputWidget,
         help_text=ProcessorAccount._meta.get_field("base_url").help_text,
     )
+    fee = forms.RegexField(
+        label=gettext_lazy("Fee kept, percent"),
+        required=False,
+        regex=_PERCENT,
+        error_messages={"invalid": gettext_lazy("Enter a percentage from 0 to 100, such as 2.9.")},
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Of a payment, what the processor does not give back with it."),
+    )
+    refund_fee = forms.CharField(
+        label=gettext_lazy("Fee of each refund"),
+        required=False,
+        max_length=20,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("With its currency, such as 0.10 USD."),
+    )
 
     class Meta:
         model = ProcessorAccount
-        fields = ("slug", "processor", "mode", "base_url", "currency", "is_active")
+        fields = (
+            "slug", "processor", "mode", "base_url", "currency", "is_active",
+            "arrives_after_days", "arrives_within_days",
+        )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        account = self.instance
+        if account.fee_basis_points:
+            self.initial["fee"] = f"{Decimal(account.fee_basis_points) / 100:.2f}"
+        if account.refund_fee_minor:
+            fee = Money(account.refund_fee_minor, account.refund_fee_currency)
+            self.initial["refund_fee"] = str(fee)
+
+    def clean_fee(self) -> int:
+        """In hundredths of a percent."""
+        whole, _dot, fraction = (self.cleaned_data["fee"] or "0").partition(".")
+        return int(whole + fraction.ljust(2, "0"))
+
+    def clean_refund_fee(self) -> Money | None:
+        text: str = self.cleaned_data["refund_fee"]
+        amount, _blank, currency = text.partition(" ")
+        try:
+            return parse_amount(amount, currency) if text else None
+        except InvalidAmount:
+            raise forms.ValidationError(
+                _("Enter an amount and its currency, such as 0.10 USD, or nothing.")
+            ) from None
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        first, last = values.get("arrives_after_days"), values.get("arrives_within_days")
+        if first is not None and (last is None or first > last):
+            self.add_error("arrives_within_days", _("Enter at least as many days as before it."))
+        fee: Money | None = values.get("refund_fee")
+        self.instance.fee_basis_points = values.get("fee", 0)
+        self.instance.refund_fee_minor = fee.minor if fee else 0
+        self.instance.refund_fee_currency = fee.currency if fee else ""
+        return values
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # puts the other fields into the instance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -45,6 +45,20 @@ class ProcessorAccount(models.Model):
         ),
     )
     is_active = models.BooleanField(_("active"), default=True)
+    # What its contract says, for the people who refund: nothing is charged by these.
+    fee_basis_points = models.PositiveSmallIntegerField(default=0)
+    refund_fee_minor = models.PositiveBigIntegerField(default=0)
+    refund_fee_currency = models.CharField(max_length=3, blank=True)
+    arrives_after_days = models.PositiveSmallIntegerField(
+        _("arrives after, business days"), null=True, blank=True, validators=[MaxValueValidator(99)]
+    )
+    arrives_within_days = models.PositiveSmallIntegerField(
+        _("arrives within, business days"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(99)],
+        help_text=_("When the customer sees a refund. Empty: as the processor says, if it does."),
+    )
     encrypted_credentials = models.TextField(editable=False, default="")
     credential_fingerprint = models.CharField(max_length=16, editable=False, default="")
     paused_reason = models.CharField(
@@ -74,6 +88,21 @@ class ProcessorAccount(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(mode__in=Mode.values), name="account_mode_is_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(fee_basis_points__lte=10_000), name="account_fee_is_a_part"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(refund_fee_minor=0) | ~models.Q(refund_fee_currency=""),
+                name="account_refund_fee_has_a_currency",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(arrives_after_days__isnull=True)
+                | models.Q(
+                    arrives_within_days__isnull=False,
+                    arrives_after_days__lte=models.F("arrives_within_days"),
+                ),
+                name="account_arrival_is_in_order",
             ),
         ]
 

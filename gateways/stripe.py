@@ -72,6 +72,7 @@ class StripeGateway(PaymentGateway):
     processor = "stripe"
     label = "Stripe"
     capabilities = Capabilities(
+        arrival_days=(5, 10),
         idempotency_key_life=timedelta(hours=24),
         voids_unsettled=False,
         refund_age_limit=None,

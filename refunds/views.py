@@ -19,6 +19,7 @@ from gateways.money import Money
 from transactions.models import Transaction
 
 from . import decision, services
+from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
 from .models import RefundReason
 
@@ -33,6 +34,8 @@ class Preview:
 
     left: Money | None = None
     sentence: str = ""
+    costs: str = ""
+    arrives: str = ""
     problem: str = ""
 
 
@@ -82,9 +85,12 @@ def preview_of(transaction: Transaction, text: str) -> Preview:
         return Preview(problem=_("That is more than the %s that can still be refunded.") % left)
     if blocked := decision.check_step(transaction, amount):
         return Preview(problem=blocked.sentence)
+    operation = decision.plan(transaction, amount).operation
     return Preview(
         left=Money(left.minor - amount.minor, left.currency),
         sentence=services.plan_in_words(transaction, amount),
+        costs=cost_in_words(transaction.account, amount, operation),
+        arrives=arrival_in_words(transaction.account, operation),
     )
 
 

@@ -41,7 +41,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
     def payments(title: str, icon: str = "circle", **query: str) -> dict[str, Any]:
         right = "transactions.view_transaction"
-        return item(title, icon, "transactions_transaction", right, **query)
+        link = item(title, icon, "transactions_transaction", right, **query)
+        return link | {"active": link["active"] and not any(view["active"] for view in kept)}
 
     def refunds(title: str, icon: str, **query: str) -> dict[str, Any]:
         return item(title, icon, "refunds_refund", "refunds.view_refund", **query)
@@ -65,13 +66,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 "icon": "bookmark" if view.owner_id == request.user.pk else "group",
                 "link": f"{address}?{view.query}",
                 "active": request.path == address and shown == view.query,
-                "badge": format_html('<span id="view-number-{}">…</span>', view.pk),
+                "badge": format_html('<span id="view-number-{}"></span>', view.pk),
                 "badge_variant": "primary",
                 "permission": lambda _request: True,
             }
             for view in shown_to(request, request.user)
         ]
 
+    kept = views()
     return [
         {
             "title": _("Transactions"),
@@ -83,7 +85,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 payments("NMI", processor="nmi"),
             ],
         },
-        {"title": _("Saved views"), "items": views()},
+        {"title": _("Saved views"), "items": kept},
         {
             "title": _("Refunds"),
             "items": [

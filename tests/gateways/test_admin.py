@@ -164,3 +164,48 @@ def test_a_held_account_says_so_and_why(sign_in, account):
     client = sign_in("admin")
     assert "Held" in client.get(LIST).content.decode()
     assert "The database was restored." in client.get(page_of(account)).content.decode()
+
+
+FEES = {"fee": "2.9", "refund_fee": "0.10 USD", "arrives_after_days": 3, "arrives_within_days": 5}
+
+
+def test_what_people_are_told_before_they_refund(sign_in, account):
+    client = sign_in("admin")
+    facts = {"base_url": "", "currency": "", "is_active": "on"}
+    assert client.post(page_of(account), facts | FEES).status_code == 302
+    account.refresh_from_db()
+    told = (account.fee_basis_points, account.refund_fee_minor, account.refund_fee_currency)
+    assert told == (290, 10, "USD")
+    assert (account.arrives_after_days, account.arrives_within_days) == (3, 5)
+    page = client.get(page_of(account)).content.decode()
+    assert 'value="2.90"' in page
+    assert 'value="0.10 USD"' in page
+    assert client.post(page_of(account), facts).status_code == 302
+    account.refresh_from_db()
+    assert (account.fee_basis_points, account.refund_fee_minor) == (0, 0)
+    assert account.arrives_within_days is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        *(
+            ({"fee": fee}, "Enter a percentage")
+            for fee in ("2,9", "101", "-1", "1e1", "2.999", "٢")
+        ),
+        *(
+            ({"refund_fee": fee}, "Enter an amount and its currency")
+            for fee in ("0.10", "USD", "0.10 USDT", "-1 USD", "0.105 USD", "1e1 USD")
+        ),
+        ({"arrives_after_days": 6}, "at least as many days"),
+        ({"arrives_within_days": ""}, "at least as many days"),
+        ({"arrives_within_days": 100}, "less than or equal to 99"),
+    ],
+)
+def test_fees_and_days_that_are_none_are_refused(sign_in, account, typed, sentence):
+    values = {"base_url": "", "currency": "", "is_active": "on"} | FEES | typed
+    response = sign_in("admin").post(page_of(account), values)
+    assert response.status_code == 200
+    assert sentence in response.content.decode()
+    account.refresh_from_db()
+    assert (account.fee_basis_points, account.arrives_within_days) == (0, None)

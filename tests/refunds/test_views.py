@@ -65,6 +65,12 @@ class TestDialog:
         assert "Left after this refund: 0.00 USD" in text
         assert "It is refunded now through Stripe." in text
 
+    def test_it_says_what_it_costs_and_when_the_customer_sees_it(self, browser):
+        account = make_account(fee_basis_points=290)
+        response = browser.get(dialog_of(make_transaction(account)), headers=HTMX)
+        assert "It costs about 2.90 USD" in visible(response)
+        assert "The customer sees it in 5 to 10 business days." in visible(response)
+
     def test_each_opened_dialog_has_a_key_of_its_own(self, browser, transaction):
         tokens = {browser.get(dialog_of(transaction)).context["token"] for _ in range(2)}
         assert len(tokens) == 2

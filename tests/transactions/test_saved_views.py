@@ -118,6 +118,19 @@ def test_who_may_share_shares(browser, agent, manager):
         save(agent, "Mine", "q=x", is_shared=True)
 
 
+def test_what_is_shown_is_marked_once_in_the_sidebar(browser, agent):
+    save(agent, "Ana", "q=ana", is_shared=False)
+
+    def marked(address):
+        groups = browser.get(address).context["sidebar_navigation"]
+        items = [item for group in groups for item in group["items"]]
+        return [str(item["title"]) for item in items if item["active"]]
+
+    assert marked(f"{LIST}?q=ana") == ["Ana"]
+    assert marked(f"{LIST}?q=ana&p=older.1.1") == ["Ana"]
+    assert marked(f"{LIST}?q=ion") == ["All"]
+
+
 def test_names_are_text_in_the_sidebar(browser):
     keep(browser, "q=ana", name="<img src=x onerror=alert(1)>")
     html = browser.get(LIST).content.decode()
