@@ -37,7 +37,8 @@ _VIEW = {
     "refunds.view_ruling",
     "refunds.view_webhookevent",
 }
-_WRITE_NOTES = {"transactions.add_note"}
+# Who works on the payments may take them along.
+_WORK = {"transactions.add_note", "transactions.export_transaction"}
 _REQUEST = {"refunds.request_refund"}
 _APPROVE = {"refunds.approve_refund"}
 _MANAGE = {
@@ -59,10 +60,10 @@ _ADMINISTER = {
 
 PERMISSIONS: dict[Role, set[str]] = {
     Role.VIEWER: _VIEW,
-    Role.AGENT: _VIEW | _WRITE_NOTES | _REQUEST,
-    Role.APPROVER: _VIEW | _WRITE_NOTES | _APPROVE,
-    Role.MANAGER: _VIEW | _WRITE_NOTES | _REQUEST | _APPROVE | _MANAGE,
-    Role.ADMIN: _VIEW | _WRITE_NOTES | _REQUEST | _APPROVE | _MANAGE | _ADMINISTER,
+    Role.AGENT: _VIEW | _WORK | _REQUEST,
+    Role.APPROVER: _VIEW | _WORK | _APPROVE,
+    Role.MANAGER: _VIEW | _WORK | _REQUEST | _APPROVE | _MANAGE,
+    Role.ADMIN: _VIEW | _WORK | _REQUEST | _APPROVE | _MANAGE | _ADMINISTER,
 }
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
-from transactions.admin import PAYMENT_PAGE, AccountFilter, Row, TransactionAdmin
+from transactions.admin import PAYMENT_PAGE, Row, TransactionAdmin
 from transactions.badges import Badge
 from transactions.changelist import (
     FlagFilter,
@@ -25,6 +25,7 @@ from transactions.changelist import (
     ListFilter,
     ToDateFilter,
 )
+from transactions.list_filters import AccountFilter
 from transactions.models import Transaction
 from transactions.readonly import OfPaymentAdmin, pressed, signed_in
 

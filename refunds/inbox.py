@@ -20,9 +20,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateways.errors import GatewayError
-from transactions.admin import AccountFilter
 from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
+from transactions.list_filters import AccountFilter
 from transactions.readonly import OfPaymentAdmin, signed_in
 
 from . import story

@@ -15,9 +15,9 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from transactions.admin import AccountFilter
 from transactions.badges import Badge, badge_of
 from transactions.changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
+from transactions.list_filters import AccountFilter
 from transactions.models import Transaction
 from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
 

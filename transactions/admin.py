@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from tempfile import TemporaryFile
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -12,22 +13,42 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Sum
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    QueryDict,
+    StreamingHttpResponse,
+)
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path, re_path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from access.scoping import staff_accounts
 from gateways.models import Processor
-from gateways.money import CURRENCIES, Money
+from gateways.money import Money
 
 from . import saved_views
 from .badges import Badge, badge_of
-from .changelist import FlagFilter, FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
-from .filters import bounded, search
+from .changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
+from .exports import csv_lines, estimate, write_xlsx
+from .filters import search
 from .forms import NoteForm, SavedViewForm
-from .methods import BRANDS, BRANDS_OFFERED, METHODS, WALLETS, spellings
+from .list_filters import (
+    AccountFilter,
+    CurrencyFilter,
+    CustomerFilter,
+    DisputedFilter,
+    LeastAmountFilter,
+    MethodFilter,
+    MostAmountFilter,
+    ProcessorFilter,
+    RefundStateFilter,
+    StatusFilter,
+    WalletFilter,
+)
 from .models import (
     TAKEN,
     Customer,
@@ -44,6 +65,7 @@ from .saved_views import NotSaved
 PAYMENT_PAGE = "admin:transactions_transaction_change"
 # The numbers of the sidebar end here, so that none of them costs more than a page.
 _COUNTED = 999
+_EXPORT = "transactions.export_transaction"
 
 
 @dataclass(slots=True)
@@ -57,111 +79,6 @@ class Row:
     poll_after: int | None = None
     refund_url: str = ""
     undo_url: str = ""
-
-
-class ProcessorFilter(ListFilter):
-    title = gettext_lazy("Processor")
-    parameter_name = "processor"
-    offered = Processor
-
-
-class AccountFilter(ListFilter):
-    title = gettext_lazy("Account")
-    parameter_name = "account"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        self.ids = {account.slug: account.pk for account in staff_accounts(request)}
-        return [(slug, slug) for slug in self.ids]
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(account=self.ids[value])  # by id: the index starts with it
-
-
-class RefundStateFilter(ListFilter):
-    title = gettext_lazy("Refund")
-    parameter_name = "refund_state"
-    offered = RefundProgress
-
-
-class StatusFilter(ListFilter):
-    title = gettext_lazy("Status")
-    parameter_name = "status"
-    offered = TransactionStatus
-
-
-class DisputedFilter(FlagFilter):
-    is_rare = True
-    title = gettext_lazy("Disputed")
-    parameter_name = "disputed"
-
-
-class MethodFilter(ListFilter):
-    """A kind of method, or a brand of card."""
-
-    title = gettext_lazy("Method")
-    parameter_name = "method"
-    is_rare = True
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        brands = [(brand, BRANDS[brand]) for brand in BRANDS_OFFERED]
-        card, *others = METHODS.items()
-        return [card, *brands, *others]
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if value in METHODS:
-            return queryset.filter(method_type=value)
-        return queryset.filter(brand__in=spellings(value))
-
-
-class WalletFilter(ListFilter):
-    title = gettext_lazy("Wallet")
-    parameter_name = "wallet"
-    is_rare = True
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(WALLETS.items())
-
-
-class CurrencyFilter(ListFilter):
-    title = gettext_lazy("Currency")
-    parameter_name = "currency"
-    is_rare = True
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(code, code) for code in sorted(CURRENCIES)]
-
-
-class LeastAmountFilter(ListFilter):
-    """In major units of each transaction's own currency."""
-
-    kind = "amount"
-    title = gettext_lazy("At least")
-    parameter_name = "amount_min"
-    is_rare = True
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return bounded(queryset, "gte", value)
-
-
-class MostAmountFilter(ListFilter):
-    kind = "amount"
-    title = gettext_lazy("At most")
-    parameter_name = "amount_max"
-    is_rare = True
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return bounded(queryset, "lte", value)
-
-
-class CustomerFilter(ListFilter):
-    """Not in the bar: customers' pages lead here."""
-
-    kind = "hidden"
-    title = gettext_lazy("Customer")
-    parameter_name = "customer"
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(customer=value)
 
 
 class TransactionChangeList(KeysetChangeList):
@@ -183,15 +100,11 @@ class TransactionChangeList(KeysetChangeList):
             self.may_delete_view = saved_views.may_delete(self.saved_view, user)
 
 
-class Counting(KeysetChangeList):
-    """How many rows match, and no row."""
-
-    number = ""  # in words: no more than so many are counted
+class Narrowed(KeysetChangeList):
+    """The rows that an address asks for, and none of them read."""
 
     def get_results(self, request: HttpRequest) -> None:
-        matching = self.queryset.order_by().values_list("pk")[: _COUNTED + 1]
-        number = matching.count()
-        self.number = f"{_COUNTED}+" if number > _COUNTED else str(number)
+        """Nothing: whoever wants them takes ``queryset``."""
 
 
 @admin.register(Transaction)
@@ -211,11 +124,13 @@ class TransactionAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         guarded = self.admin_site.admin_view
         name = "transactions_transaction"
+        export = guarded(self.export_view)
         add_note = guarded(pressed(self.add_note_view, PAYMENT_PAGE))
         return [
             path("views/save/", guarded(self.save_view), name=f"{name}_save_view"),
             path("views/numbers/", guarded(self.view_numbers), name=f"{name}_view_numbers"),
             path("views/<int:key>/delete/", guarded(self.forget_view), name=f"{name}_delete_view"),
+            re_path(r"^export\.(?P<form>csv|xlsx)$", export, name=f"{name}_export"),
             path("<path:object_id>/note/", add_note, name=f"{name}_add_note"),
             *super().get_urls(),
         ]
@@ -260,14 +175,40 @@ class TransactionAdmin(ReadOnlyAdmin):
 
     def count(self, request: HttpRequest, query: str) -> str:
         """How many transactions an address shows, in words."""
+        matching = self.narrowed(request, query).order_by().values_list("pk")[: _COUNTED + 1]
+        number = matching.count()
+        return f"{_COUNTED}+" if number > _COUNTED else str(number)
+
+    def narrowed(self, request: HttpRequest, query: str) -> QuerySet[Transaction]:
+        """The transactions that the table shows for a query."""
         asked = copy(request)
         asked.GET = QueryDict(query)
         shows_nothing: tuple[str, ...] = ()
-        counting = Counting(
+        narrowed: QuerySet[Transaction] = Narrowed(
             asked, self.model, shows_nothing, shows_nothing, self.list_filter, None, shows_nothing,
             False, self.list_per_page, 0, shows_nothing, self, None, "",
-        )  # fmt: skip
-        return counting.number
+        ).queryset  # fmt: skip
+        return narrowed
+
+    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """Everything that the table shows for the query of the address, as a file."""
+        if not self.require_viewer(request).has_perm(_EXPORT):
+            raise PermissionDenied(_("You may not export transactions."))
+        if request.method not in {"GET", "HEAD"}:
+            raise PermissionDenied
+        rows = self.narrowed(request, request.GET.urlencode())
+        name = f"transactions-{timezone.localdate():%Y-%m-%d}.{form}"
+        if form == "xlsx":
+            file = TemporaryFile()  # noqa: SIM115  the response closes it
+            write_xlsx(rows, file)
+            file.seek(0)
+            return FileResponse(file, as_attachment=True, filename=name)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Rows": str(estimate(rows)),
+        }
+        kind = "text/csv; charset=utf-8"
+        return StreamingHttpResponse(csv_lines(rows), content_type=kind, headers=headers)
 
     def require_viewer(self, request: HttpRequest) -> User:
         if not self.has_view_permission(request):

@@ -145,7 +145,10 @@ class Transaction(models.Model):
     class Meta:
         verbose_name = _("transaction")
         verbose_name_plural = _("transactions")
-        permissions = [("sync_transaction", _("Can pull transactions from the processors"))]
+        permissions = [
+            ("sync_transaction", _("Can pull transactions from the processors")),
+            ("export_transaction", _("Can export transactions")),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "external_id"], name="transaction_is_known_once_per_account"

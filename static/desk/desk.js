@@ -170,6 +170,46 @@
     if (target.closest("[data-keys]")) help();
   });
 
+  // --- exports ------------------------------------------------------------------------------
+  // A long file shows how far it is: the server says about how many lines there will be.
+  async function read(answer, tell) {
+    const about = Number(answer.headers.get("X-Rows"));
+    const reader = answer.body.getReader();
+    const parts = [];
+    let lines = 0;
+    for (let got = await reader.read(); !got.done; got = await reader.read()) {
+      parts.push(got.value);
+      for (const byte of got.value) lines += byte === 10;
+      if (about) tell(Math.min(lines / about, 1));
+    }
+    return new Blob(parts, { type: answer.headers.get("Content-Type") });
+  }
+  async function download(link) {
+    const bar = find("exported");
+    bar.removeAttribute("value");
+    find("exporting").hidden = false;
+    try {
+      const answer = await fetch(link.href);
+      if (!answer.ok) throw new Error(answer.status === 403 ? words().forbidden : words().broken);
+      const file = await read(answer, (share) => { bar.value = share; });
+      const saved = document.createElement("a");
+      saved.href = URL.createObjectURL(file);
+      saved.download = /filename="(.+)"/.exec(answer.headers.get("Content-Disposition"))[1];
+      saved.click();
+      URL.revokeObjectURL(saved.href);
+    } catch (error) {
+      say(error instanceof TypeError ? words().unreachable : error.message, true);
+    } finally {
+      find("exporting").hidden = true;
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-export]");
+    if (!link || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    download(link);
+  });
+
   // --- copying ------------------------------------------------------------------------------
   document.addEventListener("click", async ({ target }) => {
     const button = target.closest("[data-copy]");

@@ -75,6 +75,18 @@ def test_what_is_filtered_gets_a_place_in_the_sidebar(page, newest):
     expect(page.get_by_role("link", name="Small ones")).to_have_count(0)
 
 
+@pytest.mark.parametrize("form", ["CSV", "XLSX"])
+def test_what_is_shown_becomes_a_file(page, newest, form):
+    stay(page)
+    with page.expect_download() as started:
+        page.get_by_role("link", name=form).click()
+    saved = started.value
+    assert saved.suggested_filename.endswith(f".{form.lower()}")
+    assert saved.path().stat().st_size > 300
+    expect(page.locator("#exporting")).to_be_hidden()
+    assert_stayed(page)
+
+
 def test_letters_that_are_typed_are_letters(page, newest):
     page.keyboard.press("/")
     expect(page.get_by_label("Search")).to_be_focused()
