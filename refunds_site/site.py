@@ -1,4 +1,4 @@
-"""The staff site: Django's admin in django-unfold's dress. It opens on the transactions."""
+"""The staff site: Django's admin in django-unfold's dress, with a first page of its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from unfold.sites import UnfoldAdminSite
+
+from refunds import home
 
 
 class RefundDeskSite(UnfoldAdminSite):
@@ -32,6 +36,10 @@ class RefundDeskSite(UnfoldAdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """What needs the person, and how it goes; Django's own page for who may see no refunds."""
+        if isinstance(request.user, User) and request.user.has_perm("refunds.view_refund"):
+            context = {"title": _("Home"), "home": home.describe(request.user)}
+            return TemplateResponse(request, "desk/home.html", self.each_context(request) | context)
         if request.user.has_perm("transactions.view_transaction"):
             return redirect("admin:transactions_transaction_changelist")
         page: HttpResponse = super().index(request, extra_context)

@@ -76,6 +76,18 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     kept = views()
     return [
         {
+            "title": "",
+            "items": [
+                {
+                    "title": _("Home"),
+                    "icon": "home",
+                    "link": reverse("admin:index"),
+                    "active": request.path == reverse("admin:index"),
+                    "permission": lambda request: request.user.has_perm("refunds.view_refund"),
+                }
+            ],
+        },
+        {
             "title": _("Transactions"),
             "items": [
                 payments(_("All"), "receipt_long"),

@@ -99,6 +99,7 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
     page.keyboard.press("Escape")
 
     for what, address in (
+        ("home", "/admin/"),
         ("refused", f"{LIST}{refused.pk}/change/"),
         ("partly", f"{LIST}{partly.pk}/change/"),
         ("dialog-page", f"{LIST}{asked.pk}/refund/"),

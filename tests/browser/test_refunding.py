@@ -279,7 +279,7 @@ def test_a_session_that_ended_leads_to_the_login(sandbox, open_page, agent):
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
-def test_the_login_opens_the_table(open_page):
+def test_the_login_opens_the_desk(open_page):
     make_person("agent", password="a long password")
     from django.contrib.auth.models import User
 
@@ -293,6 +293,8 @@ def test_the_login_opens_the_table(open_page):
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill("a long password")
     page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Needs you")).to_be_visible()
+    page.get_by_role("link", name="All", exact=True).click()
     expect(page).to_have_url(re.compile(rf"{LIST}$"))
     expect(page.get_by_role("heading", name="No transactions yet")).to_be_visible()
 

@@ -1,7 +1,7 @@
 """The staff site's front door and its sidebar."""
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 
 from refunds_site.unfold import navigation
 from tests.pages import client_of, visible
@@ -12,8 +12,15 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/transactions/transaction/"
 
 
-def test_it_opens_on_the_transactions():
-    assert client_of(make_person("viewer")).get("/admin/")["Location"] == LIST
+def test_it_opens_on_what_needs_the_person():
+    assert "Needs you" in visible(client_of(make_person("viewer")).get("/admin/"))
+
+
+def test_who_sees_payments_alone_gets_their_table():
+    person = User.objects.create_user("accountant", is_staff=True)
+    right = Permission.objects.get(codename="view_transaction")
+    person.user_permissions.add(right)
+    assert client_of(person).get("/admin/")["Location"] == LIST
 
 
 def test_who_may_see_none_gets_an_overview_of_what_is_theirs():

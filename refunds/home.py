@@ -1,0 +1,117 @@
+"""The first page: what needs the person, what happened today, and the last thirty days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import TruncDate
+from django.utils import timezone
+
+from gateways.money import Money
+from transactions.badges import Badge
+
+from .badges import case_badge
+from .inbox import count_open_cases
+from .models import Attention, Refund
+from .states import MOVING, STANDING, Status
+
+DAYS = 30
+_CASES, _FAILED = 5, 5
+# How far back a failure is still worth a line.
+_LATELY = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The refunds that were asked for on a day, and their share of the tallest bar in percent."""
+
+    date: date
+    made: int
+    failed: int
+    made_share: int
+    failed_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a person sees first. ``given_back`` is what today's refunds come to, per currency."""
+
+    cases: list[tuple[Attention, Badge]]
+    open_cases: str
+    asked_today: int
+    given_back: list[Money]
+    moving: int
+    failed: list[Refund]
+    days: list[Day]
+    today: date
+
+
+def describe(user: User) -> Home:
+    """The page of a person, in as many queries however many refunds there are."""
+    today = timezone.localdate()
+    since = _midnight(today)
+    may_see_cases = user.has_perm("refunds.view_attention")
+    sums = list(
+        Refund.objects.filter(created_at__gte=since)
+        .order_by("currency")
+        .values("currency")
+        .annotate(asked=Count("pk"), minor=Sum("amount_minor", filter=Q(status__in=STANDING)))
+    )
+    return Home(
+        cases=_own_cases(user) if may_see_cases else [],
+        open_cases=count_open_cases(99) if may_see_cases else "",
+        asked_today=sum(row["asked"] for row in sums),
+        given_back=[Money(row["minor"], row["currency"]) for row in sums if row["minor"]],
+        moving=Refund.objects.filter(status__in=MOVING).count(),
+        failed=list(
+            Refund.objects.filter(status=Status.FAILED, created_at__gte=since - _LATELY)
+            .select_related("transaction")
+            .order_by("-created_at", "-pk")[:_FAILED]
+        ),
+        days=last_days(today),
+        today=today,
+    )
+
+
+def last_days(today: date) -> list[Day]:
+    """Every one of the last thirty days, oldest first, whether anything was asked for or not."""
+    first = today - timedelta(days=DAYS - 1)
+    counted = (
+        Refund.objects.filter(created_at__gte=_midnight(first))
+        .annotate(day=TruncDate("created_at"))
+        .order_by("day")
+        .values_list("day")
+        .annotate(
+            made=Count("pk", filter=Q(status__in=STANDING)),
+            failed=Count("pk", filter=Q(status__in=[Status.FAILED, Status.RETURNED])),
+        )
+    )
+    return _draw(first, {day: (made, failed) for day, made, failed in counted})
+
+
+def _draw(first: date, counted: dict[date, tuple[int, int]]) -> list[Day]:
+    dates = [first + timedelta(days=number) for number in range(DAYS)]
+    tallest = max(map(sum, counted.values()), default=0) or 1
+    found = ((each, *counted.get(each, (0, 0))) for each in dates)
+    return [
+        Day(each, made, failed, -(-100 * made // tallest), -(-100 * failed // tallest))
+        for each, made, failed in found
+    ]
+
+
+def _own_cases(user: User) -> list[tuple[Attention, Badge]]:
+    cases: Iterable[Attention] = (
+        Attention.objects.open()
+        .filter(owner=user)
+        .select_related("transaction", "refund")
+        .order_by("raised_at", "pk")[:_CASES]
+    )
+    return [(case, case_badge(case)) for case in cases]
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
