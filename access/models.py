@@ -1,4 +1,4 @@
-"""API tokens: shown once, stored hashed, narrowed to scopes and accounts."""
+"""API tokens, shown once, stored hashed and narrowed to scopes; and what people set up."""
 
 from __future__ import annotations
 
@@ -83,3 +83,21 @@ class TokenAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.token} {self.account}"
+
+
+class Profile(models.Model):
+    """What a person has set up for themselves. Without one everything is as it comes."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="profile", primary_key=True
+    )
+    # Of the transactions table, as :mod:`transactions.columns` names them; null is the usual ones.
+    columns = models.JSONField(null=True)
+
+    class Meta:
+        verbose_name = _("profile")
+        verbose_name_plural = _("profiles")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.user)

@@ -263,6 +263,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- people ----------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["access.backends.ProfileBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},

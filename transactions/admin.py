@@ -27,15 +27,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access.models import Profile
 from gateways.models import Processor
 from gateways.money import Money
 
-from . import saved_views
+from . import columns, saved_views
 from .badges import Badge, badge_of
 from .changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
 from .exports import csv_lines, estimate, write_xlsx
 from .filters import search
-from .forms import NoteForm, SavedViewForm
+from .forms import ColumnsForm, NoteForm, SavedViewForm
 from .list_filters import (
     AccountFilter,
     CurrencyFilter,
@@ -127,6 +128,7 @@ class TransactionAdmin(ReadOnlyAdmin):
         export = guarded(self.export_view)
         add_note = guarded(pressed(self.add_note_view, PAYMENT_PAGE))
         return [
+            path("columns/", guarded(self.columns_view), name=f"{name}_columns"),
             path("views/save/", guarded(self.save_view), name=f"{name}_save_view"),
             path("views/numbers/", guarded(self.view_numbers), name=f"{name}_view_numbers"),
             path("views/<int:key>/delete/", guarded(self.forget_view), name=f"{name}_delete_view"),
@@ -138,8 +140,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     def save_view(self, request: HttpRequest) -> HttpResponse:
         """Keep what the query of the address shows, under a name."""
         user = self.require_viewer(request)
-        known = {SEARCH_VAR, *(str(each.parameter_name) for each in self.list_filter)}
-        query = saved_views.canonical(request.GET.dict(), known)
+        query = self.canonical(request)
         is_post = request.method == "POST"
         may_share = user.has_perm(saved_views.SHARE)
         form = SavedViewForm(request.POST if is_post else None, may_share=may_share)
@@ -152,10 +153,32 @@ class TransactionAdmin(ReadOnlyAdmin):
             else:
                 sentence = _("The view “%s” is saved. It stands in the sidebar.")
                 return self.to_list(request, view.query, sentence % view.name)
-        context = {"form": form, "query": query}
+        return self.ask(request, "transactions/_save_view.html", form, query)
+
+    def columns_view(self, request: HttpRequest) -> HttpResponse:
+        """Choose the columns; then the table of the address again."""
+        user = self.require_viewer(request)
+        query = self.canonical(request)
+        chosen = {"columns": sorted(columns.chosen_by(user))}
+        form = ColumnsForm(request.POST if request.method == "POST" else None, initial=chosen)
+        if form.is_valid():
+            Profile.objects.update_or_create(form.cleaned_data, user=user)
+            return self.to_list(request, query)
+        return self.ask(request, "transactions/_columns.html", form, query)
+
+    def ask(
+        self, request: HttpRequest, fragment: str, form: SavedViewForm | ColumnsForm, query: str
+    ) -> HttpResponse:
+        """A form about the table: in the dialog, or on a page of its own."""
+        context = {"form": form, "query": query, "fragment": fragment}
         if request.headers.get("HX-Request"):
-            return render(request, "transactions/_save_view.html", context | {"in_dialog": True})
-        return self.render(request, "transactions/save_view.html", None, **context)
+            return render(request, fragment, context | {"in_dialog": True})
+        return self.render(request, "transactions/dialog_page.html", None, **context)
+
+    def canonical(self, request: HttpRequest) -> str:
+        """What the address asks the table for, as a saved view keeps it."""
+        known = {SEARCH_VAR, *(str(each.parameter_name) for each in self.list_filter)}
+        return saved_views.canonical(request.GET.dict(), known)
 
     def forget_view(self, request: HttpRequest, key: int) -> HttpResponse:
         user = self.require_viewer(request)

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from .columns import Column
 from .text import clean, holds_card_number
 
 
@@ -54,3 +55,12 @@ class SavedViewForm(forms.Form):
         if not name:
             raise forms.ValidationError(_("Write a name that can be seen."))
         return name
+
+
+class ColumnsForm(forms.Form):
+    columns = forms.MultipleChoiceField(
+        label=_("Columns"),
+        choices=Column.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )

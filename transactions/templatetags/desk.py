@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.template import Context
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from transactions.badges import Badge
+from transactions.columns import Column, chosen_by
 from transactions.methods import METHODS, brand_name, wallet_name
 from transactions.models import Transaction
 
@@ -68,3 +70,9 @@ def instrument(transaction: Transaction) -> str:
 def wallet(transaction: Transaction) -> str:
     """The wallet that the card was in, such as Apple Pay; empty without one."""
     return wallet_name(transaction.wallet)
+
+
+@register.simple_tag(takes_context=True)
+def chosen_columns(context: Context) -> frozenset[Column]:
+    """The columns of the transactions table for the person who looks."""
+    return chosen_by(context["request"].user)
