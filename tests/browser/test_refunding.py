@@ -294,7 +294,7 @@ def test_the_login_opens_the_desk(open_page):
     page.get_by_label("Password").fill("a long password")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Needs you")).to_be_visible()
-    page.get_by_role("link", name="All", exact=True).click()
+    page.locator(f'#nav-sidebar a[href$="{LIST}"]').click()
     expect(page).to_have_url(re.compile(rf"{LIST}$"))
     expect(page.get_by_role("heading", name="No transactions yet")).to_be_visible()
 
