@@ -110,7 +110,7 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
     ours = _like_ours(reported, account, theirs)
     shown: tuple[str, ...] = ()
     for candidates in (same_order, fitting):
-        found = list(candidates.values_list("pk", "external_id")[:_CANDIDATES_SHOWN])
+        found = sorted(candidates.values_list("pk", "external_id")[:_CANDIDATES_SHOWN])
         if len(found) == 1 and (not ours or ours.refund.transaction_id == found[0][0]):
             return found[0][0]
         if found:
