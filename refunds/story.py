@@ -119,7 +119,8 @@ def _may_retry(refund: Refund, user: User) -> bool:
     may = advised and services.can_be_retried(refund) and may_request(user)
     is_owed = not refund.is_doubted and not (refund.retry_of and refund.retry_of.counts_as_made)
     may = may and is_owed and not hasattr(refund, "retried_as")
-    return may and not is_replaced(refund)
+    # Where the playbook advises it, it has looked for what was asked for since.
+    return may and (told is not None or not is_replaced(refund))
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:
