@@ -187,35 +187,8 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status == Status.QUEUED:
         return hurry_refund(refund, actor=actor)
-    if not can_be_retried(refund):
-        raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
-    if made_already(refund):
-        raise WrongStatus(_PAID_OTHERWISE)
-    if refund.was_called_off and not is_owed_again(refund):
-        raise WrongStatus(_CALLED_OFF)
-    if refund.is_doubted:
-        raise WrongStatus(
-            _(
-                "It may have been sent before the restore. Look for it at the processor, and ask "
-                "for a new refund if the customer is still owed the money."
-            )
-        )
-    if again := Refund.objects.filter(retry_of=refund).first():
-        is_called_off = again.was_called_off
-        return retry_refund(again, actor=actor, origin=origin) if is_called_off else again
-    if is_replaced(refund):
-        raise WrongStatus(_REPLACED)
-    renewed, _created = request_refund(
-        transaction=refund.transaction,
-        amount=refund.amount,
-        reason=refund.reason,
-        note=refund.note,
-        requested_by=actor,
-        origin=origin,
-        idempotency_key=str(refund.pk),
-        retry_of=refund,
-    )
-    return renewed
+    with database.atomic():
+        return _try_again(lock_refund(refund.pk), actor, origin)
 
 
 def can_be_retried(refund: Refund) -> bool:
@@ -440,6 +413,38 @@ def _queue(refund: Refund) -> None:
 
 def _publish_after_commit(refund: Refund) -> None:
     database.on_commit(lambda: publish([refund.pk]))
+
+
+def _try_again(ended: Refund, actor: User, origin: Origin) -> Refund:
+    """One that ended, its payment locked: nothing is asked for beside it while this judges."""
+    if not can_be_retried(ended):
+        raise WrongStatus(_("Only what failed, was canceled or is queued can be tried again."))
+    if made_already(ended):
+        raise WrongStatus(_PAID_OTHERWISE)
+    if ended.was_called_off and not is_owed_again(ended):
+        raise WrongStatus(_CALLED_OFF)
+    if ended.is_doubted:
+        raise WrongStatus(
+            _(
+                "It may have been sent before the restore. Look for it at the processor, and ask "
+                "for a new refund if the customer is still owed the money."
+            )
+        )
+    if again := Refund.objects.filter(retry_of=ended).first():
+        return _try_again(again, actor, origin) if again.was_called_off else again
+    if is_replaced(ended):
+        raise WrongStatus(_REPLACED)
+    renewed, _created = request_refund(
+        transaction=ended.transaction,
+        amount=ended.amount,
+        reason=ended.reason,
+        note=ended.note,
+        requested_by=actor,
+        origin=origin,
+        idempotency_key=str(ended.pk),
+        retry_of=ended,
+    )
+    return renewed
 
 
 def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:

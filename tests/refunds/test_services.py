@@ -6,7 +6,8 @@ from threading import Barrier
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
+from django.db import transaction as database
 from django.utils import timezone
 
 from gateways.models import ProcessorAccount
@@ -15,6 +16,7 @@ from refunds import services
 from refunds.models import Refund, RefundEvent
 from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from refunds.states import Origin, Status
+from tests.waiting import wait_until
 from transactions.models import Transaction
 
 from .raw import triggers_off
@@ -238,6 +240,39 @@ def test_of_ten_people_who_try_again_at_once_all_get_the_one_refund(
         again = set(pool.map(attempt, people))
     assert again == {Refund.objects.get(retry_of=refund)}
     assert balance(transaction) == (10_000, 0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_tries_again_while_as_much_is_being_asked_for_waits_and_is_told(
+    make_transaction, ask, agent
+):
+    transaction = make_transaction()
+    refund = services.cancel_refund(ask(transaction, 2_500), actor=agent)
+
+    def try_again() -> Refund:
+        try:
+            return services.retry_refund(Refund.objects.get(pk=refund.pk), actor=agent)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.atomic():
+            other = ask(transaction, 2_500)
+            again = pool.submit(try_again)
+            wait_until(somebody_waits_for_us)
+        with pytest.raises(WrongStatus, match="As much was asked for since"):
+            again.result()
+    assert set(Refund.objects.all()) == {refund, other}
+    assert balance(transaction) == (2_500, 0, 7_500)
+
+
+def somebody_waits_for_us() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
+            " AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+        )
+        return cursor.fetchone() == (True,)
 
 
 def test_who_tries_again_is_told_as_the_origin(make_transaction, ask, agent):
