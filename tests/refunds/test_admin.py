@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from refunds.attention import flag, raise_case
 from refunds.models import Attention, AttentionKind, Refund
-from refunds.services import RequestConflict
+from refunds.services import RequestConflict, retry_refund
 from refunds.states import Status
 from refunds.story import BUTTONS
 from tests.pages import client_of, explain_list, visible
@@ -18,7 +18,7 @@ from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
 from .raw import triggers_off
-from .states import add_attempt, bring
+from .states import add_attempt, bring, bring_back
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +143,20 @@ class TestStory:
             assert expected in text, expected
         assert "Try again" not in text
         assert "<script>" not in response.content.decode().split('id="story"')[1].split("<aside")[0]
+
+    def test_why_what_was_called_off_is_owed_again_stands_beside_its_case(
+        self, browser, transaction, person
+    ):
+        failed = bring(make_refund(transaction, 1000, person), Status.FAILED)
+        again = retry_refund(failed, actor=person)
+        made = bring(make_refund(transaction, 1000), Status.SUCCEEDED)
+        Refund.objects.filter(pk=failed.pk).update(made_as=made)
+        bring(again, Status.CANCELED, "made_before")
+        flag(again, AttentionKind.PAID_AFTER_ALL, "It was made after all, so this was not sent.")
+        bring_back(made)
+        text = visible(browser.get(page_of(transaction)))
+        assert "so this was not sent." in text
+        assert "its money had gone back, and that has failed or come back since" in text
 
     def test_every_status_has_its_page(self, browser, person):
         for status in Status:
