@@ -28,6 +28,7 @@ from transactions.changelist import (
 from transactions.list_filters import AccountFilter
 from transactions.models import Transaction
 from transactions.readonly import OfPaymentAdmin, pressed, signed_in
+from transactions.timeline import newest_first
 
 from . import pulling, services, story
 from .badges import refund_badge
@@ -35,6 +36,7 @@ from .inbox import AttentionAdmin
 from .models import Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
+from .timeline import webhook_lines
 from .views import changed, refund_dialog
 from .webhook_log import WebhookEventAdmin
 
@@ -104,11 +106,15 @@ class RefundableTransactionAdmin(TransactionAdmin):
         user = signed_in(request)
         refunds = story.load(transaction.refunds.order_by("-created_at", "-pk"))
         told = story.tell(refunds, user) if user.has_perm("refunds.view_refund") else []
+        lines = [line for one in told for line in one.lines]
+        if user.has_perm("refunds.view_webhookevent"):
+            lines += webhook_lines(transaction, [one.refund for one in told])
         unlinked = transaction.cases.filter(refund__isnull=True).order_by("raised_at", "pk")
-        return super().describe(request, transaction) | {
+        context = super().describe(request, transaction)
+        return context | {
             "cases": story.tell_cases(unlinked, user),
             "told": told,
-            "timeline": story.timeline(told),
+            "timeline": newest_first([*context["timeline"], *lines]),
         }
 
     def refund_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -212,7 +218,7 @@ class RefundAdmin(OfPaymentAdmin):
             "refund": refund,
             "transaction": refund.transaction,
             "related_ids": refund.transaction.related_ids.split(),
-            "timeline": story.timeline([told]),
+            "timeline": newest_first(told.lines),
             "poll_after": story.poll_after([refund]),
         }
         if request.GET.get("fragment") == "story":

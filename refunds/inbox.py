@@ -24,6 +24,7 @@ from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
 from transactions.list_filters import AccountFilter
 from transactions.readonly import OfPaymentAdmin, signed_in
+from transactions.timeline import Line, newest_first
 
 from . import story
 from .badges import case_badge
@@ -178,7 +179,7 @@ class AttentionAdmin(OfPaymentAdmin):
             "refund": case.refund,
             "transaction": case.transaction,
             "related_ids": case.transaction.related_ids.split() if case.transaction else [],
-            "timeline": _without_answers(story.timeline(told), told),
+            "timeline": _without_answers(told),
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
             "offers": offered,
@@ -247,15 +248,12 @@ def _without_check(told: story.Told) -> story.Told:
     return replace(told, remedies=[each for each in told.remedies if each != check])
 
 
-def _without_answers(
-    timeline: list[tuple[Refund, story.Line]], told: Sequence[story.Told]
-) -> list[tuple[Refund, story.Line]]:
+def _without_answers(told: Sequence[story.Told]) -> list[Line]:
     """The history without the words of the processor that stand at the attempts."""
     answers = {attempt.processor_message for one in told for attempt, _badge in one.attempts}
-    return [
-        (refund, replace(line, why="") if line.why in answers else line)
-        for refund, line in timeline
-    ]
+    answers |= {one.refund.failure_message for one in told}
+    lines = newest_first(line for one in told for line in one.lines)
+    return [replace(line, why="") if line.why in answers else line for line in lines]
 
 
 def _is_paused(case: Attention) -> bool:

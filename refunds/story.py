@@ -27,12 +27,14 @@ from gateways.failures import (
 )
 from transactions.badges import Badge
 from transactions.models import Transaction, TransactionStatus
+from transactions.timeline import Line
 
 from . import services
 from .badges import attempt_badge, case_badge, refund_badge
 from .found import is_replaced
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
 from .states import Status
+from .timeline import event_line
 
 # Milliseconds.
 _QUICK, _SLOW = 1500, 20_000
@@ -66,17 +68,6 @@ class Button:
     def of(self, refund: Refund) -> Remedy:
         address = reverse(f"admin:refunds_refund_{self.name}", args=[refund.pk])
         return Remedy(self.label, address, is_press=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a timeline."""
-
-    at: datetime
-    text: str
-    why: str
-    actor: str
-    tone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,46 +232,6 @@ _REMEDIES: dict[Action, Callable[[Refund, User], Remedy | None]] = {
     Action.WRITE_NOTE: _write_note,
 }
 
-_EVENTS: dict[str, tuple[str | Promise, str]] = {
-    "requested": (_L("Requested"), "busy"),
-    "approved": (_L("Approved"), "good"),
-    "rejected": (_L("Rejected"), "bad"),
-    "canceled": (_L("Canceled before it was sent"), "quiet"),
-    "hurried": (_L("Told to go out now"), "busy"),
-    "waits_for_settlement": (_L("Waits until the payment has settled"), "busy"),
-    "looks_up_first": (_L("Waits: the processor is asked first what it knows of it"), "busy"),
-    "waits_for_a_person": (_L("Waits for a person"), "warn"),
-    "waits_until_counted": (_L("Waits until what went back is counted"), "warn"),
-    "let_go": (_L("What is listed is another refund: this one goes out"), "busy"),
-    "account_paused": (_L("Waits: nothing is sent through its account"), "warn"),
-    "authority_lost": (_L("Not sent: who asked may no longer refund"), "bad"),
-    "claimed": (_L("Taken up by a worker"), "busy"),
-    "sent_again": (_L("Sent once more, under the same reference"), "busy"),
-    "accepted": (_L("Accepted by the processor, not final yet"), "busy"),
-    "succeeded": (_L("Succeeded"), "good"),
-    "refused": (_L("Refused by the processor"), "bad"),
-    "not_sent": (_L("Not sent: nothing happened at the processor"), "warn"),
-    "no_clear_answer": (_L("No clear answer: the outcome is unknown until proven"), "warn"),
-    "lease_expired": (_L("The worker was lost: the outcome is unknown until proven"), "warn"),
-    "check_asked": (_L("Asked to check now"), "busy"),
-    "needs_attention": (_L("Put before a person"), "warn"),
-    "attention_closed": (_L("The case is closed"), "quiet"),
-    "case_given": (_L("The case has a new owner"), "quiet"),
-    "ruling_proposed": (_L("An outcome is proposed, and waits for a second person"), "warn"),
-    "ruling_rejected": (_L("The proposed outcome is rejected"), "quiet"),
-    "ruling_unchecked": (_L("The processor left open what the named refund is"), "warn"),
-    "ruling_withdrawn": (_L("The proposed outcome is withdrawn"), "quiet"),
-    "ruling_superseded": (_L("Proof came before the second person did"), "quiet"),
-    "made_before": (_L("Not sent: an earlier attempt had made it"), "warn"),
-    "made_after_all": (_L("Made after all: it counts as a refund made outside"), "warn"),
-    "ruled_happened": (_L("Two people: it was made"), "good"),
-    "ruled_did_not": (_L("Two people: it was not made"), "bad"),
-    "ruled_send_again": (_L("Two people: it was not made, and is sent again"), "busy"),
-    "recorded_outside": (_L("Found at the processor: made outside Refund Desk"), "quiet"),
-    "returned": (_L("The money came back"), "bad"),
-    "came_back": (_L("What it was called off for has failed since"), "warn"),
-}
-
 
 def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
     """The refunds with everything that :func:`tell` reads, in a fixed number of queries."""
@@ -333,12 +284,6 @@ def poll_after_sums(transaction: Transaction, refunds: Iterable[Refund]) -> int 
     return _QUICK if reserved != transaction.reserved_minor else poll_after(refunds)
 
 
-def timeline(told: Iterable[Told]) -> list[tuple[Refund, Line]]:
-    """What happened to all of them, newest first."""
-    lines = [(one.refund, line) for one in told for line in one.lines]
-    return sorted(lines, key=lambda pair: pair[1].at, reverse=True)
-
-
 def _tell(refund: Refund, user: User) -> Told:
     attempts = list(refund.attempts.all())
     explanation = _explain(refund, attempts)
@@ -355,7 +300,7 @@ def _tell(refund: Refund, user: User) -> Told:
         [(attempt, attempt_badge(attempt)) for attempt in attempts],
         tell_cases(refund.cases.all(), user),
         refund.waiting_ruling,
-        [_line(event) for event in refund.events.all()],
+        [event_line(refund, event) for event in refund.events.all()],
     )
 
 
@@ -394,10 +339,3 @@ def _why_waiting(refund: Refund) -> str:
 
 def _is_due(refund: Refund, now: datetime) -> bool:
     return refund.next_action_at is None or refund.next_action_at <= now + timedelta(seconds=5)
-
-
-def _line(event: RefundEvent) -> Line:
-    text, tone = _EVENTS.get(event.kind, (event.kind.replace("_", " ").capitalize(), "quiet"))
-    reason = event.data.get("why") or event.data.get("reason") or event.data.get("plan") or ""
-    actor = event.actor.get_full_name() or event.actor.get_username() if event.actor else ""
-    return Line(event.at, str(text), str(reason), actor or _("Refund Desk"), tone)

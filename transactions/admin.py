@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import copy
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -61,6 +62,7 @@ from .models import (
 )
 from .readonly import ReadOnlyAdmin, pressed, signed_in
 from .saved_views import NotSaved
+from .timeline import newest_first, payment_lines
 
 # The name of the address of a payment's page.
 PAYMENT_PAGE = "admin:transactions_transaction_change"
@@ -285,7 +287,8 @@ class TransactionAdmin(ReadOnlyAdmin):
         context = self.describe(request, transaction) | (extra_context or {})
         if fragment == "story":
             return render(request, "transactions/_story.html", context)
-        context |= self.list_notes(request, transaction)
+        if request.user.has_perm("transactions.add_note"):
+            context["note_form"] = NoteForm()
         template = "admin/transactions/transaction/change_form.html"
         return self.render(request, template, transaction, **context)
 
@@ -294,25 +297,24 @@ class TransactionAdmin(ReadOnlyAdmin):
         [row] = self.build_rows(request, [transaction])
         whole = max(transaction.amount_minor, 1)
         gone = transaction.refunded_minor + transaction.reserved_minor
+        notes = self.list_notes(request, transaction)
         return {
             "transaction": transaction,
+            "notes": notes,
             "row": row,
             "related_ids": transaction.related_ids.split(),
             "shares": {
                 "refunded": min(100 * transaction.refunded_minor // whole, 100),
                 "gone": min(100 * gone // whole, 100),
             },
+            "timeline": newest_first(payment_lines(transaction, notes)),
         }
 
-    def list_notes(
-        self, request: HttpRequest, transaction: Transaction, form: NoteForm | None = None
-    ) -> dict[str, Any]:
-        may_see = request.user.has_perm("transactions.view_note")
-        may_write = request.user.has_perm("transactions.add_note")
-        return {
-            "notes": transaction.notes.select_related("author") if may_see else (),
-            "note_form": (form or NoteForm()) if may_write else None,
-        }
+    def list_notes(self, request: HttpRequest, transaction: Transaction) -> list[Note]:
+        """The notes on it, newest first, as far as the person may see them."""
+        if not request.user.has_perm("transactions.view_note"):
+            return []
+        return list(transaction.notes.select_related("author"))
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -333,9 +335,16 @@ class TransactionAdmin(ReadOnlyAdmin):
             text = form.cleaned_data["text"]
             Note.objects.create(transaction=transaction, author=author, text=text)
         if request.headers.get("HX-Request"):
-            again = None if saved else form
-            context = self.list_notes(request, transaction, again) | {"transaction": transaction}
-            return render(request, "transactions/_notes.html", context)
+            context = {
+                "transaction": transaction,
+                "notes": self.list_notes(request, transaction),
+                "note_form": NoteForm() if saved else form,
+            }
+            response = render(request, "transactions/_notes.html", context)
+            if saved:  # the history tells of it, too
+                changed = {"transaction": transaction.pk, "say": _("The note is added.")}
+                response["HX-Trigger"] = json.dumps({"transaction-changed": changed})
+            return response
         if not saved:
             messages.error(request, " ".join(map(str, form.errors["text"])))
         return redirect("admin:transactions_transaction_change", transaction.pk)

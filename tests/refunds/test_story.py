@@ -7,13 +7,14 @@ from django.utils import timezone
 
 from gateways.failures import Action
 from gateways.models import ProcessorAccount
-from refunds import story
+from refunds import story, timeline
 from refunds.attention import close_cases, flag
 from refunds.history import record_event
 from refunds.models import AttentionKind, Refund, Ruling, Verdict
 from refunds.states import MOVING, AttemptState, Status
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
+from transactions.timeline import newest_first
 
 from .states import add_attempt, bring, bring_back, prove_made, take_back
 
@@ -190,7 +191,8 @@ def test_the_history_is_told_newest_first_with_who_did_what(refund):
     second = make_refund(refund.transaction, 500, agent)
     bring(second, Status.FAILED, "refused")
     told = story.tell(story.load(refund.transaction.refunds.all()), agent)
-    lines = [(line.text, line.actor) for _refund, line in story.timeline(told)]
+    happened = newest_first(line for one in told for line in one.lines)
+    lines = [(line.text, line.actor) for line in happened]
     assert lines[:3] == [
         ("Refused by the processor", "Refund Desk"),
         ("Taken up by a worker", "Refund Desk"),
@@ -229,7 +231,7 @@ def test_every_kind_of_event_in_the_code_has_words():
             }
     assert {"requested", "succeeded", "canceled", "check_asked", "ruling_proposed"} <= kinds
     kinds |= {f"ruled_{verdict}" for verdict in Verdict}
-    assert kinds <= story._EVENTS.keys()
+    assert kinds <= timeline._EVENTS.keys()
 
 
 def _texts(node):

@@ -1,0 +1,87 @@
+"""What happened to refunds, and what processors notified us of, as lines of a story."""
+
+import pytest
+from django.utils import timezone
+
+from refunds.models import Refund, WebhookEvent
+from refunds.states import Status
+from refunds.timeline import event_line, webhook_lines
+from tests.pages import client_of, visible
+from tests.rest import make_account, make_person, make_refund, make_transaction
+
+from .states import add_attempt, bring
+
+pytestmark = pytest.mark.django_db
+
+
+def notify(account, **names):
+    return WebhookEvent.objects.create(
+        account=account,
+        mode="test",
+        event_type="charge.refunded",
+        body_sha256=b"0" * 32,
+        **{"event_id": f"evt_{WebhookEvent.objects.count()}", "state": "processed"} | names,
+    )
+
+
+@pytest.fixture
+def payment():
+    return make_transaction(related_ids="pi_1 cs_1")
+
+
+def test_a_refusal_is_told_in_the_processors_words(payment):
+    refund = bring(make_refund(payment, 1000), Status.FAILED, "refused", failure_message="Too old.")
+    lines = [event_line(refund, event) for event in refund.events.all()]
+    assert [line.why for line in lines if line.text == "Refused by the processor"] == ["Too old."]
+    assert {line.amount for line in lines} == {refund.amount}
+    assert [line.why for line in lines if line.text == "Taken up by a worker"] == [""]
+
+
+def test_webhooks_are_found_by_every_name_of_the_payment_and_its_refunds(payment):
+    refund = bring(make_refund(payment, 1000), Status.SUCCEEDED)
+    reference = add_attempt(refund, "accepted").reference
+    named = [
+        notify(payment.account, payment_id=payment.external_id),
+        notify(payment.account, payment_id="cs_1"),
+        notify(payment.account, refund_id=refund.processor_refund_id),
+        notify(payment.account, reference=reference),
+    ]
+    for other in (
+        {"payment_id": "ch_other"}, {"refund_id": "re_other"}, {"reference": "OTHER"}, {},
+    ):  # fmt: skip
+        notify(payment.account, **other)
+    notify(make_account(), payment_id=payment.external_id)
+    notify(payment.account, payment_id=payment.external_id, event_id=None, state="rejected")
+    found = webhook_lines(payment, [refund])
+    assert {line.url for line in found} == {
+        f"/admin/refunds/webhookevent/{event.pk}/change/" for event in named
+    }
+    assert {line.text for line in found} == {"Webhook charge.refunded"}
+
+
+def test_only_the_newest_webhooks_are_told(payment):
+    for _ in range(25):
+        notify(payment.account, payment_id=payment.external_id, state="failed", problem="Why.")
+    found = webhook_lines(payment, [])
+    assert len(found) == 20
+    assert {line.why for line in found} == {"Not processed: Why."}
+
+
+def test_the_page_tells_one_story_in_the_order_of_time(payment):
+    person = make_person("agent")
+    make_refund(payment, 1000, person)
+    event = notify(payment.account, payment_id=payment.external_id)
+    WebhookEvent.objects.filter(pk=event.pk).update(received_at=timezone.now())
+    address = f"/admin/transactions/transaction/{payment.pk}/change/"
+    text = visible(client_of(person).get(address))
+    history = text[text.index("History") :]
+    assert history.index("Webhook charge.refunded") < history.index("Requested")
+    assert history.index("Requested") < history.index("Paid")
+    assert Refund.objects.count() == 1
+
+
+def test_who_may_not_see_webhooks_is_not_told_of_them(payment, make_user):
+    someone = make_user("transactions.view_transaction", "refunds.view_refund")
+    notify(payment.account, payment_id=payment.external_id)
+    address = f"/admin/transactions/transaction/{payment.pk}/change/"
+    assert "Webhook charge" not in visible(client_of(someone).get(address))
