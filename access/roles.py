@@ -38,11 +38,18 @@ _VIEW = {
     "refunds.view_webhookevent",
 }
 # Who works on the payments may take them along.
-_WORK = {"transactions.add_note", "transactions.export_transaction"}
+_WORK = {
+    "transactions.add_note",
+    "transactions.export_transaction",
+    "transactions.change_customer",
+    "transactions.add_exchange",
+    "transactions.delete_exchange",
+}
 _REQUEST = {"refunds.request_refund"}
 _APPROVE = {"refunds.approve_refund"}
 _MANAGE = {
     "refunds.process_webhook",
+    "transactions.merge_customer",
     "transactions.share_savedview",
     "transactions.sync_transaction",
     "refunds.add_refundreason",

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
-from transactions.admin import PAYMENT_PAGE, Row, TransactionAdmin
+from transactions.admin import TransactionAdmin
 from transactions.badges import Badge
 from transactions.changelist import (
     FlagFilter,
@@ -25,9 +25,11 @@ from transactions.changelist import (
     ListFilter,
     ToDateFilter,
 )
+from transactions.customer_pages import CustomerAdmin
 from transactions.list_filters import AccountFilter
-from transactions.models import Transaction
-from transactions.readonly import OfPaymentAdmin, pressed, signed_in
+from transactions.models import Customer, Transaction
+from transactions.readonly import PAYMENT_PAGE, OfPaymentAdmin, changed, pressed, signed_in
+from transactions.table import Row
 from transactions.timeline import newest_first
 
 from . import pulling, services, story
@@ -37,12 +39,15 @@ from .models import Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .timeline import webhook_lines
-from .views import changed, refund_dialog
+from .views import refund_dialog
 from .webhook_log import WebhookEventAdmin
 
-admin.site.unregister(Transaction)
+admin.site.unregister([Transaction, Customer])
 admin.site.register(Attention, AttentionAdmin)
 admin.site.register(WebhookEvent, WebhookEventAdmin)
+
+# The open cases that a customer's page names.
+_CASES = 10
 
 
 class RefundFailedFilter(FlagFilter):
@@ -138,6 +143,26 @@ class RefundableTransactionAdmin(TransactionAdmin):
             return changed(request, transaction, problem, messages.ERROR)
         sentence = _("A worker reads account %s. Load this page again in a moment.")
         return changed(request, transaction, sentence % transaction.account.slug)
+
+
+@admin.register(Customer)
+class RefundedCustomerAdmin(CustomerAdmin):
+    """The customers, with what went back to them and what of it needs a person."""
+
+    def describe(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
+        user = signed_in(request)
+        refunds = Refund.objects.filter(transaction__customer=customer)
+        newest = refunds.select_related(*RefundAdmin.list_select_related).defer(
+            "transaction__search_text"
+        )
+        cases = Attention.objects.open().filter(transaction__customer=customer)
+        shown = newest.order_by("-created_at", "-pk")[: self.list_per_page]
+        return super().describe(request, customer) | {
+            "refunds": [(refund, refund_badge(refund)) for refund in shown]
+            if user.has_perm("refunds.view_refund")
+            else [],
+            "cases": story.tell_cases(cases.order_by("raised_at", "pk")[:_CASES], user),
+        }
 
 
 def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from transactions.models import Transaction
+from transactions.readonly import changed
 
 from . import decision, services
 from .costs import arrival_in_words, cost_in_words
@@ -49,11 +47,12 @@ def refund_dialog(
     if request.headers.get("HX-Target") == PREVIEW:
         preview = preview_of(transaction, request.GET.get("amount", ""))
         return render(request, "refunds/_preview.html", {"preview": preview})
-    first_reason = RefundReason.objects.filter(is_active=True).first()
+    offered = RefundReason.objects.filter(is_active=True)
+    asked_for = offered.filter(code=request.GET.get("reason", "")[:50]).first()
     form = RefundForm(
         transaction,
         request.POST if request.method == "POST" else None,
-        initial={"reason": first_reason},
+        initial={"reason": asked_for or offered.first()},
     )
     if form.is_bound and form.is_valid() and _request(form, user):
         amount = form.cleaned_data["amount"]
@@ -91,20 +90,6 @@ def preview_of(transaction: Transaction, text: str) -> Preview:
         sentence=services.plan_in_words(transaction, amount),
         costs=cost_in_words(transaction.account, amount, operation),
         arrives=arrival_in_words(transaction.account, operation),
-    )
-
-
-def changed(
-    request: HttpRequest, transaction: Transaction, sentence: str, level: int = messages.SUCCESS
-) -> HttpResponse:
-    """Say what happened to a transaction, and have it shown anew."""
-    if not request.headers.get("HX-Request"):
-        messages.add_message(request, level, sentence)
-        return redirect("admin:transactions_transaction_change", transaction.pk)
-    event = {"transaction": transaction.pk, "say": sentence, "failed": level == messages.ERROR}
-    return HttpResponse(
-        status=HTTPStatus.NO_CONTENT,
-        headers={"HX-Trigger": json.dumps({"transaction-changed": event})},
     )
 
 

@@ -80,6 +80,10 @@ if PAYPAL_WEBHOOK_VERIFICATION not in {"offline", "api"}:
         f"PAYPAL_WEBHOOK_VERIFICATION is {PAYPAL_WEBHOOK_VERIFICATION!r}. Set it to offline or api."
     )
 UNDO_SECONDS = _seconds("UNDO_SECONDS", default=5, least=0, most=3600)
+# So close together two equal payments of one customer may be one that was made twice.
+DUPLICATE_WINDOW_MINUTES = _whole(
+    "DUPLICATE_WINDOW_MINUTES", "minutes", default=60, least=1, most=10_080
+)
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 # The filters that items of the sidebar stand for, per list; others leave an item marked.
 _FILTERS = {
-    "transactions_transaction": ("processor",),
+    "transactions_transaction": ("processor", "duplicate"),
     "refunds_refund": ("needs_attention", "status"),
 }
 
@@ -95,6 +95,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 payments("PayPal", processor="paypal"),
                 payments("Authorize.net", processor="authorizenet"),
                 payments("NMI", processor="nmi"),
+                payments(_("Perhaps charged twice"), "content_copy", duplicate="true"),
+                item(
+                    _("Customers"), "person", "transactions_customer",
+                    "transactions.view_customer",
+                ),
             ],
         },
         {"title": _("Saved views"), "items": kept},

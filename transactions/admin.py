@@ -1,275 +1,48 @@
-"""Transactions and customers on the staff site: found in a table, told on a page, never edited."""
+"""Transactions on the staff site: found in a table, told on a page, never edited."""
 
 from __future__ import annotations
 
-import json
-from copy import copy
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from tempfile import TemporaryFile
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import SEARCH_VAR
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet, Sum
-from django.http import (
-    FileResponse,
-    HttpRequest,
-    HttpResponse,
-    QueryDict,
-    StreamingHttpResponse,
-)
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path, re_path, reverse
-from django.utils import timezone
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from access.models import Profile
-from gateways.models import Processor
-from gateways.money import Money
-
-from . import columns, saved_views
-from .badges import Badge, badge_of
-from .changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
-from .exports import csv_lines, estimate, write_xlsx
-from .filters import search
-from .forms import ColumnsForm, NoteForm, SavedViewForm
-from .list_filters import (
-    AccountFilter,
-    CurrencyFilter,
-    CustomerFilter,
-    DisputedFilter,
-    LeastAmountFilter,
-    MethodFilter,
-    MostAmountFilter,
-    ProcessorFilter,
-    RefundStateFilter,
-    StatusFilter,
-    WalletFilter,
-)
-from .models import (
-    TAKEN,
-    Customer,
-    Note,
-    RefundProgress,
-    SavedView,
-    Transaction,
-    TransactionStatus,
-)
-from .readonly import ReadOnlyAdmin, pressed, signed_in
-from .saved_views import NotSaved
+from . import exchanges
+from .customer_pages import CustomerAdmin, totals_of
+from .forms import NoteForm
+from .models import Customer, Note, Transaction
+from .readonly import PAYMENT_PAGE, announce, changed, pressed, signed_in
+from .table import TransactionTable
 from .timeline import newest_first, payment_lines
+from .twins import twins_of
 
-# The name of the address of a payment's page.
-PAYMENT_PAGE = "admin:transactions_transaction_change"
-# The numbers of the sidebar end here, so that none of them costs more than a page.
-_COUNTED = 999
-_EXPORT = "transactions.export_transaction"
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of the table. ``poll_after`` (milliseconds) is set while something moves."""
-
-    transaction: Transaction
-    refund_badge: Badge
-    status_badge: Badge
-    marks: list[Badge] = field(default_factory=list)
-    poll_after: int | None = None
-    refund_url: str = ""
-    undo_url: str = ""
-
-
-class TransactionChangeList(KeysetChangeList):
-    """The table, row by row as the template draws it."""
-
-    model_admin: TransactionAdmin
-    saved_view: SavedView | None = None  # what is shown, where it has a name
-    may_delete_view = False
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.rows = self.model_admin.build_rows(request, self.result_list)
-        if self.query_to_keep:
-            user = signed_in(request)
-            views = saved_views.shown_to(request, user)
-            named = [view for view in views if view.query == self.query_to_keep]
-            self.saved_view = min(named, key=lambda view: view.owner_id != user.pk, default=None)
-        if self.saved_view:
-            self.may_delete_view = saved_views.may_delete(self.saved_view, user)
-
-
-class Narrowed(KeysetChangeList):
-    """The rows that an address asks for, and none of them read."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Nothing: whoever wants them takes ``queryset``."""
+admin.site.register(Customer, CustomerAdmin)
 
 
 @admin.register(Transaction)
-class TransactionAdmin(ReadOnlyAdmin):
+class TransactionAdmin(TransactionTable):
     """What was paid. :mod:`refunds.admin` adds what went back."""
 
-    list_select_related = ("account",)
-    list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
-        ProcessorFilter, AccountFilter, RefundStateFilter, StatusFilter, FromDateFilter,
-        ToDateFilter, CurrencyFilter, LeastAmountFilter, MostAmountFilter, MethodFilter,
-        WalletFilter, DisputedFilter, CustomerFilter,
-    )  # fmt: skip
-    list_class = TransactionChangeList
-    search_help_text = gettext_lazy("Id, name, e-mail, order, card")
-    results_template = "transactions/_results.html"
-
     def get_urls(self) -> list[URLPattern]:
-        guarded = self.admin_site.admin_view
         name = "transactions_transaction"
-        export = guarded(self.export_view)
-        add_note = guarded(pressed(self.add_note_view, PAYMENT_PAGE))
+
+        def button(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(pressed(view, PAYMENT_PAGE))
+
         return [
-            path("columns/", guarded(self.columns_view), name=f"{name}_columns"),
-            path("views/save/", guarded(self.save_view), name=f"{name}_save_view"),
-            path("views/numbers/", guarded(self.view_numbers), name=f"{name}_view_numbers"),
-            path("views/<int:key>/delete/", guarded(self.forget_view), name=f"{name}_delete_view"),
-            re_path(r"^export\.(?P<form>csv|xlsx)$", export, name=f"{name}_export"),
-            path("<path:object_id>/note/", add_note, name=f"{name}_add_note"),
+            path("<path:object_id>/note/", button(self.add_note_view), name=f"{name}_add_note"),
+            path("<path:object_id>/exchange/", button(self.link_view), name=f"{name}_exchange"),
+            path(
+                "<path:object_id>/exchange/<int:key>/unlink/", button(self.unlink_view),
+                name=f"{name}_unlink",
+            ),
             *super().get_urls(),
-        ]
-
-    def save_view(self, request: HttpRequest) -> HttpResponse:
-        """Keep what the query of the address shows, under a name."""
-        user = self.require_viewer(request)
-        query = self.canonical(request)
-        is_post = request.method == "POST"
-        may_share = user.has_perm(saved_views.SHARE)
-        form = SavedViewForm(request.POST if is_post else None, may_share=may_share)
-        if form.is_valid():
-            values = {"is_shared": False} | form.cleaned_data
-            try:
-                view = saved_views.save(user, values.pop("name"), query, **values)
-            except NotSaved as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                sentence = _("The view “%s” is saved. It stands in the sidebar.")
-                return self.to_list(request, view.query, sentence % view.name)
-        return self.ask(request, "transactions/_save_view.html", form, query)
-
-    def columns_view(self, request: HttpRequest) -> HttpResponse:
-        """Choose the columns; then the table of the address again."""
-        user = self.require_viewer(request)
-        query = self.canonical(request)
-        chosen = {"columns": sorted(columns.chosen_by(user))}
-        form = ColumnsForm(request.POST if request.method == "POST" else None, initial=chosen)
-        if form.is_valid():
-            Profile.objects.update_or_create(form.cleaned_data, user=user)
-            return self.to_list(request, query)
-        return self.ask(request, "transactions/_columns.html", form, query)
-
-    def ask(
-        self, request: HttpRequest, fragment: str, form: SavedViewForm | ColumnsForm, query: str
-    ) -> HttpResponse:
-        """A form about the table: in the dialog, or on a page of its own."""
-        context = {"form": form, "query": query, "fragment": fragment}
-        if request.headers.get("HX-Request"):
-            return render(request, fragment, context | {"in_dialog": True})
-        return self.render(request, "transactions/dialog_page.html", None, **context)
-
-    def canonical(self, request: HttpRequest) -> str:
-        """What the address asks the table for, as a saved view keeps it."""
-        known = {SEARCH_VAR, *(str(each.parameter_name) for each in self.list_filter)}
-        return saved_views.canonical(request.GET.dict(), known)
-
-    def forget_view(self, request: HttpRequest, key: int) -> HttpResponse:
-        user = self.require_viewer(request)
-        view = get_object_or_404(saved_views.visible_to(user), pk=key)
-        if request.method != "POST":
-            return self.to_list(request, view.query)
-        if not saved_views.may_delete(view, user):
-            raise PermissionDenied(_("Only who made a view, or who may share views, deletes it."))
-        view.delete()
-        return self.to_list(request, view.query, _("The view “%s” is deleted.") % view.name)
-
-    def view_numbers(self, request: HttpRequest) -> HttpResponse:
-        """How many transactions each view of the person shows: a fragment for the sidebar."""
-        views = saved_views.visible_to(self.require_viewer(request))
-        numbers = [(view, self.count(request, view.query)) for view in views]
-        return render(request, "transactions/_view_numbers.html", {"numbers": numbers})
-
-    def count(self, request: HttpRequest, query: str) -> str:
-        """How many transactions an address shows, in words."""
-        matching = self.narrowed(request, query).order_by().values_list("pk")[: _COUNTED + 1]
-        number = matching.count()
-        return f"{_COUNTED}+" if number > _COUNTED else str(number)
-
-    def narrowed(self, request: HttpRequest, query: str) -> QuerySet[Transaction]:
-        """The transactions that the table shows for a query."""
-        asked = copy(request)
-        asked.GET = QueryDict(query)
-        shows_nothing: tuple[str, ...] = ()
-        narrowed: QuerySet[Transaction] = Narrowed(
-            asked, self.model, shows_nothing, shows_nothing, self.list_filter, None, shows_nothing,
-            False, self.list_per_page, 0, shows_nothing, self, None, "",
-        ).queryset  # fmt: skip
-        return narrowed
-
-    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """Everything that the table shows for the query of the address, as a file."""
-        if not self.require_viewer(request).has_perm(_EXPORT):
-            raise PermissionDenied(_("You may not export transactions."))
-        if request.method not in {"GET", "HEAD"}:
-            raise PermissionDenied
-        rows = self.narrowed(request, request.GET.urlencode())
-        name = f"transactions-{timezone.localdate():%Y-%m-%d}.{form}"
-        if form == "xlsx":
-            file = TemporaryFile()  # noqa: SIM115  the response closes it
-            write_xlsx(rows, file)
-            file.seek(0)
-            return FileResponse(file, as_attachment=True, filename=name)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "X-Rows": str(estimate(rows)),
-        }
-        kind = "text/csv; charset=utf-8"
-        return StreamingHttpResponse(csv_lines(rows), content_type=kind, headers=headers)
-
-    def require_viewer(self, request: HttpRequest) -> User:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return signed_in(request)
-
-    def to_list(self, request: HttpRequest, query: str, said: str = "") -> HttpResponse:
-        """Show the table with this query, and what was done."""
-        if said:
-            messages.success(request, said)
-        address = f"{reverse('admin:transactions_transaction_changelist')}?{query}"
-        if request.headers.get("HX-Request"):
-            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
-        return redirect(address)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Transaction], search_term: str
-    ) -> tuple[QuerySet[Transaction], bool]:
-        return search(queryset, search_term).defer("search_text"), False
-
-    def build_rows(self, request: HttpRequest, transactions: list[Transaction]) -> list[Row]:
-        """The lines of the table for these transactions, in as many queries for one as for many."""
-        return [
-            Row(
-                transaction,
-                refund_badge=badge_of(RefundProgress(transaction.refund_state)),
-                status_badge=badge_of(TransactionStatus(transaction.status)),
-            )
-            for transaction in transactions
-        ]
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {"title": _("Transactions"), "processors": Processor.choices}
-        return super().changelist_view(request, context | (extra_context or {}))
+        ]  # fmt: skip
 
     def change_view(
         self,
@@ -289,6 +62,8 @@ class TransactionAdmin(ReadOnlyAdmin):
             return render(request, "transactions/_story.html", context)
         if request.user.has_perm("transactions.add_note"):
             context["note_form"] = NoteForm()
+        if transaction.customer:
+            context["totals"] = totals_of(transaction.customer)
         template = "admin/transactions/transaction/change_form.html"
         return self.render(request, template, transaction, **context)
 
@@ -298,6 +73,7 @@ class TransactionAdmin(ReadOnlyAdmin):
         whole = max(transaction.amount_minor, 1)
         gone = transaction.refunded_minor + transaction.reserved_minor
         notes = self.list_notes(request, transaction)
+        linked = list(exchanges.of(transaction))
         return {
             "transaction": transaction,
             "notes": notes,
@@ -307,7 +83,9 @@ class TransactionAdmin(ReadOnlyAdmin):
                 "refunded": min(100 * transaction.refunded_minor // whole, 100),
                 "gone": min(100 * gone // whole, 100),
             },
-            "timeline": newest_first(payment_lines(transaction, notes)),
+            "exchanges": linked,
+            "twins": list(twins_of(transaction)),
+            "timeline": newest_first(payment_lines(transaction, notes, linked)),
         }
 
     def list_notes(self, request: HttpRequest, transaction: Transaction) -> list[Note]:
@@ -342,60 +120,38 @@ class TransactionAdmin(ReadOnlyAdmin):
             }
             response = render(request, "transactions/_notes.html", context)
             if saved:  # the history tells of it, too
-                changed = {"transaction": transaction.pk, "say": _("The note is added.")}
-                response["HX-Trigger"] = json.dumps({"transaction-changed": changed})
+                announce(response, transaction, _("The note is added."))
             return response
         if not saved:
             messages.error(request, " ".join(map(str, form.errors["text"])))
         return redirect("admin:transactions_transaction_change", transaction.pk)
 
+    def link_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Link the payment for what the customer got in exchange."""
+        transaction = self.get_visible(request, object_id)
+        user = signed_in(request)
+        if not user.has_perm(exchanges.ADD):
+            raise PermissionDenied(_("You may not link exchanges."))
+        try:
+            exchange = exchanges.link(transaction, request.POST.get("payment", ""), actor=user)
+        except exchanges.NotLinked as refusal:
+            return changed(request, transaction, str(refusal), messages.ERROR)
+        said = _("Linked with the payment %s.") % exchange.replacement
+        return self.show_exchanges(request, transaction, said)
 
-@admin.register(Customer)
-class CustomerAdmin(ReadOnlyAdmin):
-    """One payer, and what they paid, newest first. Customers are found through transactions."""
+    def unlink_view(self, request: HttpRequest, object_id: str, key: int) -> HttpResponse:
+        transaction = self.get_visible(request, object_id)
+        if not request.user.has_perm(exchanges.DELETE):
+            raise PermissionDenied(_("You may not unlink exchanges."))
+        get_object_or_404(exchanges.of(transaction), pk=key).delete()
+        return self.show_exchanges(request, transaction, _("They are not linked any more."))
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    def show_exchanges(
+        self, request: HttpRequest, transaction: Transaction, said: str
     ) -> HttpResponse:
-        self.refuse_writing(request)
-        return redirect("admin:transactions_transaction_changelist")
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        self.refuse_writing(request)
-        customer = self.get_visible(request, object_id)
-        transactions = self.admin_site.get_model_admin(Transaction)
-        assert isinstance(transactions, TransactionAdmin)
-        if not transactions.has_view_permission(request):
-            raise PermissionDenied
-        newest = (
-            Transaction.objects.filter(customer=customer)
-            .select_related("account")
-            .order_by("-created_at", "-pk")[: self.list_per_page + 1]
-        )
-        found = list(newest)
-        every = reverse("admin:transactions_transaction_changelist")
-        return self.render(
-            request,
-            "admin/transactions/customer/change_form.html",
-            customer,
-            rows=transactions.build_rows(request, found[: self.list_per_page]),
-            every_url=f"{every}?customer={customer.pk}" if len(found) > self.list_per_page else "",
-            totals=_sum_up(customer),
-        )
-
-
-def _sum_up(customer: Customer) -> list[tuple[Money, Money]]:
-    """What the customer paid and got back, per currency."""
-    sums = (
-        Transaction.objects.filter(customer=customer, status__in=TAKEN)
-        .order_by("currency")
-        .values_list("currency")
-        .annotate(Sum("amount_minor"), Sum("refunded_minor"))
-    )
-    return [(Money(paid, code), Money(refunded, code)) for code, paid, refunded in sums]
+        if not request.headers.get("HX-Request"):
+            return changed(request, transaction, said)
+        context = {"transaction": transaction, "exchanges": list(exchanges.of(transaction))}
+        response = render(request, "transactions/_exchanges.html", context)
+        announce(response, transaction, said)
+        return response

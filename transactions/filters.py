@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet, Value
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
@@ -22,7 +22,7 @@ from gateways.models import Processor, ProcessorAccount
 from gateways.moments import in_utc
 from gateways.money import CURRENCIES
 
-from .models import THOUSANDTHS, RefundProgress, Transaction, TransactionStatus
+from .models import THOUSANDTHS, Customer, RefundProgress, Transaction, TransactionStatus
 
 # A longer search is cut: nobody types that many words, and each one is a look into the index.
 _SEARCH_WORDS = 8
@@ -39,6 +39,9 @@ def bounded(rows: QuerySet[Transaction], lookup: str, text: str) -> QuerySet[Tra
     whole, _dot, fraction = text.partition(".")
     bound = int(whole + fraction.ljust(3, "0"))
     return rows.alias(thousandths=THOUSANDTHS).filter(**{f"thousandths__{lookup}": bound})
+
+
+_Row = TypeVar("_Row", Transaction, Customer)
 
 
 class RegexFilter(filters.Filter):
@@ -97,8 +100,8 @@ class AccountFilter(filters.ModelChoiceFilter):
         super().__init__(field_name="account", to_field_name="slug", queryset=_accounts)
 
 
-def search(rows: QuerySet[Transaction], text: str) -> QuerySet[Transaction]:
-    """The transactions that hold every word of the text, in any of the searched columns."""
+def search(rows: QuerySet[_Row], text: str) -> QuerySet[_Row]:
+    """The transactions or customers that hold every word of the text, in what is searched."""
     for word in text.split()[:_SEARCH_WORDS]:
         # The database lowers both sides, so that they agree in every alphabet.
         rows = rows.filter(search_text__contains=Lower(Value(word)))
@@ -132,7 +135,8 @@ class TransactionFilter(filters.FilterSet):
     ) -> QuerySet[Transaction]:
         if value.isascii() and value.isdigit():
             return rows.filter(customer_id=value)
-        return rows.filter(customer__email=value.lower())
+        known = Customer.objects.filter(email=value.lower())
+        return rows.filter(customer__in=known.values(key=Coalesce("merged_into", "pk")))
 
     def filter_search(
         self, rows: QuerySet[Transaction], _name: str, value: str

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from .columns import Column
+from .models import Customer
 from .text import clean, holds_card_number
+
+if TYPE_CHECKING:  # the class takes its parameter only from the stubs
+    _ModelForm = forms.ModelForm[Customer]
+else:
+    _ModelForm = forms.ModelForm
 
 
 def refuse_card_number(text: str) -> None:
@@ -64,3 +71,32 @@ class ColumnsForm(forms.Form):
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
+
+
+class CustomerForm(_ModelForm):
+    """What staff know of a customer and no processor says."""
+
+    locale = forms.ChoiceField(
+        label=_("Language"), choices=[("", _("Not known")), *settings.LANGUAGES], required=False
+    )
+
+    class Meta:
+        model = Customer
+        fields = ("is_vip", "locale")
+
+
+class MergeForm(forms.Form):
+    """The other address of a customer; ``cleaned_data["email"]`` is that Customer."""
+
+    email = forms.CharField(
+        label=_("E-mail"),
+        max_length=320,
+        error_messages={"required": _("Enter the other e-mail.")},
+    )
+
+    def clean_email(self) -> Customer:
+        email = clean(self.cleaned_data["email"], 320).lower()
+        found = Customer.objects.filter(email=email).first()
+        if found is None:
+            raise forms.ValidationError(_("No customer has the e-mail %s.") % email)
+        return found

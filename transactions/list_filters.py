@@ -16,6 +16,7 @@ from .changelist import FlagFilter, ListFilter
 from .filters import bounded
 from .methods import BRANDS, BRANDS_OFFERED, METHODS, WALLETS, spellings
 from .models import RefundProgress, TransactionStatus
+from .twins import with_standing_twin
 
 
 class ProcessorFilter(ListFilter):
@@ -52,6 +53,20 @@ class DisputedFilter(FlagFilter):
     is_rare = True
     title = gettext_lazy("Disputed")
     parameter_name = "disputed"
+
+
+class TwinFilter(FlagFilter):
+    is_rare = True
+    title = gettext_lazy("Perhaps charged twice")
+    parameter_name = "duplicate"
+
+    def only(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return with_standing_twin(queryset)
+
+
+class VipFilter(FlagFilter):
+    title = gettext_lazy("VIP")
+    parameter_name = "is_vip"
 
 
 class MethodFilter(ListFilter):

@@ -14,16 +14,43 @@ from gateways.money import CURRENCIES, Money, exponent_of
 
 
 class Customer(models.Model):
-    """A payer, known by e-mail across all processors."""
+    """A payer, known by e-mail across all processors.
+
+    One that was merged into another keeps its address, so that what is paid under it later goes to
+    the other one, and so that it can be parted again.
+    """
 
     email = models.CharField(_("e-mail"), max_length=320, unique=True)  # lower case
     name = models.CharField(_("name"), max_length=300, blank=True)
     locale = models.CharField(_("language"), max_length=10, blank=True)
+    is_vip = models.BooleanField(_("VIP"), default=False, db_default=False)
+    merged_into = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="absorbed"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+    search_text = models.GeneratedField(
+        expression=Lower(Concat("email", Value(" "), "name")),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
 
     class Meta:
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
+        permissions = [("merge_customer", _("Can merge customers, and part them again"))]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(merged_into=F("id")), name="customer_is_not_merged_into_itself"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["-created_at", "-id"],
+                condition=Q(merged_into__isnull=True),
+                name="customer_newest",
+            ),
+            GinIndex(OpClass("search_text", "gin_trgm_ops"), name="customer_search"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.email
@@ -102,6 +129,8 @@ class Transaction(models.Model):
     description = models.CharField(_("description"), max_length=1000, blank=True)
     created_at = models.DateTimeField(_("paid at"))  # the processor's time, not ours
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    # The same customer paid the same amount within DUPLICATE_WINDOW_MINUTES of it.
+    has_twin = models.BooleanField(_("has a twin"), default=False, db_default=False)
     has_details = models.BooleanField(default=True)
     synced_at = models.DateTimeField(_("last read"), auto_now_add=True)
     search_text = models.GeneratedField(
@@ -196,6 +225,11 @@ class Transaction(models.Model):
                 name="transaction_disputed",
             ),
             models.Index(
+                fields=["-created_at", "-id"],
+                condition=Q(has_twin=True),
+                name="transaction_with_a_twin",
+            ),
+            models.Index(
                 fields=["account", "voided_at"],
                 condition=Q(voided_at__isnull=False),
                 name="transaction_voided",
@@ -259,6 +293,31 @@ class Note(models.Model):
 
     def __str__(self) -> str:
         return self.text[:60]
+
+
+class Exchange(models.Model):
+    """A customer got something else: the payment that is given back, and the one for the other."""
+
+    original = models.ForeignKey(Transaction, models.PROTECT, related_name="exchanged_for")
+    replacement = models.ForeignKey(Transaction, models.PROTECT, related_name="exchanged_from")
+    linked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    linked_at = models.DateTimeField(_("linked at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("exchange")
+        verbose_name_plural = _("exchanges")
+        default_permissions = ("add", "delete")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["original", "replacement"], name="exchange_is_linked_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(original=F("replacement")), name="exchange_is_for_another_payment"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.original_id} → {self.replacement_id}"
 
 
 class SavedView(models.Model):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # the class takes its parameter only from the stubs
 else:
     _ModelAdmin = admin.ModelAdmin
 
+# The name of the address of a payment's page.
+PAYMENT_PAGE = "admin:transactions_transaction_change"
 # The element that htmx swaps when a list is searched, filtered or paged.
 RESULTS = "results"
 
@@ -54,6 +58,26 @@ def pressed(view: Callable[..., HttpResponse], page: str) -> Callable[..., HttpR
         return redirect(page, kwargs["object_id"])
 
     return answer
+
+
+def changed(
+    request: HttpRequest, transaction: Transaction, sentence: str, level: int = messages.SUCCESS
+) -> HttpResponse:
+    """Say what happened to a transaction, and have it shown anew."""
+    if not request.headers.get("HX-Request"):
+        messages.add_message(request, level, sentence)
+        return redirect(PAYMENT_PAGE, transaction.pk)
+    response = HttpResponse(status=HTTPStatus.NO_CONTENT)
+    announce(response, transaction, sentence, failed=level == messages.ERROR)
+    return response
+
+
+def announce(
+    response: HttpResponse, transaction: Transaction, sentence: str, *, failed: bool = False
+) -> None:
+    """Have htmx say the sentence and show the transaction anew, besides what the response does."""
+    event = {"transaction": transaction.pk, "say": sentence, "failed": failed}
+    response["HX-Trigger"] = json.dumps({"transaction-changed": event})
 
 
 class ReadOnlyAdmin(_ModelAdmin):

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateways.money import Money
 
-from .models import Note, Transaction, TransactionStatus
+from .models import Exchange, Note, Transaction, TransactionStatus
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 _L = gettext_lazy
 _BEGINNINGS: dict[str, tuple[str | Promise, str]] = {
@@ -40,8 +45,10 @@ def newest_first(lines: Iterable[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: line.at)[::-1]
 
 
-def payment_lines(payment: Transaction, notes: Iterable[Note]) -> list[Line]:
-    """The payment's own moments, as far as they are known, and the notes on it."""
+def payment_lines(
+    payment: Transaction, notes: Iterable[Note], exchanges: Iterable[Exchange]
+) -> list[Line]:
+    """The payment's own moments, as far as they are known, its notes and its exchanges."""
     processor = payment.get_processor_display()
     paid, tone = _BEGINNINGS.get(payment.status, (_("Paid"), "good"))
     moments = (
@@ -55,10 +62,26 @@ def payment_lines(payment: Transaction, notes: Iterable[Note]) -> list[Line]:
         for at, text, tone, amount in moments
         if at
     ]
-    return lines + [_line(note) for note in notes]
+    linked = [_exchange_line(payment, exchange) for exchange in exchanges]
+    return [*lines, *(_note_line(note) for note in notes), *linked]
 
 
-def _line(note: Note) -> Line:
+def _note_line(note: Note) -> Line:
     text = note.text if len(note.text) <= _SHOWN else f"{note.text[:_SHOWN]}…"
-    author = note.author.get_full_name() or note.author.get_username()
-    return Line(note.created_at, _("Note"), why=text, actor=author)
+    return Line(note.created_at, _("Note"), why=text, actor=_name(note.author))
+
+
+def _exchange_line(payment: Transaction, exchange: Exchange) -> Line:
+    is_original = exchange.original_id == payment.pk
+    other = exchange.replacement if is_original else exchange.original
+    return Line(
+        exchange.linked_at,
+        _("Exchanged for another payment") if is_original else _("Replaces another payment"),
+        why=other.external_id,
+        actor=_name(exchange.linked_by),
+        url=reverse("admin:transactions_transaction_change", args=[other.pk]),
+    )
+
+
+def _name(person: User) -> str:
+    return person.get_full_name() or person.get_username()

@@ -22,6 +22,7 @@ from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
 
 from .text import clean, mask_card_numbers
+from .twins import mark_twins
 
 # How many refused records are kept with their reasons; the rest is only counted.
 KEPT_REJECTED = 100
@@ -86,6 +87,7 @@ def store_payments(account: ProcessorAccount, payments: Iterable[Payment]) -> Sy
                 counts.add(_upsert(account, [row]))
             except (DataError, IntegrityError) as error:
                 counts.reject(BadRecord(row["external_id"], why_refused(error)))
+    mark_twins(account, list(rows))
     return counts
 
 
@@ -168,7 +170,8 @@ INSERT INTO transactions_transaction AS kept
   (account_id, processor, mode, refunded_minor, reserved_minor, over_refunded, synced_at,
    external_id, customer_id, {_NAMES})
 SELECT %(account)s, %(processor)s, %(mode)s, 0, 0, false, now(),
-       row.external_id, customer.id, {", ".join(f"row.{name}" for name in _COLUMNS)}
+       row.external_id, coalesce(customer.merged_into_id, customer.id),
+       {", ".join(f"row.{name}" for name in _COLUMNS)}
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS row (external_id text, {_TYPES})
 LEFT JOIN transactions_customer AS customer ON customer.email = lower(row.customer_email)
 ORDER BY row.external_id

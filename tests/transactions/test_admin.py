@@ -292,6 +292,3 @@ class TestCustomer:
         assert len(every.context["cl"].rows) == 50
         rest = browser.get(LIST + every.context["cl"].older_url)
         assert len(rest.context["cl"].rows) == 1
-
-    def test_the_list_is_the_table_of_transactions(self, browser):
-        assert browser.get("/admin/transactions/customer/")["Location"] == LIST

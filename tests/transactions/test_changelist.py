@@ -249,6 +249,7 @@ INDEXED = {
     "?method=bank": "transaction_by_method",
     "?wallet=apple_pay": "transaction_by_wallet",
     "?amount_min=5000": "transaction_by_amount",
+    "?duplicate=true": "transaction_with_a_twin",
     "?q=needle": "transaction_search",
     "?p=older.1772107200000000.5": "transaction_newest",
     "?p=newer.1772107200000000.5": "transaction_newest",

@@ -139,7 +139,7 @@ def test_names_are_text_in_the_sidebar(browser):
 
 
 def test_numbers_are_counted_to_an_end(browser, agent, monkeypatch):
-    monkeypatch.setattr("transactions.admin._COUNTED", 3)
+    monkeypatch.setattr("transactions.table._COUNTED", 3)
     account = make_account()
     for minor in (1_000, 60_000, 70_000):
         make_transaction(account, amount_minor=minor)

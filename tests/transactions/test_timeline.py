@@ -17,7 +17,7 @@ LIST = "/admin/transactions/transaction/"
 
 
 def told(payment):
-    return [(line.at, line.text) for line in payment_lines(payment, [])]
+    return [(line.at, line.text) for line in payment_lines(payment, [], [])]
 
 
 def test_its_moments_are_told_as_far_as_they_are_known():
@@ -37,14 +37,14 @@ def test_its_moments_are_told_as_far_as_they_are_known():
     [("authorized", "Authorized"), ("failed", "The payment failed"), ("captured", "Paid")],
 )
 def test_how_it_began(status, text):
-    [line] = payment_lines(make_transaction(status=status), [])
+    [line] = payment_lines(make_transaction(status=status), [], [])
     assert (line.text, line.actor, line.amount) == (text, "Stripe", Money(10_000, "USD"))
 
 
 def test_notes_stand_in_it_and_long_ones_are_cut():
     payment, author = make_transaction(), make_person("agent", first_name="Ana", last_name="Lup")
     Note.objects.create(transaction=payment, author=author, text="Called. " + "x" * 400)
-    *_, line = payment_lines(payment, payment.notes.all())
+    *_, line = payment_lines(payment, payment.notes.all(), [])
     assert (line.text, line.actor) == ("Note", "Ana Lup")
     assert line.why == "Called. " + "x" * 292 + "…"
 
