@@ -49,6 +49,13 @@ class RefundForm(forms.Form):
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2}),
     )
+    words = forms.CharField(
+        label=_("Words for the customer"),
+        help_text=_("What the customer may read of this refund."),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
     token = forms.UUIDField(widget=forms.HiddenInput)
     expected_refundable = forms.CharField(widget=forms.HiddenInput, max_length=30)
 
@@ -62,7 +69,7 @@ class RefundForm(forms.Form):
     def __init__(self, transaction: Transaction, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.transaction = transaction
-        for name in ("reason", "note"):
+        for name in ("reason", "note", "words"):
             self.fields[name].widget.attrs["aria-describedby"] = f"refund-{name}-error"
 
     def clean_amount(self) -> Money:
@@ -72,6 +79,11 @@ class RefundForm(forms.Form):
         note: str = self.cleaned_data["note"]
         refuse_card_number(note)
         return note
+
+    def clean_words(self) -> str:
+        words: str = self.cleaned_data["words"]
+        refuse_card_number(words)
+        return words
 
     def clean_expected_refundable(self) -> Money:
         try:

@@ -85,6 +85,7 @@ def request_refund(
     idempotency_key: str,
     origin: Origin = Origin.STAFF,
     expected_refundable: Money | None = None,
+    words: str = "",
     retry_of: Refund | None = None,
 ) -> tuple[Refund, bool]:
     """Reserve the amount and queue a refund; the worker does the rest.
@@ -108,12 +109,13 @@ def request_refund(
         status=Status.QUEUED,
         reason=reason,
         note=note,
+        words=words,
         requested_by=requested_by,
         retry_of=retry_of,
         idem_scope="retry" if retry_of else f"user:{requested_by.pk}",
         idem_key=idempotency_key,
-        request_hash=_request_hash(transaction, amount, reason, note, expected_refundable),
     )
+    refund.request_hash = _request_hash(refund, amount, expected_refundable)
     if earlier := _same_request(refund):
         return earlier, False
     try:
@@ -308,24 +310,18 @@ def _require(person: User, permission: str, sentence: str) -> None:
         raise NotAllowed(sentence)
 
 
-def _request_hash(
-    transaction: Transaction,
-    amount: Money,
-    reason: RefundReason | None,
-    note: str,
-    expected_refundable: Money | None,
-) -> bytes:
-    canonical = json.dumps(
-        [
-            transaction.pk,
-            amount.minor,
-            amount.currency,
-            reason.pk if reason else None,
-            note,
-            expected_refundable.minor if expected_refundable else None,
-        ]
-    )
-    return hashlib.sha256(canonical.encode()).digest()
+def _request_hash(refund: Refund, amount: Money, expected_refundable: Money | None) -> bytes:
+    asked = [
+        refund.transaction_id,
+        amount.minor,
+        amount.currency,
+        refund.reason_id,
+        refund.note,
+        expected_refundable.minor if expected_refundable else None,
+    ]
+    # Only where there are some, so that a request of before there could be any is the same one.
+    asked += [refund.words] if refund.words else []
+    return hashlib.sha256(json.dumps(asked).encode()).digest()
 
 
 def _same_request(refund: Refund) -> Refund | None:
@@ -439,6 +435,7 @@ def _try_again(ended: Refund, actor: User, origin: Origin) -> Refund:
         amount=ended.amount,
         reason=ended.reason,
         note=ended.note,
+        words=ended.words,
         requested_by=actor,
         origin=origin,
         idempotency_key=str(ended.pk),

@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
@@ -19,7 +21,8 @@ from transactions.readonly import changed
 from . import decision, services
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
-from .models import RefundReason
+from .models import Refund, RefundReason
+from .states import Status
 
 # The element of the dialog that shows what a typed amount would come to.
 PREVIEW = "refund-preview"
@@ -54,9 +57,11 @@ def refund_dialog(
         request.POST if request.method == "POST" else None,
         initial={"reason": asked_for or offered.first()},
     )
-    if form.is_bound and form.is_valid() and _request(form, user):
-        amount = form.cleaned_data["amount"]
-        return changed(request, transaction, _said(transaction, amount))
+    if form.is_bound and form.is_valid() and (refund := _request(form, user)):
+        undo = reverse("admin:refunds_refund_cancel", args=[refund.pk])
+        waits = settings.UNDO_SECONDS if refund.status == Status.QUEUED else 0
+        sentence = _said(transaction, refund.amount)
+        return changed(request, transaction, sentence, undo=undo if waits else "")
     typed = form["amount"].value() if form.is_bound else transaction.refundable.major()
     context = {
         "transaction": transaction,
@@ -102,15 +107,16 @@ def _said(transaction: Transaction, amount: Money) -> str:
     return _("The refund of %s is on its way.") % amount
 
 
-def _request(form: RefundForm, user: User) -> bool:
-    """Ask for the refund of a valid form; False when it was refused and the form says why."""
+def _request(form: RefundForm, user: User) -> Refund | None:
+    """Ask for the refund of a valid form; None when it was refused and the form says why."""
     values = form.cleaned_data
     try:
-        services.request_refund(
+        refund, _created = services.request_refund(
             transaction=form.transaction,
             amount=values["amount"],
             reason=values["reason"],
             note=values["note"],
+            words=values["words"],
             requested_by=user,
             idempotency_key=str(values["token"]),
             expected_refundable=values["expected_refundable"],
@@ -118,14 +124,14 @@ def _request(form: RefundForm, user: User) -> bool:
     except services.RefundRefused as refusal:
         form.refuse(refusal.code, str(refusal))
         form.transaction.refresh_from_db()
-        return False
+        return None
     except services.RequestConflict:
         form.refuse(
             "conflict",
             _("A refund was already requested from this form. Close it and look at the payment."),
         )
-        return False
-    return True
+        return None
+    return refund
 
 
 def _token(request: HttpRequest) -> str:

@@ -61,22 +61,31 @@ def pressed(view: Callable[..., HttpResponse], page: str) -> Callable[..., HttpR
 
 
 def changed(
-    request: HttpRequest, transaction: Transaction, sentence: str, level: int = messages.SUCCESS
+    request: HttpRequest,
+    transaction: Transaction,
+    sentence: str,
+    level: int = messages.SUCCESS,
+    undo: str = "",
 ) -> HttpResponse:
-    """Say what happened to a transaction, and have it shown anew."""
+    """Say what happened to a transaction, and have it shown anew. ``undo`` takes the press."""
     if not request.headers.get("HX-Request"):
         messages.add_message(request, level, sentence)
         return redirect(PAYMENT_PAGE, transaction.pk)
     response = HttpResponse(status=HTTPStatus.NO_CONTENT)
-    announce(response, transaction, sentence, failed=level == messages.ERROR)
+    announce(response, transaction, sentence, failed=level == messages.ERROR, undo=undo)
     return response
 
 
 def announce(
-    response: HttpResponse, transaction: Transaction, sentence: str, *, failed: bool = False
+    response: HttpResponse,
+    transaction: Transaction,
+    sentence: str,
+    *,
+    failed: bool = False,
+    undo: str = "",
 ) -> None:
     """Have htmx say the sentence and show the transaction anew, besides what the response does."""
-    event = {"transaction": transaction.pk, "say": sentence, "failed": failed}
+    event = {"transaction": transaction.pk, "say": sentence, "failed": failed, "undo": undo}
     response["HX-Trigger"] = json.dumps({"transaction-changed": event})
 
 

@@ -103,6 +103,7 @@ class Refund(models.Model):
         RefundReason, models.PROTECT, null=True, blank=True, related_name="+"
     )
     note = models.TextField(_("internal note"), blank=True)
+    words = models.TextField(_("words for the customer"), blank=True, db_default="")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )

@@ -6,15 +6,28 @@
   const words = () => find("words")?.dataset ?? {};
   let toastTimer;
 
-  function say(sentence, failed = false) {
+  function say(sentence, failed = false, undo = "") {
     if (!sentence) return;
     find("announcer").textContent = sentence;
     const toast = find("toast");
     toast.textContent = sentence;
+    if (undo) toast.append(undoButton(undo));
     toast.classList.toggle("toast-bad", failed);
     toast.hidden = false;
     clearTimeout(toastTimer);
     toastTimer = setTimeout(() => { toast.hidden = true; }, failed ? 10000 : 4000);
+  }
+
+  function undoButton(address) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = words().undo;
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      const { name, value } = document.querySelector("[name=csrfmiddlewaretoken]");
+      htmx.ajax("POST", address, { swap: "none", values: { [name]: value } });
+    });
+    return button;
   }
 
   // --- dialog -------------------------------------------------------------------------------
@@ -31,7 +44,7 @@
   });
   document.addEventListener("transaction-changed", ({ detail }) => {
     if (!detail.failed) find("dialog")?.close();
-    say(detail.say, detail.failed);
+    say(detail.say, detail.failed, detail.undo);
     for (const shown of document.querySelectorAll(`[data-transaction="${detail.transaction}"]`)) {
       htmx.trigger(shown, "refresh");
     }

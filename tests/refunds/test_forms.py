@@ -26,6 +26,7 @@ def form_of(transaction, **changes):
         "amount": "12.50",
         "reason": "other",
         "note": "",
+        "words": "",
         "token": str(uuid.uuid4()),
         "expected_refundable": transaction.refundable.major(),
     }
@@ -80,7 +81,9 @@ def test_a_form_whose_hidden_parts_are_broken_says_so(changes):
     assert form.non_field_errors() == ["This form is incomplete. Close it and open it again."]
 
 
-@pytest.mark.parametrize("name", ["amount", "reason", "note", "token", "expected_refundable"])
+@pytest.mark.parametrize(
+    "name", ["amount", "reason", "note", "words", "token", "expected_refundable"]
+)
 def test_a_field_that_comes_twice_is_refused(name):
     transaction = make_transaction()
     value = form_of(transaction).data[name]
@@ -103,13 +106,14 @@ def test_a_hidden_reason_is_no_longer_offered():
     assert not form_of(make_transaction()).is_valid()
 
 
+@pytest.mark.parametrize("name", ["note", "words"])
 @pytest.mark.parametrize(
-    "note", ["4242 4242 4242 4242", "card:4242424242424242", "x" * 2001, "\x00"]
+    "text", ["4242 4242 4242 4242", "card:4242424242424242", "x" * 2001, "\x00"]
 )
-def test_a_note_without_card_numbers(note):
-    form = form_of(make_transaction(), note=note)
+def test_no_card_numbers_in_what_is_written(name, text):
+    form = form_of(make_transaction(), **{name: text})
     assert not form.is_valid()
-    assert form.errors["note"]
+    assert form.errors[name]
 
 
 class TestCaseForms:

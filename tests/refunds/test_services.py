@@ -220,6 +220,11 @@ def test_a_canceled_refund_is_tried_again_once(make_transaction, ask, agent, mak
     assert balance(transaction) == (2_500, 0, 7_500)
 
 
+def test_what_the_customer_may_read_comes_along(make_transaction, ask, agent):
+    refund = services.cancel_refund(ask(make_transaction(), 2_500, words="Sorry."), actor=agent)
+    assert services.retry_refund(refund, actor=agent).words == "Sorry."
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_ten_people_who_try_again_at_once_all_get_the_one_refund(
     make_transaction, ask, agent, make_user

@@ -147,6 +147,33 @@ class TestRequest:
         assert "Refund in progress" in row
         assert "87.50 USD" in row
 
+    def test_words_for_the_customer_stand_apart_from_the_note(self, browser, transaction):
+        values = filled(transaction, words="Sorry for the broken cup.")
+        browser.post(dialog_of(transaction), values)
+        refund = Refund.objects.get()
+        assert (refund.words, refund.note) == ("Sorry for the broken cup.", "Sorry.")
+        assert "For the customer: Sorry for the broken cup." in visible(
+            browser.get(page_of(transaction))
+        )
+
+    def test_other_words_from_the_same_dialog_are_refused(self, browser, transaction):
+        values = filled(transaction)
+        browser.post(dialog_of(transaction), values)
+        response = browser.post(dialog_of(transaction), values | {"words": "Sorry."}, headers=HTMX)
+        assert "already requested from this form" in visible(response)
+
+    @pytest.mark.parametrize("seconds", [0, 5])
+    def test_while_it_can_be_undone_the_answer_says_how(
+        self, browser, transaction, settings, seconds
+    ):
+        settings.UNDO_SECONDS = seconds
+        response = browser.post(dialog_of(transaction), filled(transaction), headers=HTMX)
+        event = json.loads(response["HX-Trigger"])["transaction-changed"]
+        refund = Refund.objects.get()
+        address = f"/admin/refunds/refund/{refund.pk}/cancel/"
+        assert event["undo"] == (address if seconds else "")
+        assert browser.post(address, headers=HTMX).status_code == 204
+
     def test_without_htmx_it_leads_to_the_page(self, browser, transaction):
         response = browser.post(dialog_of(transaction), filled(transaction), follow=True)
         assert response.redirect_chain == [(page_of(transaction), 302)]

@@ -1,0 +1,106 @@
+"""Customers, twins and exchanges in a browser, and taking a refund back at once."""
+
+import pytest
+from playwright.sync_api import expect
+
+from refunds.models import Refund
+from refunds.states import Status
+from tests.rest import make_account, make_person, make_transaction
+from transactions.models import Customer
+from transactions.twins import mark_twins_of
+
+from .test_refunding import LIST, open_dialog, row_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def manager(transactional_db):
+    return make_person("manager", first_name="Ana", last_name="Lup")
+
+
+@pytest.fixture
+def customer(transactional_db):
+    return Customer.objects.create(email="maria@example.com", name="Maria Santos")
+
+
+@pytest.fixture
+def pair(customer):
+    """Two payments of the customer, perhaps one that was made twice."""
+    account = make_account()
+    first = make_transaction(
+        account, external_id="ch_first", customer=customer, customer_name="Maria Santos"
+    )
+    second = make_transaction(
+        account, external_id="ch_second", customer=customer, customer_name="Maria Santos",
+        created_at=first.created_at,
+    )  # fmt: skip
+    mark_twins_of(customer)
+    return first, second
+
+
+def test_undo_takes_a_refund_back_from_where_it_was_asked_for(open_page, manager, settings):
+    settings.UNDO_SECONDS = 600
+    transaction = make_transaction()
+    page = open_page(manager)
+    page.goto(LIST)
+    dialog = open_dialog(page, transaction)
+    dialog.get_by_role("button", name="Refund", exact=True).click()
+    expect(dialog).to_be_hidden()
+    page.locator("#toast").get_by_role("button", name="Undo").click()
+    expect(page.locator("#toast")).to_contain_text("Canceled; nothing was refunded.")
+    expect(row_of(page, transaction)).to_contain_text("Not refunded")
+    assert Refund.objects.get().status == Status.CANCELED
+
+
+def test_a_twin_is_found_and_refunded_in_one_step(open_page, manager, pair, settings):
+    settings.UNDO_SECONDS = 600
+    page = open_page(manager)
+    page.goto(LIST)
+    page.get_by_role("link", name="Perhaps charged twice").click()
+    expect(page.locator("#results tbody tr")).to_have_count(2)
+    page.locator("#results tbody tr a").first.click()
+    page.get_by_role("link", name="Refund this one as a duplicate").click()
+    dialog = page.get_by_role("dialog", name="Refund")
+    expect(dialog.locator(".htmx-settling")).to_have_count(0)
+    dialog.get_by_role("button", name="Refund", exact=True).click()
+    expect(page.locator("#story")).to_contain_text("Queued")
+    assert Refund.objects.get().reason.code == "duplicate"
+
+
+def test_an_exchange_is_linked_and_unlinked(open_page, manager, pair):
+    page = open_page(manager)
+    page.goto(f"{LIST}{pair[0].pk}/change/")
+    box = page.get_by_label("The payment for the replacement")
+    box.fill("ch_second")
+    page.get_by_role("button", name="Link", exact=True).click()
+    expect(page.locator("#exchanges")).to_contain_text("Exchanged for ch_second")
+    expect(page.locator("#story")).to_contain_text("Exchanged for another payment")
+    page.get_by_role("button", name="Unlink").click()
+    expect(page.locator("#exchanges li")).to_have_count(0)
+    box.fill("nothing like it")
+    page.get_by_role("button", name="Link", exact=True).click()
+    expect(page.locator("#toast")).to_contain_text("No other payment matches")
+
+
+def test_customers_are_marked_merged_and_parted(open_page, manager, customer):
+    Customer.objects.create(email="m.santos@example.com", name="Maria Santos")
+    page = open_page(manager)
+    page.goto(LIST)
+    page.get_by_role("link", name="Customers").click()
+    page.get_by_label("Search").fill("maria@")
+    expect(page.locator("#results tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Maria Santos").click()
+    page.get_by_label("VIP").check()
+    page.get_by_label("Language").select_option("ro")
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_text("Kept: VIP yes, language ro.")).to_be_visible()
+    page.get_by_role("link", name="Merge", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Merge customers")
+    expect(dialog).to_contain_text("Of the same name: m.santos@example.com")
+    expect(dialog.locator(".htmx-settling")).to_have_count(0)
+    dialog.get_by_label("The other e-mail").fill("m.santos@example.com")
+    dialog.get_by_role("button", name="Merge").click()
+    expect(page.get_by_text("Also m.santos@example.com")).to_be_visible()
+    page.get_by_role("button", name="Part them").click()
+    expect(page.get_by_text("is a customer of their own again.")).to_be_visible()
