@@ -22,9 +22,11 @@ from gateways.registry import gateway_class
 from . import rulings, services
 from .attention import choose_owner, close_cases, flag
 from .clock import in_words
-from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
+from .external import record_as_ours
+from .found import PAID_BESIDES, count_for, is_paid_besides, may_be, not_made
 from .history import record_event
 from .models import Attention, AttentionKind, Refund, Ruling, Verdict
+from .placing import reported_in
 from .services import (
     NotAllowed,
     WrongStatus,
@@ -158,38 +160,66 @@ def let_go(case: Attention, actor: User) -> Attention:
 
 
 def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
-    """Close a case because what was made outside is a refund of ours that counted as not made.
+    """Close a case because what was made is a refund of ours that counted as not made.
 
     Nothing of that is owed any more: it is not tried again, and what tries it again is called off
     when its turn comes. Raises NotAllowed, or WrongStatus where no refund of ours is named.
     """
-    with _held(case) as held:
+    with _payment_of_ours(case), _held(case) as held:
         if not may(Action.COUNT_AS_OURS, held, actor):
             raise NotAllowed(_("You may not say so. Hand it to who may approve refunds."))
         ours = like_ours(held)
-        if held.refund is None or ours is None:
+        if ours is None:
             raise WrongStatus(_("No refund of ours that counts as not made is like this one."))
         ours = lock_refund(ours.pk)  # before any event is written
         said = _("It is the refund of ours that counted as not made.")
         why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
         is_besides = is_paid_besides(ours)
-        count_for(held.refund, ours, why, actor)
-        close_cases(held.refund, {K.MADE_OUTSIDE}, why, by=actor)
+        made_as = _count(held, ours, why, actor)
         if is_besides:
             twice = _("It was made as %s, and as much went back besides: it may be paid twice.")
-            flag(ours, K.FOUND_SEVERAL, twice % held.refund.processor_refund_id)
+            flag(ours, K.FOUND_SEVERAL, twice % made_as.processor_refund_id)
     held.refresh_from_db()
     return held
 
 
+@contextmanager
+def _payment_of_ours(case: Attention) -> Iterator[None]:
+    """Lock what a case without a payment names, before the case: as a sync does that places it."""
+    with database.atomic():
+        ours = like_ours(case) if case.refund_id is None else None
+        if ours:
+            lock_refund(ours.pk)
+        yield
+
+
+def _count(case: Attention, ours: Refund, why: str, actor: User) -> Refund:
+    """Let a case's refund be ours, and close it. What has no payment yet gets that of ours."""
+    if case.refund:
+        count_for(case.refund, ours, why, actor)
+        close_cases(case.refund, {K.MADE_OUTSIDE}, why, by=actor)
+        return case.refund
+    Attention.objects.filter(pk=case.pk).close(why, actor)
+    return record_as_ours(ours, reported_in(case), why, actor)
+
+
 def like_ours(case: Attention) -> Refund | None:
-    """The refund of ours that the one made outside may be, as things are now."""
-    outside = case.refund
-    if case.closed_at or case.kind != K.MADE_OUTSIDE:
+    """The refund of ours that one made elsewhere may be, as things are now."""
+    if case.closed_at:
         return None
-    if outside is None or outside.status not in STANDING:
+    if case.kind == K.UNPLACED and "may_be" in case.evidence:
+        return _named(case)
+    outside = case.refund
+    if case.kind != K.MADE_OUTSIDE or outside is None or outside.status not in STANDING:
         return None
     return may_be(outside, case.evidence.get("may_be", ""))
+
+
+def _named(unplaced: Attention) -> Refund | None:
+    """The refund of ours that the case names, while it counts as not made."""
+    ours = Refund.objects.select_related("made_as").get(pk=unplaced.evidence["may_be"])
+    left = not_made(reported_in(unplaced).created_at).filter(refund=ours)
+    return ours if left.exists() and not ours.counts_elsewhere else None
 
 
 def is_paid_twice(case: Attention) -> bool:

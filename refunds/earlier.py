@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Coalesce
@@ -15,7 +16,14 @@ from django.db.models.functions import Coalesce
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
 
 from .clock import CLOCK_SKEW
-from .found import all_like, is_counted, told_by_time, tried_again
+from .found import (
+    all_like,
+    is_counted,
+    left_before,
+    may_be_without_reference,
+    told_by_time,
+    tried_again,
+)
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .states import STANDING, AttemptState, Origin, Status
@@ -113,19 +121,42 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
 def _told_by_nobody(refund: Refund, alike: Sequence[ReportedRefund]) -> tuple[str, ...]:
     """The ids of what may be the refund or its like, where only a person can tell and none has.
 
-    What a second person saw when they let the refund go is another one.
+    What a second person saw when they let the refund go is another one. What was listed once stays
+    in question, also while its processor's list lags behind again.
     """
     let_go = refund.events.filter(kind="let_go").values_list("data__listed", flat=True)
     known = {each for listed in let_go for each in listed or ()}
-    return tuple({*_unknown(refund, alike), *_asked_about(refund)} - known)
+    told = _told(refund)
+    gone = _listed_before(refund) - {each.external_id for each in alike}
+    asked = _without_row(told, gone)
+    if may_be_without_reference(refund):
+        asked |= {*_asked_about(refund), *_unplaced(refund)}
+    return tuple({*_unknown(refund, told, alike), *asked} - known)
+
+
+def _listed_before(refund: Refund) -> set[str]:
+    """What the open case of a refund that waits for a person names."""
+    own = Attention.objects.open().filter(kind=AttentionKind.NOT_SENT, refund=refund)
+    listed = own.filter(evidence__has_key="listed").values_list("evidence__listed", flat=True)
+    return {each for ids in listed for each in ids}
+
+
+def _unanswered(refund: Refund, kind: AttentionKind) -> QuerySet[Attention]:
+    """The cases of a kind that nobody answered but, perhaps, who wants this refund to leave."""
+    requester = refund.requested_by
+    nobody = Q(closed_at__isnull=True)
+    if requester:
+        nobody |= Q(closed_by=requester)
+        if requester.email:
+            nobody |= Q(closed_by__email__iexact=requester.email)
+    return Attention.objects.filter(nobody, kind=kind, account=refund.account_id)
 
 
 def _asked_about(refund: Refund) -> list[str]:
-    """Rows of refunds made outside of which an open case asks if they are it, or like it.
-
-    They stand, also while their processor's list lags behind again.
-    """
-    asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
+    """Rows of refunds made outside of which a case asks if they are it, or like it."""
+    asked = _unanswered(refund, AttentionKind.MADE_OUTSIDE).filter(
+        transaction=refund.transaction_id
+    )
     outside = Refund.objects.filter(
         transaction=refund.transaction_id,
         amount_minor=refund.amount_minor,
@@ -136,25 +167,48 @@ def _asked_about(refund: Refund) -> list[str]:
     return [each.processor_refund_id or "" for each in rows if all_like(each)]
 
 
-def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> list[str]:
+def _unplaced(refund: Refund) -> list[str]:
+    """What fits no payment alone, and may be it or its like by its card, amount and time."""
+    asked = _unanswered(refund, AttentionKind.UNPLACED).filter(
+        evidence__has_key="may_be",
+        evidence__amount=str(refund.amount),
+        evidence__card=refund.transaction.last4,
+    )
+    return [
+        told["refund"]
+        for told in asked.values_list("evidence", flat=True)
+        if left_before(refund, datetime.fromisoformat(told["made_at"]))
+    ]
+
+
+def _told(refund: Refund) -> QuerySet[Refund]:
+    """The rows at its account that are known for what they are."""
+    asked = _unanswered(refund, AttentionKind.MADE_OUTSIDE).filter(refund__isnull=False)
+    return Refund.objects.filter(account_id=refund.account_id).exclude(
+        pk__in=asked.values("refund")
+    )
+
+
+def _without_row(told: QuerySet[Refund], ids: set[str]) -> set[str]:
+    known = told.filter(processor_refund_id__in=ids)
+    return ids - set(known.values_list("processor_refund_id", flat=True)) if ids else ids
+
+
+def _unknown(
+    refund: Refund, told: QuerySet[Refund], likely: Sequence[ReportedRefund]
+) -> Iterable[str]:
     """Those that are no refunds of ours, nor accepted by a person as made elsewhere.
 
     Those without an id are told by how many had been made by then.
     """
-    if not likely:
-        return []
-    asked = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE)
-    rows = Refund.objects.exclude(pk__in=asked.values("refund"))
-    ids = {each.external_id for each in likely if each.has_own_id}
-    known = rows.filter(account_id=refund.account_id, processor_refund_id__in=ids)
-    unknown = ids - set(known.values_list("processor_refund_id", flat=True))
+    unknown = _without_row(told, {each.external_id for each in likely if each.has_own_id})
     nameless = [each for each in likely if not each.has_own_id]
     if not nameless:
-        return sorted(unknown)
+        return unknown
     since = min(each.created_at for each in nameless) - CLOCK_SKEW
     left = Q(attempts__state=AttemptState.ACCEPTED)
     made = (
-        rows.filter(
+        told.filter(
             Q(origin=Origin.EXTERNAL) | left,
             transaction=refund.transaction_id,
             amount_minor=refund.amount_minor,
@@ -165,4 +219,4 @@ def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> list[str]:
     )
     moments = made.order_by("left", "pk").values_list("left", "pk")
     explained = told_by_time(nameless, moments)
-    return sorted(unknown | {each.external_id for each in nameless} - explained.keys())
+    return unknown | {each.external_id for each in nameless} - explained.keys()

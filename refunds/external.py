@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import transaction as database
 from django.utils.translation import gettext as _
@@ -24,6 +24,9 @@ from .history import record_event
 from .models import Attention, AttentionKind, Refund
 from .placing import awaited_by, is_history, subject_of
 from .states import Origin, Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 STATUS_OF = {
     RefundState.PENDING: Status.PENDING,
@@ -77,6 +80,19 @@ def record_external(
             kind=AttentionKind.UNPLACED, subject=subject_of(account, reported.external_id)
         ).close(_("Its payment was found."))
     return "new"
+
+
+def record_as_ours(ours: Refund, reported: ReportedRefund, why: str, actor: User) -> Refund:
+    """Write a refund down that fits no payment alone, and is one of ours that counted as not made.
+
+    Ours is locked. The row of what was made, which counts from now on.
+    """
+    row = _new_row(ours.transaction, reported, Status.SUCCEEDED)
+    row.save(force_insert=True)
+    count_for(row, ours, why, actor)
+    record_event(row, "recorded_outside", to_status=row.status, data=_facts(reported))
+    change_sums(row, reserved=0, refunded=row.amount_minor)
+    return row
 
 
 def _flag_outside(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import ReportedRefund
@@ -134,6 +135,17 @@ def not_made(before: datetime) -> QuerySet[RefundAttempt]:
         sends__gt=0,
         first_sent_at__lte=before + CLOCK_SKEW,
     )
+
+
+def left_before(refund: Refund, moment: datetime) -> bool:
+    """Whether something of its payment and amount left by then, and counts as not made."""
+    return not_made(moment).filter(refund__in=_of_ours(refund)).exists()
+
+
+def may_be_without_reference(refund: Refund) -> bool:
+    """Whether its processor may list what counts as not made without saying that it is ours."""
+    keeps = gateway_class(refund.account.processor).capabilities.keeps_references
+    return not keeps and left_before(refund, timezone.now())
 
 
 def is_replaced(ours: Refund) -> bool:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import DataError, IntegrityError
 from django.db import transaction as database
-from django.db.models import Min, Q
+from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -364,22 +364,44 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         if step is None:
             return
         to, kind = step
-        if to == Status.RETURNED:
-            mark_returned(locked, failure_fields(reported))
-            return
         ours = getattr(locked, "counts_for", None)
+        if to != Status.SUCCEEDED:
+            _end_outside(locked, to, reported, ours)
+            return
         sentence = ""
-        if to == Status.FAILED and ours:
-            sentence = _(
-                "It counted as the refund that was asked for here on %s, and has failed since. If "
-                "the customer did not get the money otherwise, try that one again."
-            ) % day_in_words(ours.created_at)
-        elif status == Status.FAILED:
+        if status == Status.FAILED:
             sentence = _("It had failed, and the processor reports that it succeeded after all.")
             sentence = told_after_all(sentence, ours) if ours else sentence
         move(locked, to, kind, changes=failure_fields(reported))
-        if sentence and ours and to != Status.FAILED:
+        if sentence and ours:
             record_event(ours, "made_after_all", data={"why": sentence})
         if sentence:
-            failed = to == Status.FAILED
-            flag(locked, K.RETURNED if failed else K.PAID_AFTER_ALL, sentence)
+            flag(locked, K.PAID_AFTER_ALL, sentence)
+
+
+def _end_outside(locked: Refund, to: Status, reported: ReportedRefund, ours: Refund | None) -> None:
+    """What was made elsewhere failed or came back: whatever it counted as is owed again."""
+    called_off, sentence = [], ""
+    if ours:
+        called_off = list(_called_off_for(ours))  # before any event is written
+        sentence = _(
+            "It counted as the refund that was asked for here on %s, and has failed or come back "
+            "since. If the customer did not get the money otherwise, try that one again."
+        ) % day_in_words(ours.created_at)
+    if to == Status.RETURNED:
+        mark_returned(locked, failure_fields(reported), sentence)
+    else:
+        move(locked, to, "refused", changes=failure_fields(reported))
+        if sentence:
+            flag(locked, K.RETURNED, sentence)
+    for each in called_off:
+        close_cases(each, {K.PAID_AFTER_ALL}, _("What it was called off for has failed since."))
+
+
+def _called_off_for(ours: Refund) -> QuerySet[Refund]:
+    """Refunds of the same payment and amount that were called off because ours was made; locked."""
+    alike = Refund.objects.filter(
+        transaction=ours.transaction_id, amount_minor=ours.amount_minor, status=Status.CANCELED
+    )
+    open_cases = Attention.objects.open().filter(kind=K.PAID_AFTER_ALL)
+    return alike.filter(pk__in=open_cases.values("refund")).select_for_update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
 from gateways.errors import OutcomeUnknown
 from gateways.models import ProcessorAccount
-from gateways.money import MAX_MINOR
+from gateways.money import MAX_MINOR, parse_amount
 from gateways.registry import gateway_class
 from transactions.models import TAKEN, Transaction
 from transactions.text import clean, mask_card_numbers
@@ -176,6 +177,20 @@ def put_before_a_person(
         "may_be": getattr(problem, "may_be", ""),
     }
     _raise_once(account, reported.external_id, str(problem), evidence)
+
+
+def reported_in(case: Attention) -> ReportedRefund:
+    """The report that :func:`put_before_a_person` raised a case about, as made."""
+    told = case.evidence
+    amount, _space, currency = told["amount"].partition(" ")
+    return ReportedRefund(
+        external_id=told["refund"],
+        payment_id=told.get("payment", ""),
+        amount=parse_amount(amount, currency),
+        state=RefundState.SUCCEEDED,
+        created_at=datetime.fromisoformat(told["made_at"]),
+        reference=told.get("reference", ""),
+    )
 
 
 def put_unreadable_before_a_person(account: ProcessorAccount, record: BadRecord) -> None:

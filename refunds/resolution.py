@@ -111,10 +111,13 @@ def _is_an_earlier_refusal(
     return earlier.exists()
 
 
-def mark_returned(refund: Refund, changes: Mapping[str, Any] | None = None) -> None:
+def mark_returned(
+    refund: Refund, changes: Mapping[str, Any] | None = None, sentence: str = ""
+) -> None:
     """Give the money of a locked refund that had succeeded back to the balance, and tell people."""
     move(refund, Status.RETURNED, "returned", changes=changes)
-    flag(refund, AttentionKind.RETURNED, _("The refund had succeeded, and the money came back."))
+    usual = _("The refund had succeeded, and the money came back.")
+    flag(refund, AttentionKind.RETURNED, sentence or usual)
 
 
 def _look_up(refund: Refund, attempt: RefundAttempt) -> None:

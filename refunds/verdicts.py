@@ -78,10 +78,24 @@ def ask_about(refund: Refund, attempt: RefundAttempt, refund_id: str) -> Answer:
         return Answer(note=sentence % {"id": refund_id, "why": error})
     if found.matches:
         return _judge(refund, attempt, refund_id, found.matches)
+    if found.complete and (against := _against_listed(refund_id, found.likely)):
+        return Answer(against=against)
     if found.likely or not found.complete:
         return Answer(note=_("The processor does not say clearly what %s is.") % refund_id)
     sentence = _("%(processor)s knows no refund %(id)s. Look up its id, or wait until it is shown.")
     return Answer(against=sentence % {"processor": gateway.label, "id": refund_id})
+
+
+def _against_listed(refund_id: str, likely: Sequence[ReportedRefund]) -> str:
+    """What it may be are others, each with an id of its own: then the named one is none of them."""
+    ids = [each.external_id for each in likely if each.has_own_id]
+    if not likely or len(ids) < len(likely) or refund_id in ids:
+        return ""
+    sentence = _(
+        "The processor lists %(listed)s as what this refund may be, and not %(id)s. Look up its "
+        "id, or wait until it is shown."
+    )
+    return sentence % {"listed": ", ".join(ids[:3]), "id": refund_id}
 
 
 def _judge(

@@ -309,6 +309,74 @@ def test_an_open_case_stops_it_while_the_list_lags_behind_again(
 
 
 @only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_waits_for_a_person_waits_on_while_the_list_lags_behind_again(
+    desk: Desk, rule, agent, approver, shape, is_recorded
+):
+    first = rule(make_unreferenced(desk, shape=shape), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = sent(services.retry_refund(first, actor=agent))
+    [listed] = Attention.objects.open().get(kind=AttentionKind.NOT_SENT).evidence["listed"]
+    if is_recorded:
+        sync_account(desk.account)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=300_000)
+    for _ in range(2):
+        assert sent(again).status == Status.QUEUED
+    waits = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
+    assert waits.evidence["listed"] == [listed]
+    assert desk.given_back(first.transaction) == [2_500]
+    services.let_go(again, actor=approver)
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+@pytest.mark.parametrize("how", ["tried again", "asked for anew"])
+def test_what_fits_no_payment_stops_what_it_may_be_while_the_list_lags_behind_again(
+    desk: Desk, rule, agent, approver, how
+):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    unplaced = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=300_000)
+    if how == "tried again":
+        again = services.retry_refund(first, actor=agent)
+    else:
+        again = desk.ask(first.transaction, 2_500)
+    assert sent(again).status == Status.QUEUED
+    waits = Attention.objects.open().get(kind=AttentionKind.NOT_SENT)
+    assert waits.evidence["listed"] == [unplaced.evidence["refund"]]
+    assert sent(desk.ask(first.transaction, 1_700)).status == Status.SUCCEEDED
+    accept(unplaced, approver)
+    assert sent(again).status == Status.QUEUED  # its own case asks the same
+    services.let_go(again, actor=approver)
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+@pytest.mark.parametrize("lag", [0, 300_000])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_asked_for_it_lets_nothing_go_by_accepting(
+    desk: Desk, listed, approver, make_user, lag, when
+):
+    """That it is another one is said by somebody else than who wants the money to leave."""
+    refund, case = listed(Verdict.DID_NOT)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund", email="b@example.com")
+    if when == "before":
+        accept(case, boss)
+    again = services.retry_refund(refund, actor=boss)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=lag)
+    assert sent(again).status == Status.QUEUED
+    if when == "after":
+        accept(case, make_user("refunds.approve_refund", email="B@example.com"))
+        assert sent(again).status == Status.QUEUED
+    services.let_go(again, actor=approver)
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
 def test_what_was_let_go_leaves_though_the_case_is_open(desk: Desk, listed, agent, approver):
     refund, case = listed(Verdict.DID_NOT)
     again = sent(services.retry_refund(refund, actor=agent))
@@ -706,3 +774,72 @@ def test_what_stops_a_refund_while_its_payment_is_read_stops_it(
     expected = Status.QUEUED if event == "the account is held" else Status.CANCELED
     assert refund.status == expected
     assert desk.calls("refund") == 0
+
+
+@only_nmi
+def test_what_fits_no_payment_can_be_ours(desk: Desk, rule, agent, approver):
+    other = desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    again = services.retry_refund(first, actor=agent)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    assert like_ours(case) == first
+    count_as_ours(case, approver, "By the statement.")
+    case.refresh_from_db()
+    assert case.outcome.endswith("By the statement.")
+    made = Refund.objects.get(origin="external")
+    assert (made.counts_for, made.transaction) == (first, first.transaction)
+    assert sent(again).status == Status.CANCELED
+    for account in (desk.account, desk.account):
+        sync_account(account, since=timezone.now() - timedelta(days=1))
+    assert_agreement(desk, first.transaction, 2_500)
+    assert Transaction.objects.get(pk=other.pk).refunded_minor == 0
+    with pytest.raises(services.WrongStatus, match="closed already"):
+        count_as_ours(case, approver)
+
+
+@only_nmi
+def test_what_fits_no_payment_and_is_ours_may_be_paid_twice(desk: Desk, rule, agent, approver):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    with pytest.raises(services.NotAllowed):
+        count_as_ours(case, agent)
+    assert is_paid_twice(case)
+    count_as_ours(case, approver)
+    assert Attention.objects.open().get(kind=AttentionKind.FOUND_SEVERAL).refund == first
+    assert_agreement(desk, first.transaction, 2_500, 2_500)
+
+
+@only_nmi
+def test_what_fits_no_payment_is_not_ours_once_ours_counts_elsewhere(desk: Desk, rule, approver):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    other = bring(desk.ask(first.transaction, 2_500), Status.SUCCEEDED)
+    Refund.objects.filter(pk=first.pk).update(made_as=other)
+    assert like_ours(case) is None
+    with pytest.raises(services.WrongStatus, match="No refund of ours"):
+        count_as_ours(case, approver)
+
+
+@only_stripe
+def test_what_came_back_says_of_what_it_was_and_answers_what_was_called_off(desk: Desk, agent):
+    first = cancel_refund(turn_away(desk), actor=agent)
+    again = services.retry_refund(first, actor=agent)
+    sync_account(desk.account)
+    assert sent(again).status == Status.CANCELED
+    outside = Refund.objects.get(origin="external")
+    desk.post("refunds", refund_id=outside.processor_refund_id, status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    case = Attention.objects.open().get(refund=outside, kind=AttentionKind.RETURNED)
+    assert "has failed or come back since" in case.reason
+    assert "try that one again" in case.reason
+    again.refresh_from_db()
+    assert again.attention_reason is None

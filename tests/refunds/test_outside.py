@@ -271,7 +271,7 @@ def test_what_counts_as_ours_and_fails_before_it_is_final_is_told(paid, ours):
     assert record(paid.account, replace(report, state=FAILED, failure=REFUSAL)).changed == 1
     outside = Refund.objects.get(origin="external")
     case = outside.cases.get(kind="returned")
-    assert "has failed since. If the customer did not get the money otherwise, try" in case.reason
+    assert "has failed or come back since. If the customer did not get the money" in case.reason
     refund.refresh_from_db()
     assert not refund.counts_elsewhere
 

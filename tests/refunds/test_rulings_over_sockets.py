@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from gateways.base import RefundState, ReportedRefund
 from refunds import resolution, services
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
-from refunds.rulings import confirm, propose
+from refunds.rulings import InvalidRuling, confirm, propose
 from refunds.services import WrongStatus
 from refunds.states import Origin, Status
 from refunds.sync import sync_account
@@ -330,3 +331,18 @@ def test_proof_and_the_second_person_at_the_same_time(payment, ask, agent, appro
 
 def cases_of_refund(refund: Refund) -> set[str]:
     return set(refund.cases.filter(closed_at__isnull=True).values_list("kind", flat=True))
+
+
+@pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+def test_an_id_that_is_not_among_those_listed_is_refused(desk: Desk, agent):
+    """Nothing bears our reference, and what may be it has an id of its own."""
+    desk.post("accounts", account=desk.name, refund_keeps_order_id=False)
+    refund = make_unseen(desk)
+    show_late(desk, 0)
+    named = {"verdict": Verdict.HAPPENED, "evidence": EVIDENCE, "actor": agent}
+    with pytest.raises(InvalidRuling, match="and not 999") as refusal:
+        propose(refund, processor_refund_id="999", **named)
+    with pytest.raises(InvalidRuling, match="Look up its id"):
+        propose(refund, processor_refund_id=refund.transaction.external_id, **named)
+    [listed] = re.findall(r"lists (\S+) as", str(refusal.value))
+    assert propose(refund, processor_refund_id=listed, **named).processor_refund_id == listed
