@@ -206,6 +206,7 @@ class TestButtons:
             "transaction": transaction.pk,
             "say": "Canceled; nothing was refunded.",
             "failed": False,
+            "undo": "",
         }
         assert Transaction.objects.get(pk=transaction.pk).refundable_minor == 10_000
 
