@@ -23,6 +23,7 @@ class Role(TextChoices):
 
 
 _VIEW = {
+    "campaigns.view_campaign",
     "gateways.view_processoraccount",
     "transactions.view_customer",
     "transactions.view_note",
@@ -48,6 +49,7 @@ _WORK = {
 _REQUEST = {"refunds.request_refund"}
 _APPROVE = {"refunds.approve_refund"}
 _MANAGE = {
+    "campaigns.add_campaign",
     "refunds.process_webhook",
     "transactions.merge_customer",
     "transactions.share_savedview",

@@ -29,7 +29,7 @@ from . import decision
 from .attention import close_cases
 from .found import came_back, is_replaced, made_already
 from .history import record_event
-from .models import Attention, AttentionKind, Refund, RefundReason
+from .models import Attention, AttentionKind, Refund, RefundQuerySet, RefundReason
 from .publishing import publish
 from .states import CANCELABLE, Origin, Status
 from .transitions import lock_refund, move
@@ -87,11 +87,15 @@ def request_refund(
     expected_refundable: Money | None = None,
     words: str = "",
     retry_of: Refund | None = None,
+    approved_by: User | None = None,
+    is_bulk: bool = False,
 ) -> tuple[Refund, bool]:
     """Reserve the amount and queue a refund; the worker does the rest.
 
     Returns the refund, and whether this call made it: the same key with the same request returns
     the first refund again. The keys of a person are their own, and so are those of tries again.
+    One of many (``is_bulk``) waits for a sweep, and leaves after what was asked for by itself;
+    ``approved_by`` has to be allowed to approve when it leaves.
 
     Raises:
         NotAllowed: without the permission ``refunds.request_refund``.
@@ -112,6 +116,8 @@ def request_refund(
         words=words,
         requested_by=requested_by,
         retry_of=retry_of,
+        approved_by=approved_by,
+        is_bulk=is_bulk,
         idem_scope="retry" if retry_of else f"user:{requested_by.pk}",
         idem_key=idempotency_key,
     )
@@ -237,6 +243,21 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
         said = _("What the processor lists is another refund, so this one was let go.")
         close_cases(locked, {AttentionKind.NOT_SENT}, said, by=actor)
     return locked
+
+
+def hold_back(refunds: RefundQuerySet) -> int:
+    """Let none of the refunds leave that have not, until they are released; how many were held.
+
+    Nothing is due of them any more, and who has one in hand has lost it.
+    """
+    waiting = refunds.filter(status=Status.QUEUED, next_action_at__isnull=False)
+    return waiting.update(next_action_at=None, enqueued_at=None, unfinished=0)
+
+
+def release(refunds: RefundQuerySet) -> int:
+    """Make those due again that were held back; how many."""
+    held = refunds.filter(status=Status.QUEUED, next_action_at__isnull=True, unfinished=0)
+    return held.make_due()
 
 
 def waits_for_a_person(refund: Refund) -> Attention | None:
@@ -402,8 +423,9 @@ def _queue(refund: Refund) -> None:
             "plan": plan_in_words(refund.transaction, refund.amount),
         },
     )
-    # While it can be undone the row waits for the sweep; otherwise a worker starts at once.
-    if not settings.UNDO_SECONDS:
+    # While it can be undone the row waits for the sweep, and many at once do; otherwise a worker
+    # starts at once.
+    if not (settings.UNDO_SECONDS or refund.is_bulk):
         _publish_after_commit(refund)
 
 

@@ -163,9 +163,13 @@ def hurry_settled(account: ProcessorAccount) -> int:
 
 
 def due_refunds(*statuses: Status) -> QuerySet[Refund]:
-    """What is due and has no message under way: the oldest of each account, then its second …"""
+    """What is due and has no message under way: the oldest of each account, then its second …
+
+    Of many that were asked for at once none is older than what a person asked for by itself.
+    """
     lost = Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=Now() - LOST_AFTER)
-    turn = Window(RowNumber(), partition_by="account_id", order_by="next_action_at")
+    oldest = ["is_bulk", "next_action_at"]
+    turn = Window(RowNumber(), partition_by="account_id", order_by=oldest)
     due = Refund.objects.filter(lost, status__in=statuses, next_action_at__lte=Now())
     return due.annotate(turn=turn).order_by("turn", "next_action_at")
 

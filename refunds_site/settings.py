@@ -106,6 +106,7 @@ INSTALLED_APPS = [
     "access",
     "transactions",
     "refunds",
+    "campaigns",
 ]
 
 MIDDLEWARE = [
@@ -229,6 +230,8 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.reconcile_all_accounts": {"queue": "bulk"},
     "refunds.tasks.raise_disputes": {"queue": "sweep"},
     "refunds.tasks.tidy_cases": {"queue": "sweep"},
+    "campaigns.tasks.work": {"queue": "bulk"},
+    "campaigns.tasks.hand_out_open": {"queue": "sweep"},
 }
 
 
@@ -236,7 +239,7 @@ def _beat(
     task: str, schedule: timedelta | crontab, *, expires: int = 3600, **kwargs: int
 ) -> dict[str, Any]:
     return {
-        "task": f"refunds.tasks.{task}",
+        "task": task if "." in task else f"refunds.tasks.{task}",
         "schedule": schedule,
         "kwargs": kwargs,
         "options": {"expires": expires},
@@ -256,6 +259,7 @@ CELERY_BEAT_SCHEDULE = {
     "publish-webhooks": _every(60, "publish_webhooks"),
     "tidy-cases": _every(60, "tidy_cases"),
     "raise-disputes": _every(60, "raise_disputes"),
+    "campaigns": _every(10, "campaigns.tasks.hand_out_open"),
     "sync-all-accounts": _every(300, "sync_all_accounts"),
     # Lists by time of creation never show what changed later: disputes, for one.
     "sync-further-back": _beat("sync_all_accounts", crontab(hour="3", minute="17"), days=35),

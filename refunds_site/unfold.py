@@ -110,6 +110,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 refunds(_("All refunds"), "undo"),
                 refunds(_("Failed"), "error", status="failed"),
                 item(
+                    _("Campaigns"), "campaign", "campaigns_campaign", "campaigns.view_campaign"
+                ),
+                item(
                     _("Webhooks"), "webhook", "refunds_webhookevent", "refunds.view_webhookevent"
                 ),
             ],

@@ -29,6 +29,8 @@ from .models import RefundProgress, Transaction, TransactionStatus
 _PAGE = 2000
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
+# Spreadsheets take a file without one for an old alphabet.
+BYTE_ORDER_MARK = "\ufeff"
 # A sheet has room for 1,048,576 rows.
 _SHEET_ROWS = 1_000_000
 
@@ -106,9 +108,9 @@ def estimate(rows: QuerySet[Transaction]) -> int:
 
 def csv_lines(rows: QuerySet[Transaction]) -> Iterator[bytes]:
     """The lines of a CSV file, a page at a time. Text that could be a formula begins with ``'``."""
-    yield _csv([[str(column.heading) for column in COLUMNS]], mark="\ufeff")
+    yield csv_part([[str(column.heading) for column in COLUMNS]], mark=BYTE_ORDER_MARK)
     for page in _pages(rows):
-        yield _csv([[_written(column.cell(values)) for column in COLUMNS] for values in page])
+        yield csv_part([[_written(column.cell(values)) for column in COLUMNS] for values in page])
 
 
 def write_xlsx(rows: QuerySet[Transaction], file: IO[bytes]) -> None:
@@ -160,9 +162,10 @@ def _pages(rows: QuerySet[Transaction]) -> Iterator[list[Values]]:
         page = list(wanted.filter(last.beyond())[:_PAGE]) if len(page) == _PAGE else []
 
 
-def _csv(lines: list[list[str]], mark: str = "") -> bytes:
+def csv_part(lines: list[list[str]], mark: str = "") -> bytes:
+    """Some lines of a CSV file, the first ones with the ``mark`` before them."""
     text = io.StringIO()
-    text.write(mark)  # spreadsheets take a file without one for an old alphabet
+    text.write(mark)
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(lines)
     return text.getvalue().encode()
 
@@ -172,4 +175,9 @@ def _written(cell: Cell) -> str:
         return cell.isoformat(sep=" ")
     if isinstance(cell, Decimal):
         return f"{cell:f}"
+    return as_text(cell)
+
+
+def as_text(cell: str) -> str:
+    """The text, which a spreadsheet takes for nothing else."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -34,11 +34,16 @@ def bounded(rows: QuerySet[Transaction], lookup: str, text: str) -> QuerySet[Tra
 
     Each is compared in its own currency. Raises ValueError for what is no amount.
     """
+    bound = read_bound(text)
+    return rows.alias(thousandths=THOUSANDTHS).filter(**{f"thousandths__{lookup}": bound})
+
+
+def read_bound(text: str) -> int:
+    """An amount in major units of any currency, in thousandths of one. Raises ValueError."""
     if not _BOUND.match(text):
         raise ValueError(text)
     whole, _dot, fraction = text.partition(".")
-    bound = int(whole + fraction.ljust(3, "0"))
-    return rows.alias(thousandths=THOUSANDTHS).filter(**{f"thousandths__{lookup}": bound})
+    return int(whole + fraction.ljust(3, "0"))
 
 
 _Row = TypeVar("_Row", Transaction, Customer)

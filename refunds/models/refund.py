@@ -103,6 +103,8 @@ class Refund(models.Model):
         RefundReason, models.PROTECT, null=True, blank=True, related_name="+"
     )
     note = models.TextField(_("internal note"), blank=True)
+    # One of many: what a person asked for by itself leaves before it.
+    is_bulk = models.BooleanField(default=False, db_default=False)
     words = models.TextField(_("words for the customer"), blank=True, db_default="")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"

@@ -1,0 +1,245 @@
+"""Campaigns on the staff site: made, looked through, started by a second person, and followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from refunds.services import NotAllowed, WrongStatus
+from transactions.badges import Badge
+from transactions.changelist import KeysetChangeList, ListFilter
+from transactions.models import Transaction
+from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
+from transactions.table import TransactionTable
+
+from . import services
+from .forms import CampaignForm
+from .models import STARTED, Campaign, CampaignState, ItemState
+from .progress import progress_of
+from .results import result_lines
+
+PAGE = "admin:campaigns_campaign_change"
+_L = gettext_lazy
+# Milliseconds.
+_POLL_AFTER = 2000
+_TONES = {
+    CampaignState.PREPARING: "busy",
+    CampaignState.READY: "warn",
+    CampaignState.RUNNING: "busy",
+    CampaignState.PAUSED: "warn",
+    CampaignState.FINISHED: "good",
+    CampaignState.CANCELED: "quiet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button: the service behind it, and what is said when it was done."""
+
+    name: str
+    label: str | Promise
+    done: str | Promise
+    service: Callable[..., Campaign]
+    states: tuple[CampaignState, ...]
+    may: Callable[[Campaign, User], bool]
+
+
+PRESSES = {
+    press.name: press
+    for press in (
+        Press(
+            "start", _L("Start"), _L("Started: the refunds go out."), services.start,
+            (CampaignState.READY,), services.may_start,
+        ),
+        Press(
+            "pause", _L("Pause"), _L("Paused: what has not been sent waits."), services.pause,
+            (CampaignState.RUNNING,), services.may_steer,
+        ),
+        Press(
+            "go_on", _L("Go on"), _L("It goes on."), services.go_on,
+            (CampaignState.PAUSED,), services.may_steer,
+        ),
+        Press(
+            "cancel", _L("Cancel"), _L("Canceled: what has not been sent is called off."),
+            services.cancel, (CampaignState.PREPARING, CampaignState.READY, *STARTED),
+            services.may_steer,
+        ),
+    )
+}  # fmt: skip
+
+
+class StateFilter(ListFilter):
+    title = _L("State")
+    parameter_name = "state"
+    offered = CampaignState
+
+
+class CampaignChangeList(KeysetChangeList):
+    """The table: each campaign with its badge and how many payments it has."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        counted = dict(
+            Campaign.objects.filter(pk__in=[each.pk for each in self.result_list])
+            .order_by()
+            .values_list("pk")
+            .annotate(Count("items"))
+        )
+        self.rows = [(each, badge_of(each), counted[each.pk]) for each in self.result_list]
+
+
+def badge_of(campaign: Campaign) -> Badge:
+    state = CampaignState(campaign.state)
+    return Badge(state.label, _TONES[state])
+
+
+@admin.register(Campaign)
+class CampaignAdmin(ReadOnlyAdmin):
+    """Every campaign, whoever made it."""
+
+    list_select_related = ("created_by", "reason")
+    list_filter = (StateFilter,)
+    list_class: ClassVar[type[KeysetChangeList]] = CampaignChangeList
+    list_title = _L("Campaigns")
+    search_fields = ("name",)
+    search_help_text = _L("Name")
+    results_template = "campaigns/_results.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        guarded = self.admin_site.admin_view
+        act = guarded(pressed(self.act_view, PAGE))
+        name = "campaigns_campaign"
+        return [
+            path("new/", guarded(self.new_view), name=f"{name}_new"),
+            path("<path:object_id>/result.csv", guarded(self.result_view), name=f"{name}_result"),
+            *(
+                path(f"<path:object_id>/{press}/", act, {"press": press}, name=f"{name}_{press}")
+                for press in PRESSES
+            ),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"may_make": may_make(signed_in(request))}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def new_view(self, request: HttpRequest) -> HttpResponse:
+        """Make a campaign of what the query of the address shows, or of a file."""
+        user = signed_in(request)
+        if not may_make(user):
+            raise PermissionDenied(_("You may not make campaigns."))
+        table = self.admin_site.get_model_admin(Transaction)
+        assert isinstance(table, TransactionTable)
+        query = table.canonical(request)
+        is_post = request.method == "POST"
+        data = (request.POST, request.FILES) if is_post else ()
+        form = CampaignForm(query, *data)
+        if form.is_valid():
+            lines = form.cleaned_data.get("file", [])
+            campaign = services.make(form.campaign(), lines, actor=user)
+            messages.success(request, _("The dry run has begun. Nothing is refunded yet."))
+            return redirect(PAGE, campaign.pk)
+        template = "campaigns/new.html"
+        return self.render(request, template, None, form=form, query=query, title=_("New campaign"))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        self.refuse_writing(request)
+        campaign = self.get_visible(request, object_id)
+        context = self.describe(request, campaign)
+        if request.GET.get("fragment") == "campaign":
+            return render(request, "campaigns/_campaign.html", context)
+        template = "admin/campaigns/campaign/change_form.html"
+        return self.render(request, template, campaign, **context)
+
+    def describe(self, request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+        """The context of a campaign's page."""
+        user = signed_in(request)
+        is_ready = campaign.state == CampaignState.READY
+        is_over = campaign.ended_at is not None
+        shown = request.GET.get("items", "")
+        items = campaign.items.select_related("transaction__account", "refund").order_by("pk")
+        items = items.filter(state=shown) if shown in ItemState.values else items
+        after = request.GET.get("after", "")
+        after_key = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
+        found = list(items.filter(pk__gt=after_key)[: self.list_per_page + 1])
+        return {
+            "campaign": campaign,
+            "badge": badge_of(campaign),
+            "parts": progress_of(campaign),
+            "totals": services.totals(campaign),
+            "why_not": services.why_not_started(campaign) if is_ready else campaign.problem,
+            "presses": [
+                press
+                for press in PRESSES.values()
+                if campaign.state in press.states and press.may(campaign, user)
+            ],
+            "waits_for_another": is_ready and not services.may_start(campaign, user),
+            "poll_after": None if is_ready or is_over else _POLL_AFTER,
+            "items": found[: self.list_per_page],
+            "item_states": ItemState.choices,
+            "shown": shown,
+            "next_after": found[self.list_per_page - 1].pk
+            if len(found) > self.list_per_page
+            else None,
+        }
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Campaign | None:
+        related = ("created_by", "started_by", "reason")
+        try:
+            return Campaign.objects.select_related(*related).get(pk=object_id)
+        except (Campaign.DoesNotExist, ValueError, OverflowError):
+            return None
+
+    def act_view(self, request: HttpRequest, object_id: str, press: str) -> HttpResponse:
+        """Do what a button says. The service checks the right and the state."""
+        campaign = self.get_visible(request, object_id)
+        button = PRESSES[press]
+        level, said = messages.SUCCESS, str(button.done)
+        try:
+            button.service(campaign, actor=signed_in(request))
+        except NotAllowed as refusal:
+            raise PermissionDenied(str(refusal)) from refusal
+        except WrongStatus as refusal:
+            level, said = messages.ERROR, str(refusal)
+        messages.add_message(request, level, said)
+        address = reverse(PAGE, args=[campaign.pk])
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
+        return redirect(address)
+
+    def result_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Every payment of the campaign and what became of it, as a file."""
+        campaign = self.get_visible(request, object_id)
+        if not request.user.has_perm("transactions.export_transaction"):
+            raise PermissionDenied(_("You may not export transactions."))
+        headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'}
+        kind = "text/csv; charset=utf-8"
+        return StreamingHttpResponse(result_lines(campaign), content_type=kind, headers=headers)
+
+
+def may_make(user: User) -> bool:
+    return user.has_perm(services.MAKE) and user.has_perm("refunds.request_refund")

@@ -1,0 +1,201 @@
+"""What a worker does for a campaign: look, ask, hold back, release, call off.
+
+Killed at any moment it is followed by another one, which finds in the rows what is left to do: a
+refund is asked for under a key that is its item's, so that asking twice makes one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from refunds.models import Refund, RefundQuerySet
+from refunds.publishing import hand_out
+from refunds.services import (
+    NotAllowed,
+    RefundRefused,
+    RequestConflict,
+    WrongStatus,
+    cancel_refund,
+    hold_back,
+    release,
+    request_refund,
+)
+from refunds.states import CANCELABLE, Status
+
+from .models import Campaign, CampaignItem, CampaignState, ItemState
+from .preparing import prepare
+from .services import TASK
+
+log = structlog.get_logger(__name__)
+
+# One worker works on a campaign, and is taken for gone after this long without a sign of life.
+_LEASE = timedelta(seconds=60)
+# A turn is over before Celery ends it; another one follows.
+_TURN_SECONDS = 25
+_BATCH = 50
+_FREE = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+
+
+def work(campaign_id: int) -> None:
+    """Take a turn with a campaign that is not where people want it, if nobody else does."""
+    campaign = _take(campaign_id)
+    if campaign is None:
+        return
+    ends = time.monotonic() + _TURN_SECONDS
+
+    def goes_on() -> bool:
+        return time.monotonic() < ends and _is_wanted(campaign)
+
+    _DOES[CampaignState(campaign.state)](campaign, goes_on)
+    is_over = time.monotonic() < ends  # else there is more to do
+    Campaign.objects.filter(pk=campaign.pk).update(lease_until=None)
+    if not is_over or not _is_same(campaign):
+        hand_out(TASK, [campaign.pk])
+
+
+def hand_out_open() -> int:
+    """Have a worker take a turn with each campaign that is not where it should be; how many."""
+    waiting = Campaign.objects.filter(_FREE, is_settled=False).order_by("pk")
+    return len(hand_out(TASK, waiting.values_list("pk", flat=True)))
+
+
+def _take(campaign_id: int) -> Campaign | None:
+    taken = Campaign.objects.filter(_FREE, pk=campaign_id, is_settled=False)
+    if not taken.update(lease_until=Now() + _LEASE):
+        return None
+    related = ("created_by", "started_by", "steered_by", "reason")
+    return Campaign.objects.select_related(*related).get(pk=campaign_id)
+
+
+def _is_wanted(campaign: Campaign) -> bool:
+    """Whether people still want what this turn is about; a sign of life, too."""
+    same = Campaign.objects.filter(pk=campaign.pk, state=campaign.state)
+    return bool(same.update(lease_until=Now() + _LEASE))
+
+
+def _is_same(campaign: Campaign) -> bool:
+    """Whether it is where this turn left it: nobody wants something else meanwhile."""
+    states = Campaign.objects.values_list("state", flat=True)
+    return bool(states.get(pk=campaign.pk) == campaign.state)
+
+
+def _run(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
+    """Release what a pause held back, and ask for the rest; it ends when all has left."""
+    _each_batch(release, campaign, goes_on, next_action_at__isnull=True, unfinished=0)
+    to_ask = campaign.items.filter(state=ItemState.INCLUDED).select_related("transaction__account")
+    while goes_on():
+        items = list(to_ask.order_by("pk")[:_BATCH])
+        for item in items:
+            if not _ask(campaign, item):
+                return
+        if not items:
+            _settle(campaign, CampaignState.FINISHED)
+            return
+
+
+def _ask(campaign: Campaign, item: CampaignItem) -> bool:
+    """Ask for one refund; False when the campaign may not go on."""
+    payment = item.transaction
+    assert payment is not None  # or there is nothing to ask for
+    mine = CampaignItem.objects.filter(pk=item.pk, state=ItemState.INCLUDED)
+    try:
+        refund, _created = request_refund(
+            transaction=payment,
+            amount=item.amount,
+            reason=campaign.reason,
+            note=campaign.note,
+            words=campaign.words,
+            requested_by=campaign.created_by,
+            approved_by=campaign.started_by,
+            idempotency_key=f"campaign item {item.pk}",
+            expected_refundable=item.left,
+            is_bulk=True,
+        )
+    except (RefundRefused, RequestConflict) as refusal:
+        mine.update(state=ItemState.REFUSED, why=str(refusal)[:300])
+        return True
+    except NotAllowed:
+        sentence = _("Paused: who made this campaign may no longer refund. Cancel it.")
+        running = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.RUNNING)
+        running.update(state=CampaignState.PAUSED, problem=sentence)
+        return False
+    mine.update(state=ItemState.ASKED, refund=refund)
+    return True
+
+
+def _hold(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
+    """Hold back what has not been sent."""
+    _each_batch(hold_back, campaign, goes_on, next_action_at__isnull=False)
+    unsent = _refunds_of(campaign).filter(
+        Q(status=Status.SENDING) | Q(status=Status.QUEUED, next_action_at__isnull=False)
+    )
+    if goes_on() and not unsent.exists():
+        _settle(campaign)
+
+
+def _call_off(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
+    """Ask for nothing more, and cancel what has not been sent."""
+    rest = campaign.items.filter(state__in=[ItemState.INCLUDED, ItemState.NAMED])
+    rest.update(state=ItemState.SKIPPED)
+    _each_batch(hold_back, campaign, goes_on, next_action_at__isnull=False)
+    waiting = _refunds_of(campaign).filter(status__in=CANCELABLE).order_by("pk")
+    while goes_on() and (batch := list(waiting[:_BATCH])):
+        for refund in batch:
+            _cancel(refund, campaign.steered_by or campaign.created_by)
+    _settle(campaign)
+
+
+def _cancel(refund: Refund, actor: User) -> None:
+    try:
+        cancel_refund(refund, actor=actor)
+    except WrongStatus as refusal:  # it has just left
+        log.info("not_canceled", refund=str(refund.pk), why=str(refusal))
+
+
+def _settle(campaign: Campaign, state: CampaignState | None = None) -> None:
+    """It is where people want it, unless something may still leave or come back from a worker."""
+    unsent = _refunds_of(campaign).filter(status=Status.SENDING)
+    if state or campaign.state == CampaignState.CANCELED:
+        unsent = _refunds_of(campaign).filter(status__in=[Status.SENDING, *CANCELABLE])
+    if unsent.exists():
+        return
+    ended = {"state": state, "ended_at": Now()} if state else {}
+    if campaign.state == CampaignState.CANCELED:
+        ended = {"ended_at": Now()}
+    same = Campaign.objects.filter(pk=campaign.pk, state=campaign.state)
+    if same.update(is_settled=True, **ended) and state:
+        campaign.state = state
+
+
+def _refunds_of(campaign: Campaign) -> RefundQuerySet:
+    return Refund.objects.filter(campaign_item__campaign=campaign)
+
+
+def _each_batch(
+    step: Callable[[RefundQuerySet], int],
+    campaign: Campaign,
+    goes_on: Callable[[], bool],
+    **which: Any,
+) -> None:
+    """Take a step with a few of the campaign's queued refunds at a time, until none is left."""
+    queued = _refunds_of(campaign).filter(status=Status.QUEUED, **which).order_by("pk")
+    while goes_on() and (keys := list(queued.values_list("pk", flat=True)[:_BATCH])):
+        if not step(Refund.objects.filter(pk__in=keys)):
+            return
+
+
+_DOES: dict[CampaignState, Callable[[Campaign, Callable[[], bool]], None]] = {
+    CampaignState.PREPARING: prepare,
+    CampaignState.RUNNING: _run,
+    CampaignState.PAUSED: _hold,
+    CampaignState.CANCELED: _call_off,
+}

@@ -1,0 +1,175 @@
+"""What people want of a campaign: make, start, pause, go on, cancel.
+
+Each sets the state that is wanted and returns at once; a worker brings the refunds there. Refusals
+are exceptions with a sentence; nothing was written then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db import transaction as database
+from django.db.models import Count, Sum
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from gateways.money import Money, exponent_of
+from refunds.publishing import hand_out
+from refunds.services import NotAllowed, WrongStatus, are_one_person
+
+from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+MAKE = "campaigns.add_campaign"
+TASK = "campaigns.tasks.work"
+# Several thousand rows are written at once, so that a file of that length is there in a moment.
+_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A line of a file: which payment, and how much of it, as they were typed."""
+
+    payment: str
+    amount: str = ""
+
+
+def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign:
+    """Begin the dry run of a campaign: of the file's ``lines``, or of its query. Raises NotAllowed."""
+    _require(actor, MAKE, _("You may not make campaigns."))
+    _require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    campaign.created_by = actor
+    with database.atomic():
+        campaign.save(force_insert=True)
+        CampaignItem.objects.bulk_create(
+            (
+                CampaignItem(
+                    campaign=campaign, named=line.payment, typed=line.amount, state=ItemState.NAMED
+                )
+                for line in lines
+            ),
+            batch_size=_ROWS,
+        )
+        _tell_worker(campaign)
+    return campaign
+
+
+def start(campaign: Campaign, *, actor: User) -> Campaign:
+    """Let a campaign go, as the second person. Raises NotAllowed or WrongStatus."""
+    _require(actor, "refunds.approve_refund", _("You may not approve refunds."))
+    if are_one_person(campaign.created_by, actor):
+        raise NotAllowed(_("Another person has to start a campaign that you made."))
+    with database.atomic():
+        held = _lock(campaign, CampaignState.READY)
+        if sentence := why_not_started(held):
+            raise WrongStatus(sentence)
+        held.started_by, held.started_at = actor, Now()
+        return _want(held, CampaignState.RUNNING, actor)
+
+
+def pause(campaign: Campaign, *, actor: User) -> Campaign:
+    """Let nothing more leave until somebody goes on. Raises NotAllowed or WrongStatus."""
+    _require_part(campaign, actor)
+    with database.atomic():
+        return _want(_lock(campaign, CampaignState.RUNNING), CampaignState.PAUSED, actor)
+
+
+def go_on(campaign: Campaign, *, actor: User) -> Campaign:
+    """Go on after a pause. Raises NotAllowed or WrongStatus."""
+    _require_part(campaign, actor)
+    with database.atomic():
+        held = _lock(campaign, CampaignState.PAUSED)
+        held.problem = ""
+        return _want(held, CampaignState.RUNNING, actor)
+
+
+def cancel(campaign: Campaign, *, actor: User) -> Campaign:
+    """Call off whatever has not been sent. Raises NotAllowed or WrongStatus."""
+    _require_part(campaign, actor)
+    with database.atomic():
+        held = _lock(campaign, CampaignState.PREPARING, CampaignState.READY, *STARTED)
+        return _want(held, CampaignState.CANCELED, actor)
+
+
+def may_steer(campaign: Campaign, user: User) -> bool:
+    """Whether the person may pause it, go on and cancel it: who made it, or who may approve."""
+    made = user.pk == campaign.created_by_id and user.has_perm("refunds.request_refund")
+    return user.is_active and (made or user.has_perm("refunds.approve_refund"))
+
+
+def may_start(campaign: Campaign, user: User) -> bool:
+    able = user.is_active and user.has_perm("refunds.approve_refund")
+    return able and not are_one_person(campaign.created_by, user)
+
+
+def totals(campaign: Campaign) -> list[tuple[int, Money]]:
+    """How many refunds there would be in each currency, or were asked for, and of how much."""
+    to_go = campaign.items.filter(state__in=[ItemState.INCLUDED, ItemState.ASKED])
+    sums = to_go.order_by("currency").values_list("currency")
+    return [
+        (number, Money(minor, code))
+        for code, number, minor in sums.annotate(Count("pk"), Sum("amount_minor"))
+    ]
+
+
+def why_not_started(campaign: Campaign) -> str:
+    """The sentence why a campaign that is ready goes no further, or ''."""
+    if campaign.problem:
+        return campaign.problem
+    found = totals(campaign)
+    number = sum(count for count, _sum in found)
+    if not number:
+        return _("There is nothing to refund: every payment was left out.")
+    if number > campaign.most_refunds:
+        return _(
+            "These are %(number)s refunds, more than the %(most)s that the campaign may make. Make "
+            "a smaller one, or one with a higher limit."
+        ) % {"number": number, "most": campaign.most_refunds}
+    for _count, money in found:
+        if thousandths(money) > campaign.most_money:
+            return _(
+                "These are %(sum)s, more than the campaign may give back in one currency. Make a "
+                "smaller one, or one with a higher limit."
+            ) % {"sum": money}
+    return ""
+
+
+def thousandths(money: Money) -> int:
+    """The amount in thousandths of its major unit, in which limits are compared."""
+    return int(money.minor * 10 ** (3 - exponent_of(money.currency)))
+
+
+def _require(person: User, permission: str, sentence: str) -> None:
+    if not (person.is_active and person.has_perm(permission)):
+        raise NotAllowed(sentence)
+
+
+def _require_part(campaign: Campaign, actor: User) -> None:
+    if not may_steer(campaign, actor):
+        raise NotAllowed(_("Only who made a campaign, or who may approve refunds, may do that."))
+
+
+def _lock(campaign: Campaign, *states: CampaignState) -> Campaign:
+    held = Campaign.objects.select_for_update(of=("self",)).get(pk=campaign.pk)
+    if held.state not in states:
+        raise WrongStatus(
+            _("The campaign is “%s” by now. Look at it again.") % held.get_state_display()
+        )
+    return held
+
+
+def _want(campaign: Campaign, state: CampaignState, actor: User) -> Campaign:
+    campaign.state, campaign.is_settled, campaign.steered_by = state, False, actor
+    campaign.save()
+    campaign.refresh_from_db()
+    _tell_worker(campaign)
+    return campaign
+
+
+def _tell_worker(campaign: Campaign) -> None:
+    # A hint: the beat finds what no worker was told of.
+    database.on_commit(lambda: hand_out(TASK, [campaign.pk]))
