@@ -22,13 +22,13 @@ from django.utils.translation import gettext_lazy
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
-from transactions.models import Transaction
 from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
-from transactions.table import TransactionTable
+from transactions.saved_views import canonical
 
 from . import services
 from .forms import CampaignForm
 from .models import STARTED, Campaign, CampaignState, ItemState
+from .preparing import read_query, why_not_read
 from .progress import progress_of
 from .results import result_lines
 
@@ -144,9 +144,10 @@ class CampaignAdmin(ReadOnlyAdmin):
         user = signed_in(request)
         if not may_make(user):
             raise PermissionDenied(_("You may not make campaigns."))
-        table = self.admin_site.get_model_admin(Transaction)
-        assert isinstance(table, TransactionTable)
-        query = table.canonical(request)
+        query = canonical(request.GET.dict(), request.GET.keys())
+        if query and (sentence := why_not_read(read_query(query, user))):
+            messages.error(request, sentence)
+            return redirect("admin:transactions_transaction_changelist")
         is_post = request.method == "POST"
         data = (request.POST, request.FILES) if is_post else ()
         form = CampaignForm(query, *data)
@@ -191,7 +192,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             "totals": services.totals(campaign),
             "why_not": services.why_not_started(campaign) if is_ready else campaign.problem,
             "presses": [
-                press
+                (press, reverse(f"admin:campaigns_campaign_{press.name}", args=[campaign.pk]))
                 for press in PRESSES.values()
                 if campaign.state in press.states and press.may(campaign, user)
             ],
@@ -199,7 +200,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             "poll_after": None if is_ready or is_over else _POLL_AFTER,
             "items": found[: self.list_per_page],
             "item_states": ItemState.choices,
-            "shown": shown,
+            "state_shown": shown,
             "next_after": found[self.list_per_page - 1].pk
             if len(found) > self.list_per_page
             else None,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -111,7 +110,7 @@ class CampaignForm(forms.Form):
         return text
 
 
-def _read(upload: UploadedFile[Any]) -> list[Named]:
+def _read(upload: BinaryIO) -> list[Named]:
     """The lines of a file. Raises ValidationError with the first that cannot be read."""
     lines, errors = [], []
     try:

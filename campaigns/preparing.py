@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import transaction as database
-from django.db.models import QuerySet
 from django.test.client import RequestFactory
 from django.utils.translation import gettext as _
 
@@ -22,7 +21,7 @@ from refunds import decision, services
 from transactions.amounts import explain
 from transactions.changelist import Cursor
 from transactions.models import Transaction
-from transactions.table import TransactionTable
+from transactions.table import Narrowed, TransactionTable
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 
@@ -45,17 +44,32 @@ def prepare(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
             return
 
 
-def payments_of(query: str, person: User) -> QuerySet[Transaction]:
-    """The payments that the table shows this person for a query."""
+def read_query(query: str, person: User) -> Narrowed:
+    """A query as the table of transactions understands it for this person."""
     table = admin.site.get_model_admin(Transaction)
     assert isinstance(table, TransactionTable)
     request = RequestFactory().get("/")
     request.user = person
-    return table.narrowed(request, query)
+    return table.read(request, query)
+
+
+def why_not_read(narrowed: Narrowed) -> str:
+    """The sentence why a query makes no campaign, or ''.
+
+    The table ignores what makes no sense to it, and shows more then: no more may be refunded.
+    """
+    if not narrowed.ignored:
+        return ""
+    sentence = _("The search asks for what is not known (%s). Filter anew, and make another one.")
+    return sentence % ", ".join(narrowed.ignored)
 
 
 def _look_at_page(campaign: Campaign) -> bool:
-    rows = payments_of(campaign.query, campaign.created_by).order_by("-created_at", "-pk")
+    narrowed = read_query(campaign.query, campaign.created_by)
+    if sentence := why_not_read(narrowed):
+        campaign.problem = sentence[:300]
+        return True
+    rows = narrowed.queryset.order_by("-created_at", "-pk")
     if place := Cursor.read(campaign.cursor, Transaction):
         rows = rows.filter(place.beyond())
     found = list(rows.select_related("account")[:_PAGE])
@@ -75,9 +89,8 @@ def _look_at_page(campaign: Campaign) -> bool:
 def _look_at_lines(campaign: Campaign) -> bool:
     items = list(campaign.items.filter(state=ItemState.NAMED).order_by("pk")[:_PAGE])
     found = _find([item.named for item in items])
-    taken = set(
-        campaign.items.filter(transaction__isnull=False).values_list("transaction", flat=True)
-    )
+    known = campaign.items.filter(transaction__isnull=False)
+    taken = set(known.values_list("transaction", flat=True))
     for item in items:
         payments = found.get(item.named, [])
         if len(payments) != 1:
@@ -125,7 +138,7 @@ def _judge(item: CampaignItem, payment: Transaction, percent: int) -> None:
     try:
         amount = _amount(item.typed, payment, percent)
     except InvalidAmount as error:
-        amount, item.why = Money(0, payment.currency), explain(error, payment.currency)
+        amount, item.why = Money(0, payment.currency), explain(error)
     item.amount_minor = amount.minor
     item.why = item.why or _why_left_out(payment, amount)
     if item.why:

@@ -41,7 +41,7 @@ _OF_REFUND = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One outcome: how many there are, and its place in the bar (percent of what is not left out)."""
+    """One outcome: how many, and its place in the bar, in percent of what is not left out."""
 
     outcome: Outcome
     number: int

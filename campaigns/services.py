@@ -39,7 +39,7 @@ class Named:
 
 
 def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign:
-    """Begin the dry run of a campaign: of the file's ``lines``, or of its query. Raises NotAllowed."""
+    """Begin the dry run of a campaign, of the file's ``lines`` or its query. Raises NotAllowed."""
     _require(actor, MAKE, _("You may not make campaigns."))
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     campaign.created_by = actor

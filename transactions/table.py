@@ -196,14 +196,18 @@ class TransactionTable(ReadOnlyAdmin):
 
     def narrowed(self, request: HttpRequest, query: str) -> QuerySet[Transaction]:
         """The transactions that the table shows for a query."""
+        rows: QuerySet[Transaction] = self.read(request, query).queryset
+        return rows
+
+    def read(self, request: HttpRequest, query: str) -> Narrowed:
+        """A query as the table understands it; ``ignored`` is what it does not."""
         asked = copy(request)
         asked.GET = QueryDict(query)
         shows_nothing: tuple[str, ...] = ()
-        narrowed: QuerySet[Transaction] = Narrowed(
+        return Narrowed(
             asked, self.model, shows_nothing, shows_nothing, self.list_filter, None, shows_nothing,
             False, self.list_per_page, 0, shows_nothing, self, None, "",
-        ).queryset  # fmt: skip
-        return narrowed
+        )  # fmt: skip
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Everything that the table shows for the query of the address, as a file."""

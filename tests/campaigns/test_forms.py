@@ -1,0 +1,90 @@
+"""What a manager fills in, and the files that are read."""
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from campaigns import forms
+from campaigns.forms import CampaignForm
+from campaigns.services import Named
+
+pytestmark = pytest.mark.django_db
+
+
+def filled(**changes):
+    return {
+        "name": "Outage of Friday",
+        "percent": "100",
+        "reason": "service_issue",
+        "note": "",
+        "words": "",
+        "most_refunds": "10",
+        "most_money": "5000.00",
+    } | changes
+
+
+def read(content, **changes):
+    upload = SimpleUploadedFile(
+        "payments.csv", content if isinstance(content, bytes) else content.encode()
+    )
+    return CampaignForm("", filled(**changes), {"file": upload})
+
+
+def test_of_a_filtered_set_no_file_is_asked_for():
+    form = CampaignForm("account=shop", filled())
+    assert form.is_valid(), form.errors
+    campaign = form.campaign()
+    assert (campaign.query, campaign.most_money, campaign.reason_id) == (
+        "account=shop", 5_000_000, "service_issue",
+    )  # fmt: skip
+
+
+def test_without_a_query_a_file_is_needed():
+    form = CampaignForm("", filled())
+    assert "file" in form.errors
+
+
+def test_a_file_names_payments():
+    form = read("payment,amount\nch_1,12.50\nch_2,\n\nch_3,7\n")
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data["file"] == [Named("ch_1", "12.50"), Named("ch_2"), Named("ch_3", "7")]
+    assert read("payment\nch_1\n").is_valid()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("payment\n", "The file names no payment."),
+        ("", "The submitted file is empty."),
+        ("id\nch_1\n", "payment"),
+        ("payment,amount\n ,5\n", "Line 2: It names no payment."),
+        ("payment\nch_1,5\n", "Line 2"),
+        (b"payment\n\xff\xfe\n", "UTF-8"),
+        ("payment\n" + "ch_1\n" * 4, "more than 3 rows"),
+    ],
+)
+def test_what_cannot_be_read_is_told(content, why, monkeypatch):
+    monkeypatch.setattr(forms, "MOST_ITEMS", 3)
+    form = read(content)
+    assert not form.is_valid()
+    assert why in " ".join(form.errors["file"])
+
+
+def test_no_more_than_a_few_lines_are_told():
+    form = read("payment,amount\n" + " ,1\n" * 50)
+    assert len(form.errors["file"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("percent", "0"), ("percent", "101"), ("percent", "1.5"),
+        ("most_refunds", "0"), ("most_refunds", "50001"),
+        ("most_money", "-1"), ("most_money", "1,000"), ("most_money", "1e9"), ("most_money", ""),
+        ("reason", "no such"), ("name", ""), ("name", "\u202e"), ("name", "4242 4242 4242 4242"),
+        ("note", "4242424242424242"), ("words", "4242424242424242"), ("words", "x" * 2001),
+    ],
+)  # fmt: skip
+def test_what_is_refused(name, text):
+    form = CampaignForm("account=shop", filled(**{name: text}))
+    assert not form.is_valid()
+    assert form.errors[name]

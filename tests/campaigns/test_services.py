@@ -1,0 +1,103 @@
+"""What people want of a campaign, and who may want it."""
+
+import pytest
+
+from campaigns import running, services
+from campaigns.models import Campaign, CampaignState
+from campaigns.services import cancel, go_on, pause, start
+from gateways.money import Money
+from refunds.models import Refund
+from refunds.services import NotAllowed, WrongStatus
+from tests.rest import make_person, make_transaction
+
+pytestmark = pytest.mark.django_db
+
+
+def test_nothing_is_refunded_before_a_second_person_has_started_it(payments, campaign_of, second):
+    campaign = campaign_of()
+    running.work(campaign.pk)
+    assert campaign.state == CampaignState.READY
+    assert not Refund.objects.exists()
+    assert start(campaign, actor=second).state == CampaignState.RUNNING
+
+
+def test_only_who_may_refund_many_makes_one(campaign_of, maker):
+    maker.groups.clear()
+    maker.groups.add(make_person("agent").groups.get())
+    maker = type(maker).objects.get(pk=maker.pk)
+    with pytest.raises(NotAllowed, match="You may not make campaigns"):
+        services.make(Campaign(), [], actor=maker)
+    assert not Campaign.objects.exists()
+
+
+def test_who_made_it_does_not_start_it(payments, campaign_of, maker):
+    campaign = campaign_of()
+    twin = make_person("manager", email="ANA@example.com ")
+    for person in (maker, twin):
+        with pytest.raises(NotAllowed, match="Another person has to start"):
+            start(campaign, actor=person)
+    with pytest.raises(NotAllowed, match="You may not approve"):
+        start(campaign, actor=make_person("agent"))
+    campaign.refresh_from_db()
+    assert campaign.state == CampaignState.READY
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"most_refunds": 3}, "4 refunds, more than the 3"),
+        ({"most_money": 399_999}, r"400\.00 USD, more than the campaign may give back"),
+        ({"query": "account=shop&status=failed"}, "every payment was left out"),
+    ],
+)
+def test_beyond_its_limits_it_does_not_start(payments, campaign_of, second, fields, why):
+    campaign = campaign_of(**fields)
+    with pytest.raises(WrongStatus, match=why):
+        start(campaign, actor=second)
+    campaign.refresh_from_db()
+    assert campaign.state == CampaignState.READY
+
+
+def test_at_its_limits_it_does(payments, campaign_of, second):
+    campaign = campaign_of(most_refunds=4, most_money=400_000)
+    assert services.totals(campaign) == [(4, Money(40_000, "USD"))]
+    assert start(campaign, actor=second).started_by == second
+
+
+@pytest.mark.parametrize(
+    ("money", "expected"),
+    [(Money(1250, "USD"), 12_500), (Money(1250, "JPY"), 1_250_000), (Money(1250, "KWD"), 1_250)],
+)
+def test_limits_are_compared_on_one_scale(money, expected):
+    assert services.thousandths(money) == expected
+
+
+def test_what_cannot_be_wanted_now_is_said(payments, campaign_of, second, maker):
+    campaign = campaign_of()
+    for step in (pause, go_on):
+        with pytest.raises(WrongStatus, match="Waits for a second person"):
+            step(campaign, actor=second)
+    start(campaign, actor=second)
+    with pytest.raises(WrongStatus, match="Running"):
+        start(campaign, actor=second)
+    cancel(campaign, actor=maker)
+    for step in (pause, go_on, cancel):
+        with pytest.raises(WrongStatus, match="Canceled"):
+            step(campaign, actor=maker)
+
+
+def test_who_has_no_part_in_it_does_not_steer_it(payments, started):
+    campaign = started()
+    for step in (pause, go_on, cancel):
+        with pytest.raises(NotAllowed, match="Only who made a campaign"):
+            step(campaign, actor=make_person("agent"))
+
+
+def test_a_worker_is_told_of_each_step(
+    payments, started, valkey, django_capture_on_commit_callbacks
+):
+    campaign = started()
+    with django_capture_on_commit_callbacks(execute=True):
+        pause(campaign, actor=campaign.created_by)
+    assert valkey.llen("bulk") == 1
+    make_transaction()
