@@ -16,8 +16,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.money import Money, exponent_of
+from refunds.people import are_one_person
 from refunds.publishing import hand_out
-from refunds.services import NotAllowed, WrongStatus, are_one_person
+from refunds.services import NotAllowed, WrongStatus
 
 from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction as database
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
@@ -22,11 +23,12 @@ from gateways.registry import gateway_class
 from . import rulings, services
 from .attention import choose_owner, close_cases, flag
 from .clock import in_words
+from .doubts import answer
 from .external import record_as_ours
-from .found import PAID_BESIDES, count_for, is_paid_besides, may_be, not_made
+from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
 from .history import record_event
-from .models import Attention, AttentionKind, Refund, Ruling, Verdict
-from .placing import reported_in
+from .models import Attention, AttentionKind, DoubtAnswer, Refund, Ruling, Verdict
+from .placing import ours_like, reported_in
 from .services import (
     NotAllowed,
     WrongStatus,
@@ -52,6 +54,7 @@ ANSWERED_BY_PROOF = frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK})
 _SETTLED_BY_SENDING = frozenset({K.STUCK, K.NOT_SENT})
 # Whoever asked for the refund may take note of these.
 _OWNER_MAY_ACCEPT = frozenset({K.RETURNED, K.NOT_SENT})
+_OURS = gettext_lazy("It is the refund of ours that counted as not made.")
 # How the subject begins when rejected credentials paused an account.
 _CREDENTIALS = "account:"
 
@@ -121,7 +124,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
         if not may(Action.ACCEPT, held, actor):
             raise NotAllowed(_("You may not accept this. Hand it to who may approve refunds."))
         outcome = outcome_of(note)
-        _hurry_what_waited(held)  # before any event is written
+        _let_go_what_waited(held, actor)  # before any event is written
         if held.refund:
             close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
         else:
@@ -130,10 +133,11 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
     return held
 
 
-def _hurry_what_waited(accepted: Attention) -> None:
+def _let_go_what_waited(accepted: Attention, actor: User) -> None:
     """What was made outside is another refund: what waited to know that has its turn."""
     if accepted.kind != K.MADE_OUTSIDE or accepted.refund is None:
         return
+    answer(accepted.refund, [accepted.refund.processor_refund_id or ""], DoubtAnswer.ANOTHER, actor)
     alike = {"transaction": accepted.transaction_id, "amount_minor": accepted.refund.amount_minor}
     asked = Attention.objects.open().filter(kind=K.NOT_SENT, refund__isnull=False)
     waiting = Refund.objects.waiting(Status.QUEUED).filter(**alike, pk__in=asked.values("refund"))
@@ -172,10 +176,10 @@ def count_as_ours(case: Attention, actor: User, note: str = "") -> Attention:
         if ours is None:
             raise WrongStatus(_("No refund of ours that counts as not made is like this one."))
         ours = lock_refund(ours.pk)  # before any event is written
-        said = _("It is the refund of ours that counted as not made.")
-        why = f"{said} {note.strip()}".strip()[:NOTE_LENGTH]
+        why = f"{_OURS} {note.strip()}".strip()[:NOTE_LENGTH]
         is_besides = is_paid_besides(ours)
         made_as = _count(held, ours, why, actor)
+        answer(ours, [made_as.processor_refund_id or ""], DoubtAnswer.OURS, actor)
         if is_besides:
             twice = _("It was made as %s, and as much went back besides: it may be paid twice.")
             flag(ours, K.FOUND_SEVERAL, twice % made_as.processor_refund_id)
@@ -193,6 +197,11 @@ def _payment_of_ours(case: Attention) -> Iterator[None]:
         yield
 
 
+def is_ours(case: Attention) -> bool:
+    """Whether a case was closed because what was made is ours."""
+    return case.outcome.startswith(str(_OURS))
+
+
 def _count(case: Attention, ours: Refund, why: str, actor: User) -> Refund:
     """Let a case's refund be ours, and close it. What has no payment yet gets that of ours."""
     if case.refund:
@@ -207,19 +216,12 @@ def like_ours(case: Attention) -> Refund | None:
     """The refund of ours that one made elsewhere may be, as things are now."""
     if case.closed_at:
         return None
-    if case.kind == K.UNPLACED and "may_be" in case.evidence:
-        return _named(case)
+    if case.kind == K.UNPLACED and "made_at" in case.evidence:
+        return ours_like(case)
     outside = case.refund
     if case.kind != K.MADE_OUTSIDE or outside is None or outside.status not in STANDING:
         return None
     return may_be(outside, case.evidence.get("may_be", ""))
-
-
-def _named(unplaced: Attention) -> Refund | None:
-    """The refund of ours that the case names, while it counts as not made."""
-    ours = Refund.objects.select_related("made_as").get(pk=unplaced.evidence["may_be"])
-    left = not_made(reported_in(unplaced).created_at).filter(refund=ours)
-    return ours if left.exists() and not ours.counts_elsewhere else None
 
 
 def is_paid_twice(case: Attention) -> bool:

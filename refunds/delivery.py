@@ -20,6 +20,7 @@ from gateways.errors import GatewayError, OutcomeUnknown
 from gateways.failpoints import reach
 
 from .clock import database_now
+from .doubts import standing_doubts
 from .found import made_already
 from .history import record_event
 from .models import MAX_SENDS, Refund, RefundAttempt
@@ -37,14 +38,16 @@ _MARGIN_SECONDS = 5
 _DATABASE_WAITS = (0.2, 1, 3, 5)
 
 
-def claim(refund: Refund, operation: Operation) -> RefundAttempt | None:
+def claim(refund: Refund, operation: Operation, *, to_send: bool = True) -> RefundAttempt | None:
     """Take a queued refund and write its next attempt down, in one commit.
 
     None when another worker was faster, or when its money has gone back otherwise at this very
-    moment: its next turn calls it off. Whoever finds that holds the payment, as is done here.
+    moment, or may have: its next turn calls it off, or asks a person. Whoever finds that holds the
+    payment, as is done here.
     """
     with database.atomic():
-        if made_already(lock_refund(refund.pk)):
+        locked = lock_refund(refund.pk)
+        if made_already(locked) or (to_send and standing_doubts(locked)):
             return None
         taken = Refund.objects.filter(
             pk=refund.pk, status=Status.QUEUED, next_action_at=refund.next_action_at

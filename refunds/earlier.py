@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Coalesce
@@ -16,6 +17,7 @@ from django.db.models.functions import Coalesce
 from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
 
 from .clock import CLOCK_SKEW
+from .doubts import raise_doubts, standing_doubts
 from .found import (
     all_like,
     is_counted,
@@ -26,6 +28,7 @@ from .found import (
 )
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
+from .people import are_one_person
 from .states import STANDING, AttemptState, Origin, Status
 
 _NOTHING = Lookup((), complete=True)
@@ -69,7 +72,7 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
         made=made,
         twin=next(twins, None),
         others=tuple(uncounted),
-        alike=_told_by_nobody(refund, alike),
+        alike=_in_doubt(refund, alike),
         is_complete=own.complete,
     )
 
@@ -118,90 +121,84 @@ def _not_failed(lookup: Lookup) -> Iterator[ReportedRefund]:
     return (found for found in lookup.matches if found.state != RefundState.FAILED)
 
 
-def _told_by_nobody(refund: Refund, alike: Sequence[ReportedRefund]) -> tuple[str, ...]:
+def _in_doubt(refund: Refund, alike: Sequence[ReportedRefund]) -> tuple[str, ...]:
     """The ids of what may be the refund or its like, where only a person can tell and none has.
 
-    What a second person saw when they let the refund go is another one. What was listed once stays
-    in question, also while its processor's list lags behind again.
+    What is listed now is raised as a doubt, and what was raised before stands as well.
     """
-    let_go = refund.events.filter(kind="let_go").values_list("data__listed", flat=True)
-    known = {each for listed in let_go for each in listed or ()}
-    told = _told(refund)
-    gone = _listed_before(refund) - {each.external_id for each in alike}
-    asked = _without_row(told, gone)
+    ids = _unknown(refund, alike)
     if may_be_without_reference(refund):
-        asked |= {*_asked_about(refund), *_unplaced(refund)}
-    return tuple({*_unknown(refund, told, alike), *asked} - known)
-
-
-def _listed_before(refund: Refund) -> set[str]:
-    """What the open case of a refund that waits for a person names."""
-    own = Attention.objects.open().filter(kind=AttentionKind.NOT_SENT, refund=refund)
-    listed = own.filter(evidence__has_key="listed").values_list("evidence__listed", flat=True)
-    return {each for ids in listed for each in ids}
-
-
-def _unanswered(refund: Refund, kind: AttentionKind) -> QuerySet[Attention]:
-    """The cases of a kind that nobody answered but, perhaps, who wants this refund to leave."""
-    requester = refund.requested_by
-    nobody = Q(closed_at__isnull=True)
-    if requester:
-        nobody |= Q(closed_by=requester)
-        if requester.email:
-            nobody |= Q(closed_by__email__iexact=requester.email)
-    return Attention.objects.filter(nobody, kind=kind, account=refund.account_id)
+        ids |= {*_asked_about(refund), *_unplaced(refund)}
+    raise_doubts(refund, ids)
+    return tuple(standing_doubts(refund))
 
 
 def _asked_about(refund: Refund) -> list[str]:
     """Rows of refunds made outside of which a case asks if they are it, or like it."""
-    asked = _unanswered(refund, AttentionKind.MADE_OUTSIDE).filter(
-        transaction=refund.transaction_id
-    )
     outside = Refund.objects.filter(
         transaction=refund.transaction_id,
         amount_minor=refund.amount_minor,
         status__in=STANDING,
-        pk__in=asked.values("refund"),
+        pk__in=_unanswered(refund),
     )
     rows = outside.select_related("account")
     return [each.processor_refund_id or "" for each in rows if all_like(each)]
 
 
+def _unanswered(refund: Refund) -> list[UUID]:
+    """The refunds made outside of whose case nobody has said that it is another one.
+
+    Nobody else, that is, than who wants this one to leave.
+    """
+    cases = Attention.objects.filter(
+        kind=AttentionKind.MADE_OUTSIDE,
+        transaction=refund.transaction_id,
+        refund__isnull=False,
+        refund__counts_for__isnull=True,
+    )
+    wants = refund.requested_by
+    return [
+        case.refund_id
+        for case in cases.select_related("closed_by")
+        if case.refund_id
+        and (
+            case.closed_at is None
+            or (case.closed_by and wants and are_one_person(case.closed_by, wants))
+        )
+    ]
+
+
 def _unplaced(refund: Refund) -> list[str]:
-    """What fits no payment alone, and may be it or its like by its card, amount and time."""
-    asked = _unanswered(refund, AttentionKind.UNPLACED).filter(
-        evidence__has_key="may_be",
+    """What fits no payment alone, and may be it or its like by its card, amount and time.
+
+    Who accepts its case does not say that it is another one.
+    """
+    by_people = Q(closed_at__isnull=True) | Q(closed_by__isnull=False)
+    cases = Attention.objects.filter(
+        by_people,
+        kind=AttentionKind.UNPLACED,
+        account=refund.account_id,
         evidence__amount=str(refund.amount),
         evidence__card=refund.transaction.last4,
     )
     return [
         told["refund"]
-        for told in asked.values_list("evidence", flat=True)
+        for told in cases.values_list("evidence", flat=True)
         if left_before(refund, datetime.fromisoformat(told["made_at"]))
     ]
 
 
-def _told(refund: Refund) -> QuerySet[Refund]:
-    """The rows at its account that are known for what they are."""
-    asked = _unanswered(refund, AttentionKind.MADE_OUTSIDE).filter(refund__isnull=False)
-    return Refund.objects.filter(account_id=refund.account_id).exclude(
-        pk__in=asked.values("refund")
-    )
-
-
-def _without_row(told: QuerySet[Refund], ids: set[str]) -> set[str]:
-    known = told.filter(processor_refund_id__in=ids)
-    return ids - set(known.values_list("processor_refund_id", flat=True)) if ids else ids
-
-
-def _unknown(
-    refund: Refund, told: QuerySet[Refund], likely: Sequence[ReportedRefund]
-) -> Iterable[str]:
+def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> set[str]:
     """Those that are no refunds of ours, nor accepted by a person as made elsewhere.
 
     Those without an id are told by how many had been made by then.
     """
-    unknown = _without_row(told, {each.external_id for each in likely if each.has_own_id})
+    if not likely:
+        return set()
+    told = Refund.objects.filter(account_id=refund.account_id).exclude(pk__in=_unanswered(refund))
+    ids = {each.external_id for each in likely if each.has_own_id}
+    known = told.filter(processor_refund_id__in=ids)
+    unknown = ids - set(known.values_list("processor_refund_id", flat=True))
     nameless = [each for each in likely if not each.has_own_id]
     if not nameless:
         return unknown

@@ -32,6 +32,7 @@ from . import decision
 from .attention import flag, flag_anew
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver, record
+from .doubts import standing_doubts
 from .earlier import look_back
 from .found import is_counted, made_already
 from .models import AttentionKind, Refund, RefundAttempt
@@ -111,7 +112,7 @@ def _adopt(refund: Refund, made: ReportedRefund) -> None:
     attempt = None
     if made.amount != refund.amount:
         put_off(refund, timedelta(hours=1), "waits_for_a_person", sentence)
-    elif attempt := claim(refund, made.operation):
+    elif attempt := claim(refund, made.operation, to_send=False):
         record(attempt, RefundResult(made.state, made.external_id, made.amount))
         sentence = _("%s Nothing was sent again: it counts once.") % sentence
     else:
@@ -233,6 +234,9 @@ def _may_go(refund: Refund) -> bool:
 
 def _record_unsent(refund: Refund, error: GatewayError) -> None:
     """Nothing of the refund left, because the payment could not even be read."""
+    if standing_doubts(refund):  # a person decides, and no number of tries
+        put_off(refund, _LOOK_AGAIN)
+        return
     attempt = claim(refund, Operation(refund.operation))
     if attempt is None:
         return
@@ -246,7 +250,7 @@ def _record_unsent(refund: Refund, error: GatewayError) -> None:
 
 def _refuse(refund: Refund, found: decision.Blocked) -> None:
     """The payment changed since the request, and can no longer be refunded."""
-    attempt = claim(refund, Operation(refund.operation))
+    attempt = claim(refund, Operation(refund.operation), to_send=False)
     if attempt is None:
         return
     with database.atomic():

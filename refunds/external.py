@@ -19,6 +19,7 @@ from transactions.text import clean
 from .attention import flag
 from .balance import change_sums
 from .clock import day_in_words, in_words
+from .doubts import raise_doubts
 from .found import PAID_BESIDES, all_like, count_for, is_paid_besides, may_be, told_after_all
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
@@ -117,6 +118,7 @@ def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
         "day": day_in_words(reported.created_at),
         "asked": _(" or ").join(asked),
     }
+    raise_doubts(refund, [reported.external_id])
     evidence = {"may_be": str(ours.pk)}
     if is_paid_besides(ours):
         evidence[PAID_BESIDES] = "yes"

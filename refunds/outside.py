@@ -43,6 +43,7 @@ from .placing import (
 )
 from .recording import another_payment, evidence_of
 from .resolution import apply_reported, mark_returned
+from .services import is_owed_again
 from .states import LIVE_ATTEMPTS, AttemptState, Origin, Status
 from .transitions import lock_refund, move
 
@@ -386,7 +387,8 @@ def _end_outside(locked: Refund, to: Status, reported: ReportedRefund, ours: Ref
         called_off = list(_called_off_for(ours))  # before any event is written
         sentence = _(
             "It counted as the refund that was asked for here on %s, and has failed or come back "
-            "since. If the customer did not get the money otherwise, try that one again."
+            "since. If the customer did not get the money otherwise, try that one again, or ask "
+            "for a new refund."
         ) % day_in_words(ours.created_at)
     if to == Status.RETURNED:
         mark_returned(locked, failure_fields(reported), sentence)
@@ -395,7 +397,8 @@ def _end_outside(locked: Refund, to: Status, reported: ReportedRefund, ours: Ref
         if sentence:
             flag(locked, K.RETURNED, sentence)
     for each in called_off:
-        close_cases(each, {K.PAID_AFTER_ALL}, _("What it was called off for has failed since."))
+        if is_owed_again(each):
+            close_cases(each, {K.PAID_AFTER_ALL}, _("What it was called off for has failed since."))
 
 
 def _called_off_for(ours: Refund) -> QuerySet[Refund]:

@@ -19,6 +19,7 @@ from transactions.upsert import store_payments
 
 from .attention import raise_case
 from .clock import CLOCK_SKEW, in_words
+from .doubts import note_failure
 from .found import not_made
 from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
@@ -160,9 +161,16 @@ def put_before_a_person(
 ) -> None:
     """Raise a case, once, about a refund that moved money and could not be written down.
 
-    What was made before the account was added here is history, and only counted.
+    One that has failed by now closes it. What was made before the account was added here is
+    history, and only counted.
     """
-    if reported.state == RefundState.FAILED or is_history(account, reported):
+    if reported.state == RefundState.FAILED:
+        subject = subject_of(account, reported.external_id)
+        gone = Attention.objects.filter(kind=AttentionKind.UNPLACED, subject=subject)
+        gone.close(_("The processor reports that it failed."))
+        note_failure(account, reported.external_id)
+        return
+    if is_history(account, reported):
         return
     evidence = {
         "refund": clean(reported.external_id, 100),
@@ -191,6 +199,27 @@ def reported_in(case: Attention) -> ReportedRefund:
         created_at=datetime.fromisoformat(told["made_at"]),
         reference=told.get("reference", ""),
     )
+
+
+def ours_like(case: Attention) -> Refund | None:
+    """The refund of ours that one which fits no payment alone may be; rather the one it names.
+
+    By account, amount, card and time, among those that count as not made.
+    """
+    reported, card = reported_in(case), case.evidence.get("card")
+    rows = Refund.objects.filter(account=case.account_id)
+    if not card or rows.filter(processor_refund_id=reported.external_id).exists():
+        return None
+    attempts = not_made(reported.created_at).filter(
+        refund__account=case.account_id,
+        refund__amount_minor=reported.amount.minor,
+        refund__currency=reported.amount.currency,
+        refund__transaction__last4=card,
+    )
+    newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
+    free = [each.refund for each in newest if not each.refund.counts_elsewhere]
+    named = case.evidence.get("may_be", "")
+    return min(free, key=lambda each: str(each.pk) != named, default=None)
 
 
 def put_unreadable_before_a_person(account: ProcessorAccount, record: BadRecord) -> None:

@@ -21,9 +21,10 @@ from .attention import flag
 from .clock import database_now
 from .history import record_event
 from .models import AttentionKind, Refund, RefundAttempt, Ruling, RulingState, Verdict
+from .people import are_one_person
 from .publishing import publish
 from .recording import end_attempt, live_attempt
-from .services import NotAllowed, WrongStatus, are_one_person, may_see_to
+from .services import NotAllowed, WrongStatus, may_see_to
 from .states import AttemptState, Origin, Status
 from .transitions import lock_refund, move
 from .verdicts import ask_about, why_not

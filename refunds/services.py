@@ -27,9 +27,18 @@ from transactions.models import TAKEN, Transaction
 
 from . import decision
 from .attention import close_cases
+from .doubts import answer
 from .found import came_back, is_replaced, made_already
 from .history import record_event
-from .models import Attention, AttentionKind, Refund, RefundQuerySet, RefundReason
+from .models import (
+    Attention,
+    AttentionKind,
+    DoubtAnswer,
+    Refund,
+    RefundQuerySet,
+    RefundReason,
+)
+from .people import are_one_person
 from .publishing import publish
 from .states import CANCELABLE, Origin, Status
 from .transitions import lock_refund, move
@@ -238,8 +247,9 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
             raise WrongStatus(_("Only what waits for a person can be let go."))
         if made_already(locked):
             raise WrongStatus(_PAID_OTHERWISE)
-        data = {"listed": case.evidence["listed"]}
-        locked = _hurry(locked, actor=actor, kind="let_go", data=data)
+        listed = case.evidence["listed"]
+        answer(locked, listed, DoubtAnswer.ANOTHER, actor)
+        locked = _hurry(locked, actor=actor, kind="let_go", data={"listed": listed})
         said = _("What the processor lists is another refund, so this one was let go.")
         close_cases(locked, {AttentionKind.NOT_SENT}, said, by=actor)
     return locked
@@ -306,12 +316,6 @@ def plan_in_words(transaction: Transaction, amount: Money) -> str:
     planned, waits = decision.plan(transaction, amount), waits_for(transaction.account)
     is_now = planned.operation == Operation.REFUND and not planned.waits
     return waits if waits and is_now else f"{planned.sentence} {waits}".strip()
-
-
-def are_one_person(one: User, other: User) -> bool:
-    """Two accounts with one e-mail address are one person, as far as we can tell."""
-    address = one.email.strip().casefold()
-    return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
 
 
 def is_requester(refund: Refund, person: User) -> bool:

@@ -18,6 +18,7 @@ from . import cases, rulings, services, webhooks
 from .cases import Action
 from .forms import AcceptForm, CaseForm, EvidenceForm, HandOverForm, MadeForm, RulingForm
 from .models import Attention, Refund, Ruling, Verdict
+from .people import are_one_person
 from .services import NotAllowed, WrongStatus
 from .states import Status
 
@@ -165,7 +166,7 @@ def _count_as_ours(case: Attention, actor: User, values: Values) -> str:
         case = cases.count_as_ours(case, actor, **values)
     except WrongStatus:
         case.refresh_from_db()
-        if case.closed_by_id != actor.pk or not hasattr(case.refund, "counts_for"):
+        if case.closed_by_id != actor.pk or not cases.is_ours(case):
             raise
     return _("Settled: %s Nothing more goes out for it.") % case.outcome
 
@@ -359,6 +360,6 @@ def why_gone(case: Attention, step: Step, user: User) -> str:
         sentence = rulings.allowed(case.refund)[step.verdict]
     elif step.name == Action.CONFIRM_RULING and case.refund:
         ruling = case.refund.waiting_ruling
-        if ruling and services.are_one_person(ruling.proposed_by, user):
+        if ruling and are_one_person(ruling.proposed_by, user):
             sentence = _("You proposed it, so somebody else has to confirm it.")
     return sentence or _("This can no longer be done. Look at the case again.")

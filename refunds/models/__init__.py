@@ -2,6 +2,7 @@
 
 from .attention import HOLD, Attention, AttentionKind, Ruling, RulingState, Verdict
 from .circuit import CircuitBreaker
+from .doubt import Doubt, DoubtAnswer
 from .reconciliation import Reconciliation
 from .refund import (
     MAX_ATTEMPTS,
@@ -23,6 +24,8 @@ __all__ = [
     "Attention",
     "AttentionKind",
     "CircuitBreaker",
+    "Doubt",
+    "DoubtAnswer",
     "Reconciliation",
     "Refund",
     "RefundAttempt",

@@ -145,7 +145,7 @@ def rule(agent, approver):
 
 
 @only_nmi
-def test_what_may_be_an_earlier_attempt_waits_for_a_person(desk: Desk, rule):
+def test_what_may_be_an_earlier_attempt_waits_for_a_person(desk: Desk, rule, make_user):
     refund = rule(make_unreferenced(desk), Verdict.SEND_AGAIN)
     desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_what_may_be_an_earlier_attempt_waits_for_a_person(desk: Desk, rule):
         assert "let a second person let it go" in refund.attention_reason
         sync_account(desk.account)
     case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
-    Attention.objects.filter(pk=case.pk).close("Made there for another order.")
+    accept(case, make_user("refunds.approve_refund"), "Made there for another order.")
     assert sent(refund).status == Status.SUCCEEDED
     assert desk.given_back(refund.transaction) == [2_500, 2_500]
 
@@ -374,6 +374,175 @@ def test_who_asked_for_it_lets_nothing_go_by_accepting(
         assert sent(again).status == Status.QUEUED
     services.let_go(again, actor=approver)
     assert sent(again).status == Status.SUCCEEDED
+
+
+@pytest.fixture
+def waiting(desk: Desk, rule, agent):
+    """What was made and ruled out is listed; what tries it again waits; then the list lags again."""
+
+    def waiting(shape: str) -> tuple[Refund, Refund]:
+        first = rule(make_unreferenced(desk, shape=shape), Verdict.DID_NOT)
+        desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+        again = sent(services.retry_refund(first, actor=agent))
+        assert again.status == Status.QUEUED
+        desk.post("accounts", account=desk.name, lookup_lag_seconds=300_000)
+        return first, again
+
+    return waiting
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+@pytest.mark.parametrize("how", ["canceled and tried again", "asked for anew"])
+def test_what_was_listed_stands_whatever_row_it_is_asked_for_under(
+    desk: Desk, waiting, agent, approver, shape, how
+):
+    first, again = waiting(shape)
+    if how == "asked for anew":
+        newer = desk.ask(first.transaction, 2_500)
+    else:
+        newer = services.retry_refund(cancel_refund(again, actor=agent), actor=agent)
+    assert sent(newer).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
+    services.let_go(newer, actor=approver)
+    assert sent(newer).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_looks_that_fail_use_up_no_tries_of_what_waits_for_a_person(desk: Desk, waiting):
+    first, again = waiting("A")
+    desk.arm("get_payment", "500", times=20)
+    for _ in range(6):
+        assert sent(again).status == Status.QUEUED
+    again.refresh_from_db()
+    assert again.attempts.count() == 0
+    assert Attention.objects.open().filter(refund=again, kind=AttentionKind.NOT_SENT).exists()
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_nmi
+def test_a_second_person_who_cancels_has_not_said_that_it_is_another(
+    desk: Desk, listed, agent, approver, make_user
+):
+    first, case = listed(Verdict.DID_NOT)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    accept(case, boss)
+    again = sent(services.retry_refund(first, actor=boss))
+    assert again.status == Status.QUEUED
+    third = services.retry_refund(cancel_refund(again, actor=approver), actor=agent)
+    for lag in (0, 300_000):
+        desk.post("accounts", account=desk.name, lookup_lag_seconds=lag)
+        assert sent(third).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_nmi
+def test_what_fits_no_payment_stops_what_counted_as_made_when_it_was_listed(
+    desk: Desk, rule, agent, approver
+):
+    desk.pay()  # with the same card
+    first = make_unreferenced(desk, shape="A")
+    made = bring(first, Status.SUCCEEDED)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    assert "may_be" not in case.evidence
+    assert like_ours(case) is None
+    bring_back(made)
+    with triggers_off():  # as two people rule
+        RefundAttempt.objects.filter(refund=made).update(state=AttemptState.RULED_OUT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=300_000)
+    again = desk.ask(first.transaction, 2_500)
+    assert sent(again).status == Status.QUEUED
+    assert like_ours(case) == made
+
+
+@only_nmi
+def test_what_is_counted_by_now_cannot_be_ours_as_well(desk: Desk, rule, approver):
+    other = desk.pay()  # with the same card
+    rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    second = leave_unknown(desk.ask(other, 2_500))
+    Refund.objects.filter(pk=second.pk).update(processor_refund_id=case.evidence["refund"])
+    assert like_ours(case) is None
+    with pytest.raises(services.WrongStatus, match="No refund of ours"):
+        count_as_ours(case, approver)
+
+
+@only_nmi
+def test_what_fits_no_payment_and_failed_stops_nothing(desk: Desk, rule, agent):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    desk.post("refunds", refund_id=case.evidence["refund"], status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    case.refresh_from_db()
+    assert (case.closed_by, case.outcome) == (None, "The processor reports that it failed.")
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_who_said_that_it_is_ours_may_ask_for_another_one(desk: Desk, rule, make_user, shape):
+    first = rule(make_unreferenced(desk, shape=shape), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    count_as_ours(Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE), boss)
+    newer = desk.ask(first.transaction, 2_500, requested_by=boss)
+    assert sent(newer).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_who_let_it_go_does_not_let_their_own_go(desk: Desk, waiting, make_user):
+    first, again = waiting("A")
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    services.let_go(again, actor=boss)
+    assert sent(again).status == Status.SUCCEEDED
+    own = desk.ask(first.transaction, 2_500, requested_by=boss)
+    assert sent(own).status == Status.QUEUED
+
+
+@only_nmi
+def test_a_doubt_that_is_raised_just_before_a_claim_keeps_it_from_leaving(
+    desk: Desk, rule, agent, monkeypatch
+):
+    first = rule(make_unreferenced(desk), Verdict.DID_NOT)
+    again = services.retry_refund(first, actor=agent)
+
+    def show_and_sync() -> None:
+        desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+        sync_account(desk.account)
+
+    run_before_claim(monkeypatch, show_and_sync)
+    assert sent(again).status == Status.QUEUED
+    assert sent(again).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_nmi
+def test_what_came_back_answers_only_what_is_owed_again(desk: Desk, rule, agent, approver):
+    """Two were made and ruled out; what tries one again was called off, and one of them fails."""
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    rule(make_unreferenced(desk, shape="A", payment=first.transaction), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    again = services.retry_refund(first, actor=agent)
+    sync_account(desk.account)
+    for case in Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).order_by("pk"):
+        count_as_ours(case, approver)
+    assert sent(again).status == Status.CANCELED
+    made = Refund.objects.get(counts_for=first)
+    desk.post("refunds", refund_id=made.processor_refund_id, status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    assert "or ask for a new refund" in made.cases.get(kind="returned").reason
+    still = Attention.objects.open().filter(refund=again, kind=AttentionKind.PAID_AFTER_ALL)
+    assert still.exists() != services.is_owed_again(Refund.objects.get(pk=again.pk))
 
 
 @only_nmi
