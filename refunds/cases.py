@@ -28,7 +28,7 @@ from .external import record_as_ours
 from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, DoubtAnswer, Refund, Ruling, Verdict
-from .placing import ours_like, reported_in
+from .placing import is_whole, ours_like, reported_in
 from .services import (
     NotAllowed,
     WrongStatus,
@@ -216,8 +216,8 @@ def like_ours(case: Attention) -> Refund | None:
     """The refund of ours that one made elsewhere may be, as things are now."""
     if case.closed_at:
         return None
-    if case.kind == K.UNPLACED and "made_at" in case.evidence:
-        return ours_like(case)
+    if case.kind == K.UNPLACED:
+        return ours_like(case) if is_whole(case) else None
     outside = case.refund
     if case.kind != K.MADE_OUTSIDE or outside is None or outside.status not in STANDING:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from .models import Doubt, DoubtAnswer, Refund
@@ -34,12 +34,7 @@ def raise_doubts(refund: Refund, ids: Collection[str]) -> None:
         for each in sorted(ids)
     )
     Doubt.objects.bulk_create(rows, ignore_conflicts=True)
-    failed = Doubt.objects.filter(
-        transaction=refund.transaction_id,
-        amount_minor=refund.amount_minor,
-        external_id__in=ids,
-        answer=DoubtAnswer.FAILED,
-    )
+    failed = _of(refund).filter(external_id__in=ids, answer=DoubtAnswer.FAILED)
     failed.update(answer="", answered_at=None)
 
 
@@ -48,11 +43,7 @@ def standing_doubts(refund: Refund) -> list[str]:
 
     That one is another refund is said by somebody else than who wants the money to leave.
     """
-    raised = Doubt.objects.filter(
-        Q(answer="") | Q(answer=DoubtAnswer.ANOTHER),
-        transaction=refund.transaction_id,
-        amount_minor=refund.amount_minor,
-    )
+    raised = _of(refund).filter(answer__in=["", DoubtAnswer.ANOTHER])
     ids = {
         each.external_id
         for each in raised.select_related("answered_by")
@@ -63,18 +54,29 @@ def standing_doubts(refund: Refund) -> list[str]:
 
 def answer(refund: Refund, ids: Iterable[str], said: DoubtAnswer, by: User) -> None:
     """Answer what was raised about the refund's payment and amount."""
-    raised = Doubt.objects.filter(
-        transaction=refund.transaction_id,
-        amount_minor=refund.amount_minor,
-        external_id__in=list(ids),
-    )
+    raised = _of(refund).filter(external_id__in=list(ids))
     raised.update(answer=said, answered_by=by, answered_at=Now())
+
+
+def reopen(refund: Refund) -> None:
+    """Put in question again what only the requester of this refund has answered.
+
+    Who calls it off while it waits may have found that what is listed is ours.
+    """
+    said = _of(refund).filter(answer=DoubtAnswer.ANOTHER).select_related("answered_by")
+    own = [each.pk for each in said if each.answered_by and _is_requester(refund, each.answered_by)]
+    Doubt.objects.filter(pk__in=own).update(answer="", answered_by=None, answered_at=None)
 
 
 def note_failure(account: ProcessorAccount, external_id: str) -> None:
     """Whatever it was, it gave nothing back."""
     raised = Doubt.objects.filter(transaction__account=account, external_id=external_id, answer="")
     raised.update(answer=DoubtAnswer.FAILED, answered_at=Now())
+
+
+def _of(refund: Refund) -> QuerySet[Doubt]:
+    """What was raised about the refund's payment and amount."""
+    return Doubt.objects.filter(transaction=refund.transaction_id, amount_minor=refund.amount_minor)
 
 
 def _is_requester(refund: Refund, person: User) -> bool:

@@ -178,6 +178,7 @@ def _unplaced(refund: Refund) -> list[str]:
         by_people,
         kind=AttentionKind.UNPLACED,
         account=refund.account_id,
+        evidence__has_keys=["refund", "made_at"],
         evidence__amount=str(refund.amount),
         evidence__card=refund.transaction.last4,
     )

@@ -187,6 +187,11 @@ def put_before_a_person(
     _raise_once(account, reported.external_id, str(problem), evidence)
 
 
+def is_whole(unplaced: Attention) -> bool:
+    """Whether a case has all that :func:`reported_in` reads; an unreadable record has not."""
+    return unplaced.evidence.keys() >= {"refund", "amount", "made_at"}
+
+
 def reported_in(case: Attention) -> ReportedRefund:
     """The report that :func:`put_before_a_person` raised a case about, as made."""
     told = case.evidence

@@ -27,7 +27,7 @@ from transactions.models import TAKEN, Transaction
 
 from . import decision
 from .attention import close_cases
-from .doubts import answer
+from .doubts import answer, reopen
 from .found import came_back, is_replaced, made_already
 from .history import record_event
 from .models import (
@@ -478,6 +478,7 @@ def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:
                 _("This refund can no longer be canceled: its status is “%s”.")
                 % locked.get_status_display()
             )
+        reopen(locked)  # before any event is written
         move(locked, Status.CANCELED, kind, actor=actor)
     return locked
 
