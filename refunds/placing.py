@@ -189,7 +189,7 @@ def put_before_a_person(
 
 def is_whole(unplaced: Attention) -> bool:
     """Whether a case has all that :func:`reported_in` reads; an unreadable record has not."""
-    return unplaced.evidence.keys() >= {"refund", "amount", "made_at"}
+    return {"refund", "amount", "made_at"} <= set(unplaced.evidence)
 
 
 def reported_in(case: Attention) -> ReportedRefund:
