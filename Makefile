@@ -12,7 +12,7 @@ PRODUCTION_PYTHON = env -u DEBUG SECRET_KEY=only-to-look-at-the-settings-0123456
 	CREDENTIALS_KEYS=only-to-look-at-the-settings ALLOWED_HOSTS=refunds.example.com \
 	DATABASE_URL=postgres://refunds@127.0.0.1/refunds REDIS_URL=redis://127.0.0.1/0 $(VENV_PYTHON)
 
-.PHONY: help demo test lint fmt lock bench chaos screenshots reset install install-dev
+.PHONY: help demo test lint fmt lock messages bench chaos screenshots reset install install-dev
 
 help:
 	@echo 'make demo         everything on this machine, with data to play with; Ctrl-C stops it'
@@ -20,6 +20,7 @@ help:
 	@echo 'make lint         style, types, imports, migrations, settings, locks'
 	@echo 'make fmt          formats the code'
 	@echo 'make lock         writes the locks from pyproject.toml'
+	@echo 'make messages     brings what the code says into the translations, and compiles them'
 	@echo 'make bench        measures speed and memory'
 	@echo 'make chaos        kills everything ten thousand times, and compares the books'
 	@echo 'make screenshots  pictures of the screens'
@@ -50,6 +51,9 @@ fmt: install-dev
 
 lock: install-dev
 	$(VENV_PYTHON) .ci/locks.py write
+
+messages: install-dev
+	$(VENV_PYTHON) .ci/messages.py update
 
 bench: install-dev
 	$(DEBUG_PYTHON) -m bench

@@ -93,6 +93,9 @@ class Profile(models.Model):
     )
     # Of the transactions table, as :mod:`transactions.columns` names them; null is the usual ones.
     columns = models.JSONField(null=True)
+    # Empty: as the browser asks, and UTC.
+    language = models.CharField(_("language"), max_length=10, blank=True, db_default="")
+    time_zone = models.CharField(_("time zone"), max_length=60, blank=True, db_default="")
 
     class Meta:
         verbose_name = _("profile")

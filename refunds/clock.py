@@ -5,10 +5,10 @@ A worker's own clock may be off, however far.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection
-from django.utils import formats, timezone
+from django.utils import formats
 
 # Clocks of processors and ours differ by no more than this.
 CLOCK_SKEW = timedelta(minutes=5)
@@ -23,10 +23,10 @@ def database_now() -> datetime:
 
 
 def in_words(at: datetime) -> str:
-    """A moment in a sentence, in the active time zone: UTC, whoever reads it."""
-    return formats.date_format(timezone.localtime(at), "j M Y, H:i")
+    """A moment in a sentence: in UTC, because it is written for whoever reads it later."""
+    return f"{formats.date_format(at.astimezone(UTC), 'j M Y, H:i')} UTC"
 
 
 def day_in_words(at: datetime) -> str:
-    """The day of a moment in a sentence, in the active time zone: UTC, whoever reads it."""
-    return formats.date_format(timezone.localtime(at), "j M Y")
+    """The day of a moment in a sentence, in UTC."""
+    return formats.date_format(at.astimezone(UTC), "j M Y")

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from gateways.money import InvalidAmount, Money, parse_amount
-from transactions.amounts import explain
+from transactions.amounts import delocalize, explain
 from transactions.forms import refuse_card_number
 from transactions.models import Transaction
 
@@ -234,6 +234,6 @@ _STALE = _("This form is incomplete. Close it and open it again.")
 def read_amount(text: str, transaction: Transaction) -> Money:
     """The typed amount. Raises ValidationError with the sentence that says what is wrong."""
     try:
-        return parse_amount(text, transaction.currency)
+        return parse_amount(delocalize(text), transaction.currency)
     except InvalidAmount as error:
         raise forms.ValidationError(explain(error), code=error.code) from None

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
+from django.utils import formats, timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -37,7 +38,6 @@ from .cases import (
     why_forbidden,
     why_not_accepted,
 )
-from .clock import in_words
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
 from .rulings import InvalidRuling
@@ -358,7 +358,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{_name(name)}: {_value(each)}" for name, each in value.items())
     try:
         at = datetime.fromisoformat(value)
-        shown = in_words(at) if at.tzinfo else value
+        told = formats.date_format(timezone.localtime(at), "j M Y, H:i T") if at.tzinfo else value
     except (TypeError, ValueError, OverflowError):
         return str(value)
-    return str(shown)
+    return str(told)

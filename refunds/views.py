@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
+from transactions.amounts import localize
 from transactions.models import Transaction
 from transactions.readonly import changed
 
@@ -62,7 +63,8 @@ def refund_dialog(
         waits = settings.UNDO_SECONDS if refund.status == Status.QUEUED else 0
         sentence = _said(transaction, refund.amount)
         return changed(request, transaction, sentence, undo=undo if waits else "")
-    typed = form["amount"].value() if form.is_bound else transaction.refundable.major()
+    left = localize(transaction.refundable.major())
+    typed = form["amount"].value() if form.is_bound else left
     context = {
         "transaction": transaction,
         "form": form,

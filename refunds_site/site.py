@@ -6,15 +6,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils import translation
 from django.utils.translation import gettext as _
 from unfold.sites import UnfoldAdminSite
 
+from access.forms import ProfileForm
+from access.models import Profile
 from refunds import home
 
 
@@ -32,6 +37,23 @@ class RefundDeskSite(UnfoldAdminSite):
 
         guarded: Callable[..., HttpResponse] = super().admin_view(readable, cacheable)
         return guarded
+
+    def get_urls(self) -> list[Any]:
+        return [path("me/", self.admin_view(self.me_view), name="me"), *super().get_urls()]
+
+    def me_view(self, request: HttpRequest) -> HttpResponse:
+        """What a person sets up for themselves."""
+        user = request.user
+        assert isinstance(user, User)  # the site's own check let them in
+        profile, _made = Profile.objects.get_or_create(user=user)
+        form = ProfileForm(request.POST if request.method == "POST" else None, instance=profile)
+        if form.is_valid():
+            form.save()
+            with translation.override(profile.language or translation.get_language()):
+                messages.success(request, _("Your settings are kept."))
+            return redirect("admin:me")
+        context = {"title": _("My settings"), "form": form}
+        return TemplateResponse(request, "desk/me.html", self.each_context(request) | context)
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

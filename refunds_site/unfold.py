@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils.html import escape, format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 # The filters that items of the sidebar stand for, per list; others leave an item marked.
 _FILTERS = {
@@ -165,6 +166,9 @@ UNFOLD: dict[str, Any] = {
             "900": "oklch(31.5% .05 181)",
             "950": "oklch(22% .036 182)",
         },
+    },
+    "ACCOUNT": {
+        "navigation": [{"title": gettext_lazy("My settings"), "link": reverse_lazy("admin:me")}]
     },
     "SIDEBAR": {"show_search": False, "navigation": navigation},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils import formats
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +16,17 @@ _SENTENCES = {
     "too_large": _("The amount is larger than any payment can be."),
     "unknown_currency": _("%(currency)s is not a currency code such as EUR."),
 }
+
+
+def localize(major: str) -> str:
+    """An amount as the reader writes it: with a decimal comma, where that is the custom."""
+    return major.replace(".", formats.get_format("DECIMAL_SEPARATOR"))
+
+
+def delocalize(typed: str) -> str:
+    """What was typed, with a dot in the place of the reader's decimal comma."""
+    is_comma = formats.get_format("DECIMAL_SEPARATOR") == ","
+    return typed.replace(",", ".", 1) if is_comma and "." not in typed else typed
 
 
 def explain(error: InvalidAmount) -> str:

@@ -30,7 +30,7 @@ def amount(money: Money) -> SafeString:
     return format_html(
         '<span class="amount">{}{}{} <span class="currency">{}</span></span>',
         format_html_join("", '<span class="digits">{}</span>', ((group,) for group in groups)),
-        point,
+        formats.get_format("DECIMAL_SEPARATOR") if point else "",
         fraction,
         money.currency,
     )

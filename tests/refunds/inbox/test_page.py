@@ -93,7 +93,7 @@ class TestPage:
         case = Attention.objects.get(account=account)
         text = visible(client_of(make_person(role)).get(page_of(case)))
         for expected in (
-            "everything since 1 Jul 2026, 02:00 has been compared with Stripe",
+            "everything since 1 Jul 2026, 02:00 UTC has been compared with Stripe",
             "Refund Desk does so every hour", "or later",
             "can have it done at that time: manage.py recover", "Account held",
         ):  # fmt: skip
