@@ -19,7 +19,12 @@ from django.utils.translation.template import templatize
 
 CODE = ("access", "campaigns", "gateways", "refunds", "refunds_site", "transactions")
 LANGUAGES = ("ro", "ru", "pl", "ms")
-KEYWORDS = DEFAULT_KEYWORDS | {"_L": None, "gettext_lazy": None, "ngettext_lazy": (1, 2)}
+KEYWORDS = DEFAULT_KEYWORDS | {
+    "_L": None,
+    "gettext_lazy": None,
+    "ngettext_lazy": (1, 2),
+    "pgettext_lazy": ((1, "c"), 2),
+}
 
 
 def main(task: str) -> int:

@@ -17,7 +17,7 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
@@ -74,7 +74,7 @@ PRESSES = {
             (CampaignState.PAUSED,), services.may_steer,
         ),
         Press(
-            "cancel", _L("Cancel"), _L("Canceled: what has not been sent is called off."),
+            "cancel", pgettext_lazy("campaign", "Cancel"), _L("Canceled: what has not been sent is called off."),
             services.cancel, (CampaignState.PREPARING, CampaignState.READY, *STARTED),
             services.may_steer,
         ),

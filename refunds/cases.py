@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from django.db import IntegrityError
 from django.db import transaction as database
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -198,8 +199,13 @@ def _payment_of_ours(case: Attention) -> Iterator[None]:
 
 
 def is_ours(case: Attention) -> bool:
-    """Whether a case was closed because what was made is ours."""
-    return case.outcome.startswith(str(_OURS))
+    """Whether what the case is about counts as a refund of ours."""
+    if case.refund:
+        return hasattr(case.refund, "counts_for")
+    named = Refund.objects.filter(
+        account=case.account_id, processor_refund_id=case.evidence.get("refund", "")
+    )
+    return named.filter(counts_for__isnull=False).exists()
 
 
 def _count(case: Attention, ours: Refund, why: str, actor: User) -> Refund:
@@ -209,7 +215,11 @@ def _count(case: Attention, ours: Refund, why: str, actor: User) -> Refund:
         close_cases(case.refund, {K.MADE_OUTSIDE}, why, by=actor)
         return case.refund
     Attention.objects.filter(pk=case.pk).close(why, actor)
-    return record_as_ours(ours, reported_in(case), why, actor)
+    try:
+        with database.atomic():
+            return record_as_ours(ours, reported_in(case), why, actor)
+    except IntegrityError:  # a sync has found its payment at this very moment
+        raise WrongStatus(_("It is counted by now. Look at the payment again.")) from None
 
 
 def like_ours(case: Attention) -> Refund | None:
@@ -276,7 +286,8 @@ def _what_frees(hold: Attention) -> str:
         "time": in_words(free_from(hold)),
     }
     if not account.is_active:
-        return f"{sentence}. {_('It has to be switched on first.')}"
+        switched_off = _("It has to be switched on first.")
+        return f"{sentence}. {switched_off}"
     if not account.paused_reason:
         return sentence
     rejected = _("Its credentials have to be accepted first: %s") % account.paused_reason

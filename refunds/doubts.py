@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from django.db import transaction as database
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from .models import Doubt, DoubtAnswer, Refund
+from transactions.models import Transaction
+
+from .models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund
 from .people import are_one_person
 from .states import STANDING, Origin
 
@@ -17,25 +20,30 @@ if TYPE_CHECKING:
 
     from gateways.models import ProcessorAccount
 
+_ID_LENGTH = 100
 
-def raise_doubts(refund: Refund, ids: Collection[str]) -> None:
+
+def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] = ()) -> None:
     """Say that these may be a refund of this payment and amount; what was answered stays so.
 
-    What had failed and is listed again is in question again.
+    What had failed and is ``listed`` now is in question again. The payment is locked first, so that
+    whoever claims, answers or records at this moment sees it, or is seen.
     """
     if not ids:
         return
-    rows = (
+    rows = [
         Doubt(
             transaction_id=refund.transaction_id,
             amount_minor=refund.amount_minor,
-            external_id=each,
+            external_id=each[:_ID_LENGTH],
         )
         for each in sorted(ids)
-    )
-    Doubt.objects.bulk_create(rows, ignore_conflicts=True)
-    failed = _of(refund).filter(external_id__in=ids, answer=DoubtAnswer.FAILED)
-    failed.update(answer="", answered_at=None)
+    ]
+    with database.atomic():
+        Transaction.objects.select_for_update().only("pk").get(pk=refund.transaction_id)
+        Doubt.objects.bulk_create(rows, ignore_conflicts=True)
+        failed = _of(refund).filter(external_id__in=listed, answer=DoubtAnswer.FAILED)
+        failed.update(answer="", answered_at=None)
 
 
 def standing_doubts(refund: Refund) -> list[str]:
@@ -58,20 +66,32 @@ def answer(refund: Refund, ids: Iterable[str], said: DoubtAnswer, by: User) -> N
     raised.update(answer=said, answered_by=by, answered_at=Now())
 
 
-def reopen(refund: Refund) -> None:
-    """Put in question again what only the requester of this refund has answered.
+def reopen(refund: Refund, by: User | None = None) -> None:
+    """Put in question again what the requester of a locked refund, or who calls it off, answered.
 
-    Who calls it off while it waits may have found that what is listed is ours.
+    Only of one that waited for a person, or was let go: who calls it off then may have found that
+    what is listed is ours.
     """
+    waits = Attention.objects.open().filter(
+        kind=AttentionKind.NOT_SENT, refund=refund, evidence__has_key="listed"
+    )
+    if not (waits.exists() or refund.events.filter(kind="let_go").exists()):
+        return
     said = _of(refund).filter(answer=DoubtAnswer.ANOTHER).select_related("answered_by")
-    own = [each.pk for each in said if each.answered_by and _is_requester(refund, each.answered_by)]
+    people = [each for each in (refund.requested_by, by) if each]
+    own = [
+        each.pk
+        for each in said
+        if each.answered_by and any(are_one_person(each.answered_by, one) for one in people)
+    ]
     Doubt.objects.filter(pk__in=own).update(answer="", answered_by=None, answered_at=None)
 
 
 def note_failure(account: ProcessorAccount, external_id: str) -> None:
     """Whatever it was, it gave nothing back."""
-    raised = Doubt.objects.filter(transaction__account=account, external_id=external_id, answer="")
-    raised.update(answer=DoubtAnswer.FAILED, answered_at=Now())
+    raised = Doubt.objects.filter(transaction__account=account, external_id=external_id)
+    unless_ours = raised.exclude(answer=DoubtAnswer.OURS)
+    unless_ours.update(answer=DoubtAnswer.FAILED, answered_by=None, answered_at=Now())
 
 
 def _of(refund: Refund) -> QuerySet[Doubt]:
@@ -84,11 +104,16 @@ def _is_requester(refund: Refund, person: User) -> bool:
 
 
 def _known(refund: Refund, ids: set[str]) -> set[str]:
-    """Those that our rows tell of by now: ours, or counted as ours, or gone."""
+    """Those that our rows tell of by now: ours, counted as ours, another payment's, or gone."""
     if not ids:
         return set()
-    rows = Refund.objects.filter(account_id=refund.account_id, processor_refund_id__in=ids)
+    rows = Refund.objects.filter(
+        account_id=refund.account_id, mode=refund.mode, processor_refund_id__in=ids
+    )
     told = rows.filter(
-        ~Q(origin=Origin.EXTERNAL) | Q(counts_for__isnull=False) | ~Q(status__in=STANDING)
+        ~Q(origin=Origin.EXTERNAL)
+        | Q(counts_for__isnull=False)
+        | ~Q(transaction=refund.transaction_id)
+        | ~Q(status__in=STANDING)
     )
     return {each or "" for each in told.values_list("processor_refund_id", flat=True)}

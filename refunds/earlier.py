@@ -126,10 +126,10 @@ def _in_doubt(refund: Refund, alike: Sequence[ReportedRefund]) -> tuple[str, ...
 
     What is listed now is raised as a doubt, and what was raised before stands as well.
     """
-    ids = _unknown(refund, alike)
+    ids = listed = unknown_among(refund, alike)
     if may_be_without_reference(refund):
-        ids |= {*_asked_about(refund), *_unplaced(refund)}
-    raise_doubts(refund, ids)
+        ids = {*listed, *_asked_about(refund), *_unplaced(refund)}
+    raise_doubts(refund, ids, listed)
     return tuple(standing_doubts(refund))
 
 
@@ -189,7 +189,7 @@ def _unplaced(refund: Refund) -> list[str]:
     ]
 
 
-def _unknown(refund: Refund, likely: Sequence[ReportedRefund]) -> set[str]:
+def unknown_among(refund: Refund, likely: Sequence[ReportedRefund]) -> set[str]:
     """Those that are no refunds of ours, nor accepted by a person as made elsewhere.
 
     Those without an id are told by how many had been made by then.

@@ -32,11 +32,11 @@ from . import decision
 from .attention import flag, flag_anew
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver, record
-from .doubts import standing_doubts
+from .doubts import reopen, standing_doubts
 from .earlier import look_back
 from .found import is_counted, made_already
 from .models import AttentionKind, Refund, RefundAttempt
-from .recording import evidence_of, fail_unsent, record_answer
+from .recording import evidence_of, fail_unsent, pause_account, record_answer
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import a_moment, is_silence, listening, put_off, take_up
@@ -193,6 +193,8 @@ def _call_off(
     with database.atomic():
         locked = lock_refund(refund.pk)
         if locked.status == Status.QUEUED:
+            if kind == "authority_lost":
+                reopen(locked)
             move(locked, Status.CANCELED, kind, data={"why": why} | dict(evidence or {}))
             flag(locked, case, why, evidence)
 
@@ -234,8 +236,10 @@ def _may_go(refund: Refund) -> bool:
 
 def _record_unsent(refund: Refund, error: GatewayError) -> None:
     """Nothing of the refund left, because the payment could not even be read."""
-    if standing_doubts(refund):  # a person decides, and no number of tries
-        put_off(refund, _LOOK_AGAIN)
+    if doubts := standing_doubts(refund):  # a person decides, and no number of tries
+        if isinstance(error, NotSent) and error.reason == "credentials":
+            pause_account(refund, str(error))
+        _ask_a_person(refund, doubts)
         return
     attempt = claim(refund, Operation(refund.operation))
     if attempt is None:

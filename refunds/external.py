@@ -23,7 +23,7 @@ from .doubts import raise_doubts
 from .found import PAID_BESIDES, all_like, count_for, is_paid_besides, may_be, told_after_all
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
-from .placing import awaited_by, is_history, subject_of
+from .placing import awaited_by, doubt_unless_referenced, is_history, subject_of
 from .states import Origin, Status
 
 if TYPE_CHECKING:
@@ -64,10 +64,19 @@ def record_external(
         refunds = Refund.objects.filter(account=account)
         if refunds.filter(processor_refund_id=reported.external_id).exists():
             return "unchanged"
-        if not case and awaited_by(reported).filter(transaction=payment).exists():
+        awaited = awaited_by(reported).filter(transaction=payment).first()
+        if awaited and not case:
+            doubt_unless_referenced(awaited, reported)
             return "awaited"
+        # Locked before its row: whoever says that it is ours does so as well.
+        unplaced = Attention.objects.open().filter(
+            kind=AttentionKind.UNPLACED, subject=subject_of(account, reported.external_id)
+        )
+        list(unplaced.select_for_update())
         refund = _new_row(payment, reported, status)
         refund.save(force_insert=True)
+        if not case and status != Status.FAILED and all_like(refund):
+            raise_doubts(refund, [reported.external_id])  # before any event is written
         if case and case.made and status != Status.FAILED:
             made, case = case.made, replace(case, sentence=told_after_all(case.sentence, case.made))
             count_for(refund, made, case.sentence)
@@ -77,9 +86,7 @@ def record_external(
             pending = status == Status.PENDING
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
-        Attention.objects.filter(
-            kind=AttentionKind.UNPLACED, subject=subject_of(account, reported.external_id)
-        ).close(_("Its payment was found."))
+        unplaced.close(_("Its payment was found."))
     return "new"
 
 
@@ -102,7 +109,9 @@ def _flag_outside(
     if case:
         flag(refund, case.kind, case.sentence)
     elif not is_history(account, reported):
-        ours = None if _OUR_REFERENCE.fullmatch(reported.reference) else may_be(refund)
+        is_referenced = _OUR_REFERENCE.fullmatch(reported.reference)
+        ours = None if is_referenced else next(iter(all_like(refund)), None)
+        ours = ours and (may_be(refund) or ours)
         if ours:
             _flag_alike(refund, reported, ours)
         else:
@@ -118,8 +127,8 @@ def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
         "day": day_in_words(reported.created_at),
         "asked": _(" or ").join(asked),
     }
-    raise_doubts(refund, [reported.external_id])
-    evidence = {"may_be": str(ours.pk)}
+    # Of two that are listed only one names it, so that "ours" is said once.
+    evidence = {"may_be": str(ours.pk)} if ours == may_be(refund) else {}
     if is_paid_besides(ours):
         evidence[PAID_BESIDES] = "yes"
         sentence = _(

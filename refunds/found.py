@@ -174,7 +174,8 @@ def told_after_all(sentence: str, ours: Refund) -> str:
     """What people are told of a refund that was made after all, before it is counted."""
     if not is_paid_besides(ours):
         return sentence
-    return f"{sentence} {_('As much went back besides: it may have gone back twice.')}"
+    besides = _("As much went back besides: it may have gone back twice.")
+    return f"{sentence} {besides}"
 
 
 def came_back(refund: Refund) -> bool:

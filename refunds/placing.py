@@ -19,7 +19,7 @@ from transactions.upsert import store_payments
 
 from .attention import raise_case
 from .clock import CLOCK_SKEW, in_words
-from .doubts import note_failure
+from .doubts import note_failure, raise_doubts
 from .found import not_made
 from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
@@ -97,7 +97,9 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
     same_card = Transaction.objects.filter(
         account=account, last4=reported.last4, currency=reported.amount.currency
     ).exclude(last4="")
-    if awaited_by(reported).filter(transaction__in=same_card).exists():
+    if awaited := list(awaited_by(reported).filter(transaction__in=same_card).distinct()):
+        for each in awaited:
+            doubt_unless_referenced(each, reported)
         return None
     theirs = same_card.filter(created_at__lte=reported.created_at + CLOCK_SKEW)
     if email := clean(reported.payer.email, 320):
@@ -119,6 +121,13 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
             shown = tuple(external_id for _pk, external_id in found)
             break
     raise Unplaced(_why_unplaced(reported, ours), shown, str(ours.refund_id) if ours else "")
+
+
+def doubt_unless_referenced(awaited: Refund, reported: ReportedRefund) -> None:
+    """Remember what may be a refund without an answer: people may rule that out later."""
+    gateway = gateway_class(awaited.account.processor)
+    if not gateway.capabilities.keeps_references:
+        raise_doubts(awaited, [reported.external_id], [reported.external_id])
 
 
 def _like_ours(
@@ -185,6 +194,9 @@ def put_before_a_person(
         "may_be": getattr(problem, "may_be", ""),
     }
     _raise_once(account, reported.external_id, str(problem), evidence)
+    if not gateway_class(account.processor).capabilities.keeps_references:
+        for ours in {attempt.refund for attempt in _left_like(account, reported)}:
+            raise_doubts(ours, [reported.external_id])
 
 
 def is_whole(unplaced: Attention) -> bool:
@@ -203,7 +215,20 @@ def reported_in(case: Attention) -> ReportedRefund:
         state=RefundState.SUCCEEDED,
         created_at=datetime.fromisoformat(told["made_at"]),
         reference=told.get("reference", ""),
+        last4=told.get("card", ""),
     )
+
+
+def _left_like(account: ProcessorAccount, reported: ReportedRefund) -> QuerySet[RefundAttempt]:
+    """What a report without a payment may be, by account, amount, card and time, newest first."""
+    attempts = not_made(reported.created_at).filter(
+        refund__account=account,
+        refund__amount_minor=reported.amount.minor,
+        refund__currency=reported.amount.currency,
+        refund__transaction__last4=reported.last4,
+    )
+    newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
+    return newest if reported.last4 else newest.none()
 
 
 def ours_like(case: Attention) -> Refund | None:
@@ -211,18 +236,12 @@ def ours_like(case: Attention) -> Refund | None:
 
     By account, amount, card and time, among those that count as not made.
     """
-    reported, card = reported_in(case), case.evidence.get("card")
+    reported = reported_in(case)
     rows = Refund.objects.filter(account=case.account_id)
-    if not card or rows.filter(processor_refund_id=reported.external_id).exists():
+    if rows.filter(processor_refund_id=reported.external_id).exists():
         return None
-    attempts = not_made(reported.created_at).filter(
-        refund__account=case.account_id,
-        refund__amount_minor=reported.amount.minor,
-        refund__currency=reported.amount.currency,
-        refund__transaction__last4=card,
-    )
-    newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
-    free = [each.refund for each in newest if not each.refund.counts_elsewhere]
+    left = _left_like(case.account, reported)
+    free = [each.refund for each in left if not each.refund.counts_elsewhere]
     named = case.evidence.get("may_be", "")
     return min(free, key=lambda each: str(each.pk) != named, default=None)
 

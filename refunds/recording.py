@@ -242,10 +242,10 @@ def _apply_not_sent(refund: Refund, attempt: RefundAttempt, answer: NotSent) -> 
     changes = {"next_action_at": due}
     move(refund, Status.QUEUED, "not_sent", data={"why": str(answer)}, changes=changes)
     if answer.reason == "credentials":
-        _pause(refund, str(answer))
+        pause_account(refund, str(answer))
 
 
-def _pause(refund: Refund, why: str) -> None:
+def pause_account(refund: Refund, why: str) -> None:
     """Stop sending through an account whose credentials are rejected, until they work again."""
     account = refund.account
     ProcessorAccount.objects.filter(pk=account.pk).update(paused_reason=why[:300])

@@ -33,7 +33,8 @@ from .attention import flag
 from .circuits import down_accounts, is_in_doubt, slot
 from .clock import database_now
 from .delivery import deliver
-from .earlier import look_everywhere
+from .doubts import raise_doubts
+from .earlier import look_everywhere, unknown_among
 from .execution import has_authority, stopped
 from .found import made_already, told_after_all
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
@@ -260,6 +261,10 @@ def _show_to_people(
         flag(refund, AttentionKind.FOUND_SEVERAL, sentence, {"found": _shown(matches)})
     if not likely:
         return
+    # Whatever people rule, nothing is sent again before one has said what these are.
+    alike = [each for each in likely if each.amount == refund.amount]
+    ids = unknown_among(refund, alike)
+    raise_doubts(refund, ids, ids)
     evidence = {"likely": _shown(likely)}
     cases = Attention.objects.open().filter(refund=refund)
     case = cases.filter(kind=AttentionKind.UNKNOWN_OUTCOME).first()

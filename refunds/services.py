@@ -478,7 +478,7 @@ def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:
                 _("This refund can no longer be canceled: its status is “%s”.")
                 % locked.get_status_display()
             )
-        reopen(locked)  # before any event is written
+        reopen(locked, actor)  # before any event is written
         move(locked, Status.CANCELED, kind, actor=actor)
     return locked
 

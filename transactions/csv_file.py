@@ -129,7 +129,8 @@ def _check_bytes(raw: bytes) -> None:
         sentence = _("The file is larger than %d MB. Split it.") % (MAX_BYTES // 1_000_000)
         raise UnreadableFile(LineError(0, sentence))
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UnreadableFile(LineError(0, f"{_('The file is in UTF-16.')} {_SAVE_AS}"))
+        wrong = _("The file is in UTF-16.")
+        raise UnreadableFile(LineError(0, f"{wrong} {_SAVE_AS}"))
     place = raw.find(b"\x00")
     if place < 0:
         try:

@@ -23,7 +23,7 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, re_path, reverse
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -61,6 +61,8 @@ from .saved_views import NotSaved
 
 # The numbers of the sidebar end here, so that none of them costs more than a page.
 _COUNTED = 999
+# There is more than a page, whatever statistics say.
+_ABOUT_LEAST = 51
 _EXPORT = "transactions.export_transaction"
 
 
@@ -83,9 +85,12 @@ class TransactionChangeList(KeysetChangeList):
     model_admin: TransactionTable
     saved_view: SavedView | None = None  # what is shown, where it has a name
     may_delete_view = False
+    how_many = ""  # in words; nothing is counted
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if self.newer_url or self.older_url:
+            self.how_many = _("about %s transactions") % about(estimate(self.queryset))
         self.rows = self.model_admin.build_rows(request, self.result_list)
         if self.query_to_keep:
             user = signed_in(request)
@@ -94,6 +99,13 @@ class TransactionChangeList(KeysetChangeList):
             self.saved_view = min(named, key=lambda view: view.owner_id != user.pk, default=None)
         if self.saved_view:
             self.may_delete_view = saved_views.may_delete(self.saved_view, user)
+
+
+def about(number: int) -> str:
+    """Two digits of a number are told, and the rest is noise: statistics know no more."""
+    digits = max(len(str(number)) - 2, 0)
+    rounded = (number + 10**digits // 2) // 10**digits * 10**digits
+    return formats.number_format(max(rounded, _ABOUT_LEAST), force_grouping=True)
 
 
 class Narrowed(KeysetChangeList):

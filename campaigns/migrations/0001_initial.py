@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('preparing', 'Dry run under way'), ('ready', 'Waits for a second person'), ('running', 'Running'), ('paused', 'Paused'), ('finished', 'Finished'), ('canceled', 'Canceled')], default='preparing', max_length=10, verbose_name='state')),
                 ('is_settled', models.BooleanField(default=False)),
                 ('problem', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='made')),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='made at')),
                 ('started_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('cursor', models.CharField(blank=True, max_length=60)),

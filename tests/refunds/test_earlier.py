@@ -546,6 +546,152 @@ def test_what_came_back_answers_only_what_is_owed_again(desk: Desk, rule, agent,
 
 
 @only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+@pytest.mark.parametrize("seen", ["by a look-up", "by a sync"])
+@pytest.mark.parametrize("verdict", [Verdict.SEND_AGAIN, Verdict.DID_NOT])
+def test_what_was_listed_before_people_ruled_stands(
+    desk: Desk, rule, agent, approver, shape, seen, verdict
+):
+    """It was shown for a moment; then the list lagged, and two people ruled that it was not made."""
+    refund = make_unreferenced(desk, shape=shape)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    if seen == "by a sync":
+        sync_account(desk.account)
+    else:
+        looked_up(refund)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=300_000)
+    RefundAttempt.objects.update(first_absent_at=timezone.now() - timedelta(hours=1))
+    looked_up(refund)
+    refund = rule(refund, verdict)
+    if verdict == Verdict.DID_NOT:
+        refund = services.retry_refund(refund, actor=agent)
+    assert sent(refund).status == Status.QUEUED
+    assert desk.given_back(refund.transaction) == [2_500]
+    services.let_go(refund, actor=approver)
+    assert sent(refund).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_fits_no_payment_is_seen_just_before_a_claim(desk: Desk, rule, agent, monkeypatch):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    again = services.retry_refund(first, actor=agent)
+
+    def show_and_sync() -> None:
+        desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+        sync_account(desk.account)
+
+    run_before_claim(monkeypatch, show_and_sync)
+    assert sent(again).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_who_lets_it_go_and_cancels_it_has_taken_that_back(
+    desk: Desk, waiting, agent, approver, shape
+):
+    first, again = waiting(shape)
+    services.let_go(again, actor=approver)
+    newer = services.retry_refund(cancel_refund(again, actor=approver), actor=agent)
+    assert sent(newer).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_nmi
+def test_what_somebody_answered_who_may_nothing_any_more_is_in_question_again(
+    desk: Desk, listed, agent, make_user
+):
+    first, case = listed(Verdict.DID_NOT)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    accept(case, boss)
+    again = services.retry_refund(first, actor=boss)
+    assert sent(again).status == Status.QUEUED
+    boss.is_active = False
+    boss.save()
+    canceled = sent(again)
+    assert canceled.status == Status.CANCELED
+    assert sent(services.retry_refund(canceled, actor=agent)).status == Status.QUEUED
+
+
+@only_nmi
+def test_what_failed_and_was_accepted_before_stops_nothing(desk: Desk, rule, agent, approver):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    accept(case, approver)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    desk.post("refunds", refund_id=case.evidence["refund"], status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_failed_after_it_was_let_go_stops_nobody(desk: Desk, rule, agent, make_user):
+    desk.pay()  # with the same card
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    case = Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    services.let_go(sent(services.retry_refund(first, actor=agent)), actor=boss)
+    desk.post("refunds", refund_id=case.evidence["refund"], status="failed")
+    sync_account(desk.account, since=timezone.now() - timedelta(days=1))
+    own = desk.ask(first.transaction, 2_500, requested_by=boss)
+    assert sent(own).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_who_cannot_look_says_that_a_person_is_waited_for(desk: Desk, listed, approver, make_user):
+    first, case = listed(Verdict.DID_NOT)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    accept(case, boss)
+    again = services.retry_refund(first, actor=boss)
+    desk.arm("get_payment", "500", times=20)
+    assert sent(again).status == Status.QUEUED
+    assert Attention.objects.open().filter(refund=again, kind=AttentionKind.NOT_SENT).exists()
+    services.let_go(again, actor=approver)
+
+
+@only_nmi
+def test_undoing_another_one_puts_nothing_in_question(desk: Desk, listed, agent, make_user):
+    first, case = listed(Verdict.DID_NOT)
+    boss = make_user("refunds.request_refund", "refunds.approve_refund")
+    accept(case, boss)
+    assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
+    cancel_refund(desk.ask(first.transaction, 2_500, requested_by=boss), actor=boss)
+    assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_is_another_payments_by_now_stops_nothing(desk: Desk, waiting):
+    payment = desk.pay(last4="1111")
+    first, again = waiting("A")
+    [listed] = Attention.objects.open().get(kind=AttentionKind.NOT_SENT).evidence["listed"]
+    other = bring(desk.ask(payment, 2_500), Status.SUCCEEDED, processor_refund_id=listed)
+    assert other.transaction != first.transaction
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_both_of_two_that_are_listed_say_what_they_may_be(desk: Desk, rule, agent, approver):
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.post("refunds", payment_id=first.transaction.external_id, amount_minor=2_500)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    cases = Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).order_by("pk")
+    assert ["It may be what was asked for here" in case.reason for case in cases] == [True, True]
+    one, other = cases
+    assert (like_ours(one), like_ours(other)) == (first, None)
+    accept(one, approver)
+    assert like_ours(other) == first
+    assert sent(services.retry_refund(first, actor=agent)).status == Status.QUEUED
+
+
+@only_nmi
 def test_what_was_let_go_leaves_though_the_case_is_open(desk: Desk, listed, agent, approver):
     refund, case = listed(Verdict.DID_NOT)
     again = sent(services.retry_refund(refund, actor=agent))

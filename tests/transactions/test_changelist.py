@@ -12,6 +12,7 @@ from tests.pages import client_of, explain_list, visible
 from tests.rest import make_account, make_person, make_transaction
 from transactions.changelist import Cursor
 from transactions.models import Transaction
+from transactions.table import about
 
 pytestmark = pytest.mark.django_db
 
@@ -288,3 +289,20 @@ def test_every_processor_has_its_list(browser):
     for processor in Processor.values:
         response = browser.get(f"{LIST}?processor={processor}")
         assert [row.transaction.processor for row in response.context["cl"].rows] == [processor]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(1, "51"), (60, "60"), (104, "100"), (105, "110"), (47_912, "48,000"), (999_500, "1,000,000")],
+)
+def test_a_number_from_statistics_has_two_digits(number, told):
+    assert about(number) == told
+
+
+def test_only_more_than_a_page_is_told_about(browser):
+    fill(50)
+    assert browser.get(LIST).context["cl"].how_many == ""
+    fill(1)
+    page = browser.get(LIST)
+    assert page.context["cl"].how_many.startswith("about ")
+    assert page.context["cl"].how_many in visible(page)
