@@ -44,6 +44,7 @@ lint: install-dev
 	$(DEBUG_PYTHON) -W ignore manage.py makemigrations --check --dry-run
 	$(PRODUCTION_PYTHON) manage.py check --deploy --fail-level WARNING
 	$(VENV_PYTHON) .ci/locks.py check
+	$(VENV_PYTHON) .ci/messages.py check
 
 fmt: install-dev
 	$(VENV_PYTHON) -m ruff check --fix

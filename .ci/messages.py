@@ -8,11 +8,12 @@ those as it reads the code. ``update`` also compiles, so that nobody needs a too
 import io
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import DEFAULT_KEYWORDS, extract
-from babel.messages.mofile import read_mo, write_mo
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.conf import settings
 from django.utils.translation.template import templatize
@@ -72,24 +73,36 @@ def folder_of(language: str) -> Path:
 
 
 def read(language: str) -> Catalog:
+    """The catalogue as it is, without the dates that would differ every time."""
     path = folder_of(language) / "django.po"
-    if not path.exists():
-        return Catalog(locale=language, project="Refund Desk", charset="utf-8")
-    with path.open("rb") as file:
-        return read_po(file, locale=language, abort_invalid=True)
+    if path.exists():
+        with path.open("rb") as file:
+            catalog = read_po(file, locale=language, abort_invalid=True)
+    else:
+        catalog = Catalog(locale=language)
+    catalog.project, catalog.version, catalog.fuzzy = "Refund Desk", "1", False
+    catalog.header_comment = f"# Refund Desk, {language}"
+    catalog.creation_date = catalog.revision_date = datetime(2026, 1, 1, tzinfo=UTC)
+    catalog.last_translator = catalog.language_team = catalog.msgid_bugs_address = "Refund Desk"
+    return catalog
+
+
+def compiled(catalog: Catalog) -> bytes:
+    file = io.BytesIO()
+    write_mo(file, catalog)
+    return file.getvalue()
 
 
 def update(language: str, found: Catalog) -> None:
     """Add what is new, drop what is gone, and compile. What is new has no translation yet."""
     catalog = read(language)
-    catalog.update(found, no_fuzzy_matching=True)
+    catalog.update(found, no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
     folder = folder_of(language)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "django.po").open("wb") as file:
-        write_po(file, catalog, width=100, sort_output=True, omit_header=False)
-    with (folder / "django.mo").open("wb") as file:
-        write_mo(file, catalog)
+        write_po(file, catalog, width=100, sort_output=True, include_lineno=False)
+    (folder / "django.mo").write_bytes(compiled(catalog))
 
 
 def problems_of(language: str, found: Catalog) -> Iterator[str]:
@@ -109,9 +122,7 @@ def problems_of(language: str, found: Catalog) -> Iterator[str]:
         else:
             for error in translated.check(catalog):
                 yield f"{language}: {name!r}: {error}"
-    with (folder_of(language) / "django.mo").open("rb") as file:
-        compiled = {each.id: each.string for each in read_mo(file) if each.id}
-    if compiled != {each.id: each.string for each in catalog if each.id and each.string}:
+    if (folder_of(language) / "django.mo").read_bytes() != compiled(catalog):
         yield f"{language}: django.mo is older than django.po. Run make messages."
 
 

@@ -74,8 +74,11 @@ PRESSES = {
             (CampaignState.PAUSED,), services.may_steer,
         ),
         Press(
-            "cancel", pgettext_lazy("campaign", "Cancel"), _L("Canceled: what has not been sent is called off."),
-            services.cancel, (CampaignState.PREPARING, CampaignState.READY, *STARTED),
+            "cancel",
+            pgettext_lazy("campaign", "Cancel"),
+            _L("Canceled: what has not been sent is called off."),
+            services.cancel,
+            (CampaignState.PREPARING, CampaignState.READY, *STARTED),
             services.may_steer,
         ),
     )
