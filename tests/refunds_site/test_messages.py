@@ -74,3 +74,16 @@ def test_the_words_are_those_of_the_glossary(language, words):
     text = visible(client_of(person).get("/admin/transactions/transaction/"))
     for word in words:
         assert word in text
+
+
+@pytest.mark.django_db
+def test_what_was_kept_in_english_is_told_in_the_readers_language():
+    person = make_person("agent")
+    Profile.objects.create(user=person, language="ru")
+    refund = bring(make_refund(make_transaction(), 2500, person), "unknown")
+    sentence = "It is not known whether the processor made this refund."
+    make_case(refund, "unknown_outcome", sentence)
+    page = f"/admin/transactions/transaction/{refund.transaction_id}/change/"
+    text = visible(client_of(person).get(page))
+    assert sentence not in text
+    assert "It is refunded now through" in text  # it names a processor, so it stays as it was kept

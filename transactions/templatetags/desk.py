@@ -36,6 +36,12 @@ def amount(money: Money) -> SafeString:
     )
 
 
+@register.filter
+def retold(sentence: str) -> str:
+    """A sentence that was kept in English, in the reader's language where it names nothing."""
+    return _(sentence) if sentence else ""
+
+
 @register.simple_tag
 def badge(shown: Badge) -> SafeString:
     return format_html(
