@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from campaigns import running, services
+from campaigns.models import Campaign
 from gateways.demo import create_accounts
 from gateways.models import ProcessorAccount
 from gateways.money import Money
+from refunds.models import Refund, RefundReason
+from refunds.states import Status
 from refunds.sync import sync_account
+from tests.refunds.states import bring
 from tests.rest import make_person
 from transactions.models import Transaction
 
@@ -31,6 +36,9 @@ KEPT = {
     "transactions-390-dark": "phone",
     "inbox-1360-light": "inbox",
     "case-1360-light": "case",
+    "home-1360-light": "home",
+    "customer-1360-light": "customer",
+    "campaign-1360-light": "campaign",
 }
 
 
@@ -74,6 +82,32 @@ def refund(page, transaction, amount):
     expect(dialog).to_be_hidden()
 
 
+def start_campaign(payment, maker):
+    """A campaign over the payments of one account, of which some are refunded and some failed."""
+    second = make_person("manager", first_name="Ion", last_name="Rusu", email="ion@example.com")
+    campaign = Campaign(
+        name="Outage of Friday",
+        query=f"account={payment.account.slug}&status=settled&amount_min=20&currency=USD",
+        percent=25,
+        reason=RefundReason.objects.get(code="service_issue"),
+        note="The shop was down from 9 to 11.",
+        words="We are sorry for the outage on Friday.",
+        most_refunds=1_000,
+        most_money=10_000_000,
+    )
+    services.make(campaign, [], actor=maker)
+    running.work(campaign.pk)
+    services.start(campaign, actor=second)
+    running.work(campaign.pk)
+    refunds = Refund.objects.filter(campaign_item__campaign=campaign).order_by("pk")
+    for number, refund in enumerate(refunds):
+        if number % 8 == 7:
+            bring(refund, Status.FAILED, failure_message="The card is closed.")
+        elif number % 3:
+            bring(refund, Status.SUCCEEDED)
+    return campaign
+
+
 @pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page, look):
     person = make_person("manager", first_name="Ana", last_name="Lup", email="ana@example.com")
@@ -98,8 +132,13 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
     look(page, f"refund-{name}")
     page.keyboard.press("Escape")
 
+    campaign = start_campaign(partly, person)
     for what, address in (
         ("home", "/admin/"),
+        ("campaign", f"/admin/campaigns/campaign/{campaign.pk}/change/"),
+        ("campaigns", "/admin/campaigns/campaign/"),
+        ("campaign-new", "/admin/campaigns/campaign/new/?status=settled"),
+        ("me", "/admin/me/"),
         ("refused", f"{LIST}{refused.pk}/change/"),
         ("partly", f"{LIST}{partly.pk}/change/"),
         ("dialog-page", f"{LIST}{asked.pk}/refund/"),
