@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
@@ -22,8 +23,9 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
+from transactions.models import SavedView, Transaction
 from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
-from transactions.saved_views import canonical
+from transactions.table import TransactionTable
 
 from . import services
 from .forms import CampaignForm
@@ -147,8 +149,10 @@ class CampaignAdmin(ReadOnlyAdmin):
         user = signed_in(request)
         if not may_make(user):
             raise PermissionDenied(_("You may not make campaigns."))
-        query = canonical(request.GET.dict(), request.GET.keys())
-        if query and (sentence := why_not_read(read_query(query, user))):
+        table = self.admin_site.get_model_admin(Transaction)
+        assert isinstance(table, TransactionTable)
+        query = table.canonical(request)
+        if sentence := _why_not_asked(request, query, user):
             messages.error(request, sentence)
             return redirect("admin:transactions_transaction_changelist")
         is_post = request.method == "POST"
@@ -243,6 +247,14 @@ class CampaignAdmin(ReadOnlyAdmin):
         headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'}
         kind = "text/csv; charset=utf-8"
         return StreamingHttpResponse(result_lines(campaign), content_type=kind, headers=headers)
+
+
+def _why_not_asked(request: HttpRequest, query: str, user: User) -> str:
+    """The sentence why the address makes no campaign, or ''. Without a filter a file makes it."""
+    if len(query) > SavedView.QUERY_LENGTH or "%00" in request.GET.urlencode():
+        return _("The search is too long or cannot be read. Filter anew.")
+    asked = {name: value for name, value in request.GET.dict().items() if value.strip()}
+    return why_not_read(read_query(urlencode(asked), user)) if asked else ""
 
 
 def may_make(user: User) -> bool:

@@ -21,6 +21,7 @@ from .services import Named
 _L = gettext_lazy
 # The lines of a file that cannot be read and are told.
 _SHOWN = 5
+_ALL = "all"  # of a file without amounts
 
 
 class CampaignForm(forms.Form):
@@ -29,7 +30,7 @@ class CampaignForm(forms.Form):
     name = forms.CharField(label=_L("Name"), max_length=100)
     file = forms.FileField(
         label=_L("CSV file"),
-        help_text=_L("With the columns payment and, if you like, amount."),
+        help_text=_L("With a column payment, and one named amount if not all is meant."),
         required=False,
     )
     percent = forms.IntegerField(
@@ -117,10 +118,12 @@ def _read(upload: BinaryIO) -> list[Named]:
         for record in CsvFile(upload, required={"payment"}, optional={"amount"}).records():
             if isinstance(record, LineError):
                 errors.append(record)
-            elif name := clean(record.values["payment"], 100):
-                lines.append(Named(name, clean(record.values.get("amount", ""), 30)))
-            else:
+            elif not (name := clean(record.values["payment"], 100)):
                 errors.append(LineError(record.line, _("It names no payment.")))
+            elif not (amount := clean(record.values.get("amount", _ALL), 30)):
+                errors.append(LineError(record.line, _("Its amount is empty.")))
+            else:
+                lines.append(Named(name, amount.removeprefix(_ALL)))
     except UnreadableFile as unreadable:
         errors += unreadable.errors
     if len(lines) > MOST_ITEMS:

@@ -12,8 +12,10 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import transaction as database
 from django.test.client import RequestFactory
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from access.models import Profile
 from gateways.models import ProcessorAccount
 from gateways.money import InvalidAmount, Money, parse_amount
 from gateways.registry import gateway_class
@@ -35,6 +37,11 @@ def prepare(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     step = _look_at_page if campaign.query else _look_at_lines
     while goes_on():
         with database.atomic():
+            preparing = Campaign.objects.select_for_update().filter(
+                pk=campaign.pk, state=CampaignState.PREPARING
+            )
+            if not preparing.exists():  # somebody else has ended it meanwhile
+                return
             is_done = step(campaign)
             same = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.PREPARING)
             same.update(cursor=campaign.cursor, problem=campaign.problem)
@@ -50,7 +57,9 @@ def read_query(query: str, person: User) -> Narrowed:
     assert isinstance(table, TransactionTable)
     request = RequestFactory().get("/")
     request.user = person
-    return table.read(request, query)
+    zone = Profile.objects.filter(user=person).values_list("time_zone", flat=True).first()
+    with timezone.override(zone or "UTC"):  # a day of a filter is one of theirs
+        return table.read(request, query)
 
 
 def why_not_read(narrowed: Narrowed) -> str:

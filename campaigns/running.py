@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from django.contrib.auth.models import User
+from django.db import transaction as database
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -24,12 +25,12 @@ from refunds.services import (
     RefundRefused,
     RequestConflict,
     WrongStatus,
-    cancel_refund,
+    call_off,
     hold_back,
     release,
     request_refund,
 )
-from refunds.states import CANCELABLE, Status
+from refunds.states import CANCELABLE, MOVING, Status
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 from .preparing import prepare
@@ -55,9 +56,11 @@ def work(campaign_id: int) -> None:
     def goes_on() -> bool:
         return time.monotonic() < ends and _is_wanted(campaign)
 
-    _DOES[CampaignState(campaign.state)](campaign, goes_on)
+    try:
+        _DOES[CampaignState(campaign.state)](campaign, goes_on)
+    finally:
+        Campaign.objects.filter(pk=campaign.pk).update(lease_until=None)
     is_over = time.monotonic() < ends  # else there is more to do
-    Campaign.objects.filter(pk=campaign.pk).update(lease_until=None)
     if not is_over or not _is_same(campaign):
         hand_out(TASK, [campaign.pk])
 
@@ -90,55 +93,80 @@ def _is_same(campaign: Campaign) -> bool:
 
 def _run(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     """Release what a pause held back, and ask for the rest; it ends when all has left."""
-    _each_batch(release, campaign, goes_on, next_action_at__isnull=True, unfinished=0)
+    if why_not := _why_not_run(campaign):
+        _pause(campaign, why_not)
+        return
+    _each_batch(release, campaign, goes_on, is_held=True)
     to_ask = campaign.items.filter(state=ItemState.INCLUDED).select_related("transaction__account")
     while goes_on():
         items = list(to_ask.order_by("pk")[:_BATCH])
         for item in items:
-            if not _ask(campaign, item):
+            if why_not := _ask(campaign, item):
+                _pause(campaign, why_not)
                 return
         if not items:
             _settle(campaign, CampaignState.FINISHED)
             return
 
 
-def _ask(campaign: Campaign, item: CampaignItem) -> bool:
-    """Ask for one refund; False when the campaign may not go on."""
+def _why_not_run(campaign: Campaign) -> str:
+    """The sentence why nothing may be asked for any more: both people still have to be allowed."""
+    rights = ((campaign.created_by, "request_refund"), (campaign.started_by, "approve_refund"))
+    for person, right in rights:
+        if person is None or not (person.is_active and person.has_perm(f"refunds.{right}")):
+            return _("Paused: who made or started this campaign may no longer do so. Cancel it.")
+    return ""
+
+
+def _ask(campaign: Campaign, item: CampaignItem) -> str:
+    """Ask for one refund, and note it with it; why the campaign may not go on, or ''.
+
+    The campaign is locked meanwhile: who has paused or canceled it is not followed by one more.
+    """
     payment = item.transaction
     assert payment is not None  # or there is nothing to ask for
-    mine = CampaignItem.objects.filter(pk=item.pk, state=ItemState.INCLUDED)
-    try:
-        refund, _created = request_refund(
-            transaction=payment,
-            amount=item.amount,
-            reason=campaign.reason,
-            note=campaign.note,
-            words=campaign.words,
-            requested_by=campaign.created_by,
-            approved_by=campaign.started_by,
-            idempotency_key=f"campaign item {item.pk}",
-            expected_refundable=item.left,
-            is_bulk=True,
+    with database.atomic():
+        running = Campaign.objects.select_for_update().filter(
+            pk=campaign.pk, state=CampaignState.RUNNING
         )
-    except (RefundRefused, RequestConflict) as refusal:
-        mine.update(state=ItemState.REFUSED, why=str(refusal)[:300])
-        return True
-    except NotAllowed:
-        sentence = _("Paused: who made this campaign may no longer refund. Cancel it.")
-        running = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.RUNNING)
-        running.update(state=CampaignState.PAUSED, problem=sentence)
-        return False
-    mine.update(state=ItemState.ASKED, refund=refund)
-    return True
+        mine = CampaignItem.objects.filter(pk=item.pk, state=ItemState.INCLUDED)
+        if not (running.exists() and mine.exists()):
+            return ""
+        try:
+            refund, _created = request_refund(
+                transaction=payment,
+                amount=item.amount,
+                reason=campaign.reason,
+                note=campaign.note,
+                words=campaign.words,
+                requested_by=campaign.created_by,
+                approved_by=campaign.started_by,
+                idempotency_key=f"campaign item {item.pk}",
+                expected_refundable=item.left,
+                is_bulk=True,
+            )
+        except NotAllowed as refusal:
+            return str(refusal)
+        except (RefundRefused, RequestConflict) as refusal:
+            if getattr(refusal, "code", "") == "paused":
+                return str(refusal)
+            mine.update(state=ItemState.REFUSED, why=str(refusal)[:300])
+        else:
+            mine.update(state=ItemState.ASKED, refund=refund)
+    return ""
+
+
+def _pause(campaign: Campaign, why: str) -> None:
+    """Stop a campaign that may not go on, until a person has seen to it."""
+    running = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.RUNNING)
+    running.update(state=CampaignState.PAUSED, problem=why[:300])
 
 
 def _hold(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
-    """Hold back what has not been sent."""
-    _each_batch(hold_back, campaign, goes_on, next_action_at__isnull=False)
-    unsent = _refunds_of(campaign).filter(
-        Q(status=Status.SENDING) | Q(status=Status.QUEUED, next_action_at__isnull=False)
-    )
-    if goes_on() and not unsent.exists():
+    """Hold back what has not been sent, and what may come back from a worker."""
+    _each_batch(hold_back, campaign, goes_on, is_held=False, status__in=MOVING)
+    free = refunds_of(campaign).filter(is_held=False, status__in=MOVING)
+    if goes_on() and not free.exists():
         _settle(campaign)
 
 
@@ -146,8 +174,8 @@ def _call_off(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     """Ask for nothing more, and cancel what has not been sent."""
     rest = campaign.items.filter(state__in=[ItemState.INCLUDED, ItemState.NAMED])
     rest.update(state=ItemState.SKIPPED)
-    _each_batch(hold_back, campaign, goes_on, next_action_at__isnull=False)
-    waiting = _refunds_of(campaign).filter(status__in=CANCELABLE).order_by("pk")
+    _each_batch(hold_back, campaign, goes_on, is_held=False, status__in=MOVING)
+    waiting = refunds_of(campaign).filter(status__in=CANCELABLE).order_by("pk")
     while goes_on() and (batch := list(waiting[:_BATCH])):
         for refund in batch:
             _cancel(refund, campaign.steered_by or campaign.created_by)
@@ -156,27 +184,27 @@ def _call_off(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
 
 def _cancel(refund: Refund, actor: User) -> None:
     try:
-        cancel_refund(refund, actor=actor)
+        call_off(refund, actor=actor)
     except WrongStatus as refusal:  # it has just left
         log.info("not_canceled", refund=str(refund.pk), why=str(refusal))
 
 
 def _settle(campaign: Campaign, state: CampaignState | None = None) -> None:
-    """It is where people want it, unless something may still leave or come back from a worker."""
-    unsent = _refunds_of(campaign).filter(status=Status.SENDING)
-    if state or campaign.state == CampaignState.CANCELED:
-        unsent = _refunds_of(campaign).filter(status__in=[Status.SENDING, *CANCELABLE])
-    if unsent.exists():
-        return
-    ended = {"state": state, "ended_at": Now()} if state else {}
+    """It is where people want it, unless something may still leave or come back."""
+    is_end = state or campaign.state == CampaignState.CANCELED
+    coming = {Status.SENDING, *CANCELABLE}
     if campaign.state == CampaignState.CANCELED:
-        ended = {"ended_at": Now()}
+        coming |= {Status.UNKNOWN}
+    if is_end and refunds_of(campaign).filter(status__in=coming).exists():
+        return
+    ended: dict[str, Any] = {"ended_at": Now()} if is_end else {}
+    ended |= {"state": state} if state else {}
     same = Campaign.objects.filter(pk=campaign.pk, state=campaign.state)
     if same.update(is_settled=True, **ended) and state:
         campaign.state = state
 
 
-def _refunds_of(campaign: Campaign) -> RefundQuerySet:
+def refunds_of(campaign: Campaign) -> RefundQuerySet:
     return Refund.objects.filter(campaign_item__campaign=campaign)
 
 
@@ -186,9 +214,9 @@ def _each_batch(
     goes_on: Callable[[], bool],
     **which: Any,
 ) -> None:
-    """Take a step with a few of the campaign's queued refunds at a time, until none is left."""
-    queued = _refunds_of(campaign).filter(status=Status.QUEUED, **which).order_by("pk")
-    while goes_on() and (keys := list(queued.values_list("pk", flat=True)[:_BATCH])):
+    """Take a step with a few of the campaign's refunds at a time, until no more can be taken."""
+    left = refunds_of(campaign).filter(**which).order_by("pk")
+    while goes_on() and (keys := list(left.values_list("pk", flat=True)[:_BATCH])):
         if not step(Refund.objects.filter(pk__in=keys)):
             return
 

@@ -16,9 +16,11 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.money import Money, exponent_of
+from refunds.models import Refund
 from refunds.people import are_one_person
 from refunds.publishing import hand_out
-from refunds.services import NotAllowed, WrongStatus
+from refunds.services import NotAllowed, WrongStatus, hold_back
+from refunds.states import MOVING
 
 from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 MAKE = "campaigns.add_campaign"
 TASK = "campaigns.tasks.work"
+_HELD_AT_ONCE = 200
 # Several thousand rows are written at once, so that a file of that length is there in a moment.
 _ROWS = 1000
 
@@ -76,7 +79,9 @@ def pause(campaign: Campaign, *, actor: User) -> Campaign:
     """Let nothing more leave until somebody goes on. Raises NotAllowed or WrongStatus."""
     _require_part(campaign, actor)
     with database.atomic():
-        return _want(_lock(campaign, CampaignState.RUNNING), CampaignState.PAUSED, actor)
+        paused = _want(_lock(campaign, CampaignState.RUNNING), CampaignState.PAUSED, actor)
+    _hold_at_once(paused)
+    return paused
 
 
 def go_on(campaign: Campaign, *, actor: User) -> Campaign:
@@ -93,7 +98,17 @@ def cancel(campaign: Campaign, *, actor: User) -> Campaign:
     _require_part(campaign, actor)
     with database.atomic():
         held = _lock(campaign, CampaignState.PREPARING, CampaignState.READY, *STARTED)
-        return _want(held, CampaignState.CANCELED, actor)
+        canceled = _want(held, CampaignState.CANCELED, actor)
+    _hold_at_once(canceled)
+    return canceled
+
+
+def _hold_at_once(campaign: Campaign) -> None:
+    """Before any worker hears of it, a few at a time; whatever is left is a worker's."""
+    free = Refund.objects.filter(campaign_item__campaign=campaign, is_held=False, status__in=MOVING)
+    while keys := list(free.order_by("pk").values_list("pk", flat=True)[:_HELD_AT_ONCE]):
+        if not hold_back(Refund.objects.filter(pk__in=keys)):
+            return
 
 
 def may_steer(campaign: Campaign, user: User) -> bool:

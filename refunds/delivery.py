@@ -47,7 +47,7 @@ def claim(refund: Refund, operation: Operation, *, to_send: bool = True) -> Refu
     """
     with database.atomic():
         locked = lock_refund(refund.pk)
-        if made_already(locked) or (to_send and standing_doubts(locked)):
+        if made_already(locked) or (to_send and (locked.is_held or standing_doubts(locked))):
             return None
         taken = Refund.objects.filter(
             pk=refund.pk, status=Status.QUEUED, next_action_at=refund.next_action_at

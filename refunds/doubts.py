@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from django.db import transaction as database
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from transactions.models import Transaction
 
+from .found import left_before
 from .models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund
 from .people import are_one_person
 from .states import STANDING, Origin
@@ -47,10 +49,12 @@ def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] =
 
 
 def standing_doubts(refund: Refund) -> list[str]:
-    """The ids that keep a refund from leaving.
+    """The ids that keep a refund from leaving, where something of ours counts as not made.
 
     That one is another refund is said by somebody else than who wants the money to leave.
     """
+    if not (refund.look_up_first or left_before(refund, timezone.now())):
+        return []
     raised = _of(refund).filter(answer__in=["", DoubtAnswer.ANOTHER])
     ids = {
         each.external_id
@@ -69,13 +73,14 @@ def answer(refund: Refund, ids: Iterable[str], said: DoubtAnswer, by: User) -> N
 def reopen(refund: Refund, by: User | None = None) -> None:
     """Put in question again what the requester of a locked refund, or who calls it off, answered.
 
-    Only of one that waited for a person, or was let go: who calls it off then may have found that
-    what is listed is ours.
+    Only of one that waited for a person or was let go, or that somebody else calls off: they may
+    have found that what is listed is ours.
     """
     waits = Attention.objects.open().filter(
         kind=AttentionKind.NOT_SENT, refund=refund, evidence__has_key="listed"
     )
-    if not (waits.exists() or refund.events.filter(kind="let_go").exists()):
+    is_own = by is None or _is_requester(refund, by)
+    if is_own and not (waits.exists() or refund.events.filter(kind="let_go").exists()):
         return
     said = _of(refund).filter(answer=DoubtAnswer.ANOTHER).select_related("answered_by")
     people = [each for each in (refund.requested_by, by) if each]
@@ -85,6 +90,12 @@ def reopen(refund: Refund, by: User | None = None) -> None:
         if each.answered_by and any(are_one_person(each.answered_by, one) for one in people)
     ]
     Doubt.objects.filter(pk__in=own).update(answer="", answered_by=None, answered_at=None)
+
+
+def reopen_all(refund: Refund) -> None:
+    """One more counts as not made: what was answered before was said of others."""
+    said = _of(refund).filter(answer=DoubtAnswer.ANOTHER)
+    said.update(answer="", answered_by=None, answered_at=None)
 
 
 def note_failure(account: ProcessorAccount, external_id: str) -> None:

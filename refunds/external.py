@@ -76,7 +76,8 @@ def record_external(
         refund = _new_row(payment, reported, status)
         refund.save(force_insert=True)
         if not case and status != Status.FAILED and all_like(refund):
-            raise_doubts(refund, [reported.external_id])  # before any event is written
+            listed = [reported.external_id]
+            raise_doubts(refund, listed, listed)  # before any event is written
         if case and case.made and status != Status.FAILED:
             made, case = case.made, replace(case, sentence=told_after_all(case.sentence, case.made))
             count_for(refund, made, case.sentence)

@@ -126,7 +126,9 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
 def doubt_unless_referenced(awaited: Refund, reported: ReportedRefund) -> None:
     """Remember what may be a refund without an answer: people may rule that out later."""
     gateway = gateway_class(awaited.account.processor)
-    if not gateway.capabilities.keeps_references:
+    if reported.state == RefundState.FAILED:
+        note_failure(awaited.account, reported.external_id)
+    elif not gateway.capabilities.keeps_references:
         raise_doubts(awaited, [reported.external_id], [reported.external_id])
 
 
@@ -196,7 +198,7 @@ def put_before_a_person(
     _raise_once(account, reported.external_id, str(problem), evidence)
     if not gateway_class(account.processor).capabilities.keeps_references:
         for ours in {attempt.refund for attempt in _left_like(account, reported)}:
-            raise_doubts(ours, [reported.external_id])
+            raise_doubts(ours, [reported.external_id], [reported.external_id])
 
 
 def is_whole(unplaced: Attention) -> bool:

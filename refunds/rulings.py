@@ -19,6 +19,7 @@ from gateways.base import FailureCode
 
 from .attention import flag
 from .clock import database_now
+from .doubts import reopen_all
 from .history import record_event
 from .models import AttentionKind, Refund, RefundAttempt, Ruling, RulingState, Verdict
 from .people import are_one_person
@@ -295,6 +296,7 @@ def _count_as_made(ruling: Ruling, actor: User) -> None:
 
 def _count_as_not_made(ruling: Ruling, actor: User) -> None:
     """Give the money back to the balance; what had counted as made gives the id free, too."""
+    reopen_all(ruling.refund)
     why = {"failure_code": FailureCode.NOT_MADE, "failure_message": _who_said(ruling)[:1000]}
     if ruling.refund.status == Status.UNKNOWN:
         _end(ruling, AttemptState.RULED_OUT, Status.FAILED, actor, why)
@@ -306,6 +308,7 @@ def _count_as_not_made(ruling: Ruling, actor: User) -> None:
 
 def _let_out_again(ruling: Ruling, actor: User) -> None:
     """Queue it for its next identity. Before that leaves, the worker looks the earlier ones up."""
+    reopen_all(ruling.refund)
     anew = {"next_action_at": database_now(), "unknown_since": None, "lookups": 0}
     _end(ruling, AttemptState.RULED_OUT, Status.QUEUED, actor, anew)
     refund_id = ruling.refund_id

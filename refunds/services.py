@@ -40,7 +40,7 @@ from .models import (
 )
 from .people import are_one_person
 from .publishing import publish
-from .states import CANCELABLE, Origin, Status
+from .states import CANCELABLE, MOVING, Origin, Status
 from .transitions import lock_refund, move
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def hurry_refund(refund: Refund, *, actor: User) -> Refund:
     _require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status != Status.QUEUED:
         raise WrongStatus(_("Only a refund that waits can be hurried."))
-    if sentence := waits_for(refund.account):
+    if sentence := why_held(refund) or waits_for(refund.account):
         raise WrongStatus(sentence)
     return _hurry(refund, actor=actor, kind="hurried")
 
@@ -256,18 +256,32 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
 
 
 def hold_back(refunds: RefundQuerySet) -> int:
-    """Let none of the refunds leave that have not, until they are released; how many were held.
+    """Let nothing of these leave until they are released; how many were held.
 
-    Nothing is due of them any more, and who has one in hand has lost it.
+    Also of one that a worker has in hand, or that comes back from being unknown. Rows that somebody
+    holds are left for the next time.
     """
-    waiting = refunds.filter(status=Status.QUEUED, next_action_at__isnull=False)
-    return waiting.update(next_action_at=None, enqueued_at=None, unfinished=0)
+    return _mark(refunds.filter(is_held=False, status__in=MOVING), is_held=True)
 
 
 def release(refunds: RefundQuerySet) -> int:
-    """Make those due again that were held back; how many."""
-    held = refunds.filter(status=Status.QUEUED, next_action_at__isnull=True, unfinished=0)
-    return held.make_due()
+    """Let those leave that were held back; how many."""
+    return _mark(refunds.filter(is_held=True), is_held=False)
+
+
+def _mark(refunds: RefundQuerySet, *, is_held: bool) -> int:
+    with database.atomic():
+        free = refunds.order_by("pk").select_for_update(of=("self",), skip_locked=True)
+        keys = list(free.values_list("pk", flat=True))
+        return Refund.objects.filter(pk__in=keys).update(is_held=is_held, enqueued_at=None)
+
+
+def call_off(refund: Refund, *, actor: User) -> Refund:
+    """Cancel a refund by a decision whose right was asked for when it was taken.
+
+    Raises WrongStatus.
+    """
+    return _call_off(refund, actor=actor, kind="canceled")
 
 
 def waits_for_a_person(refund: Refund) -> Attention | None:
@@ -309,6 +323,11 @@ def waits_for(account: ProcessorAccount) -> str:
     """That what is queued for the account waits, and why; empty while it sends."""
     why = account.stopped_reason
     return why and _("It waits, and goes out by itself when its account sends again. %s") % why
+
+
+def why_held(refund: Refund) -> str:
+    """The sentence of a refund that is held back, or ''."""
+    return _("It waits: its campaign is paused or canceled.") if refund.is_held else ""
 
 
 def plan_in_words(transaction: Transaction, amount: Money) -> str:

@@ -115,7 +115,8 @@ def _may_retry(refund: Refund, user: User) -> bool:
 
 
 def _may_hurry(refund: Refund, user: User) -> bool:
-    return refund.is_postponed and not refund.account.stopped_reason and may_request(user)
+    is_free = not (refund.is_held or refund.account.stopped_reason)
+    return refund.is_postponed and is_free and may_request(user)
 
 
 def _may_check(refund: Refund, user: User) -> bool:
@@ -330,7 +331,7 @@ def _why_waiting(refund: Refund) -> str:
     """Why a queued refund has not left, beyond the moment in which it can be undone."""
     if refund.status != Status.QUEUED:
         return ""
-    if sentence := services.waits_for(refund.account):
+    if sentence := services.why_held(refund) or services.waits_for(refund.account):
         return sentence
     last = list(refund.events.all())[-1:] if refund.is_postponed else []
     # The account sends again, so what it waited for is over.

@@ -171,6 +171,7 @@ def due_refunds(*statuses: Status) -> QuerySet[Refund]:
     oldest = ["is_bulk", "next_action_at"]
     turn = Window(RowNumber(), partition_by="account_id", order_by=oldest)
     due = Refund.objects.filter(lost, status__in=statuses, next_action_at__lte=Now())
+    due = due.exclude(status=Status.QUEUED, is_held=True)
     return due.annotate(turn=turn).order_by("turn", "next_action_at")
 
 

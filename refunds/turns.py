@@ -45,6 +45,7 @@ _BATCH = 200
 def take_up(refund_id: UUID, *statuses: Status) -> Refund | None:
     """Begin a turn with a due refund; None when there is nothing to do, or never will be."""
     due = Refund.objects.filter(pk=refund_id, status__in=statuses, next_action_at__lte=Now())
+    due = due.exclude(status=Status.QUEUED, is_held=True)
     if not due.update(unfinished=F("unfinished") + 1, next_action_at=Now() + LEASE):
         return None
     refund = Refund.objects.select_related("transaction", "account", "requested_by").get(

@@ -92,6 +92,16 @@ def valkey() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(autouse=True)
+def _usual_language():
+    """What a request before activated for somebody stays active in its thread."""
+    from django.conf import settings as configured
+    from django.utils import timezone, translation
+
+    translation.activate(configured.LANGUAGE_CODE)
+    timezone.deactivate()
+
+
+@pytest.fixture(autouse=True)
 def _empty_valkey(valkey):
     """Leave neither cached values nor messages to the next test."""
     valkey.flushdb()

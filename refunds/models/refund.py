@@ -105,6 +105,8 @@ class Refund(models.Model):
     note = models.TextField(_("internal note"), blank=True)
     # One of many: what a person asked for by itself leaves before it.
     is_bulk = models.BooleanField(default=False, db_default=False)
+    # Nothing of it leaves, whatever becomes of it, until it is released.
+    is_held = models.BooleanField(default=False, db_default=False)
     words = models.TextField(_("words for the customer"), blank=True, db_default="")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"

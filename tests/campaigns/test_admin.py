@@ -66,7 +66,7 @@ class TestNew:
         assert "Made 4" in text
 
     def test_from_a_file(self, browser, payments):
-        upload = SimpleUploadedFile("some.csv", b"payment,amount\nch_0,12.50\nnone,\n")
+        upload = SimpleUploadedFile("some.csv", b"payment,amount\nch_0,12.50\nnone,1\n")
         browser.post(f"{LIST}new/", filled(file=upload))
         campaign = Campaign.objects.get()
         running.work(campaign.pk)
@@ -88,6 +88,17 @@ class TestNew:
         ):
             assert "asks for what is not known" in visible(answer)
         assert not Campaign.objects.exists()
+
+    @pytest.mark.parametrize("query", ["p=1", "o=1", "_facets=1", "_to_field=id", "q=%20&p=2"])
+    def test_an_address_that_asks_for_nothing_wants_a_file(self, browser, payments, query):
+        answer = browser.post(f"{LIST}new/?{query}", filled(), follow=True)
+        assert not Campaign.objects.exists()
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize("query", ["q=" + "x" * 2100, "q=%00", "q=a%00b&account=shop"])
+    def test_what_cannot_be_read_is_told(self, browser, payments, query):
+        answer = browser.get(f"{LIST}new/?{query}", follow=True)
+        assert "too long or cannot be read" in visible(answer)
 
     def test_who_may_not_is_refused(self, payments):
         agent = client_of(make_person("agent"))

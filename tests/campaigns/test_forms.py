@@ -44,10 +44,12 @@ def test_without_a_query_a_file_is_needed():
 
 
 def test_a_file_names_payments():
-    form = read("payment,amount\nch_1,12.50\nch_2,\n\nch_3,7\n")
+    form = read("payment,amount\nch_1,12.50\n\nch_3,7\n")
     assert form.is_valid(), form.errors
-    assert form.cleaned_data["file"] == [Named("ch_1", "12.50"), Named("ch_2"), Named("ch_3", "7")]
-    assert read("payment\nch_1\n").is_valid()
+    assert form.cleaned_data["file"] == [Named("ch_1", "12.50"), Named("ch_3", "7")]
+    whole = read("payment\nch_1\n")
+    assert whole.is_valid()
+    assert whole.cleaned_data["file"] == [Named("ch_1")]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,7 @@ def test_a_file_names_payments():
         ("id\nch_1\n", "payment"),
         ("payment,amount\n ,5\n", "Line 2: It names no payment."),
         ("payment\nch_1,5\n", "Line 2"),
+        ("payment,amount\nch_0,5.00\nch_1,\n", "Line 3: Its amount is empty."),
         (b"payment\n\xff\xfe\n", "UTF-8"),
         ("payment\n" + "ch_1\n" * 4, "more than 3 rows"),
     ],

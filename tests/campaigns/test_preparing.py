@@ -2,8 +2,8 @@
 
 import pytest
 
-from campaigns import preparing, running
-from campaigns.models import CampaignState, ItemState
+from campaigns import preparing, running, services
+from campaigns.models import Campaign, CampaignState, ItemState
 from campaigns.services import Named
 from tests.refunds.raw import triggers_off
 from tests.rest import make_account, make_refund, make_transaction
@@ -133,3 +133,23 @@ def test_a_filter_that_makes_no_sense_makes_no_campaign_of_everything(payments, 
     assert campaign.state == CampaignState.READY
     assert "asks for what is not known" in campaign.problem
     assert not campaign.items.exists()
+
+
+def test_a_day_is_one_of_who_made_it(account, campaign_of, maker):
+    from access.models import Profile
+
+    Profile.objects.create(user=maker, time_zone="Europe/Chisinau")
+    for name, at in (("late", "2026-03-01T22:30:00Z"), ("early", "2026-03-01T21:30:00Z")):
+        make_transaction(account, external_id=name, created_at=at)
+    campaign = campaign_of(query="created_after=2026-03-02&created_before=2026-03-02")
+    assert set(told(campaign)) == {"late"}
+
+
+def test_who_slept_through_the_start_adds_nothing(payments, campaign_of, second):
+    campaign = campaign_of(is_prepared=False)
+    stale = Campaign.objects.select_related("created_by").get(pk=campaign.pk)
+    running.work(campaign.pk)
+    services.start(Campaign.objects.get(pk=campaign.pk), actor=second)
+    make_transaction(payments[0].account)
+    preparing.prepare(stale, lambda: True)
+    assert campaign.items.count() == 4

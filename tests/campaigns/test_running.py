@@ -8,10 +8,12 @@ from django.db import connections
 from django.utils import timezone
 
 from campaigns import running, services
-from campaigns.models import Campaign, CampaignItem, CampaignState, ItemState
+from campaigns.models import Campaign, CampaignState, ItemState
 from refunds.models import Refund
+from refunds.services import WrongStatus, hurry_refund
 from refunds.states import Status
 from refunds.sweeps import due_refunds
+from refunds.turns import take_up
 from tests.refunds.states import bring
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
@@ -61,38 +63,37 @@ def test_it_is_finished_when_all_have_left(payments, started):
     assert campaign.ended_at
 
 
-def test_who_is_followed_by_another_worker_leaves_no_second_refund(payments, started, monkeypatch):
+def test_who_is_killed_leaves_no_refund_without_its_item(payments, started, monkeypatch):
     campaign = started()
-    update, asked = CampaignItem.objects.filter, []
 
     class Killed(BaseException):
         pass
-
-    def die(*args, **kwargs):
-        raise Killed
 
     request = running.request_refund
 
     def request_and_die(**kwargs):
         request(**kwargs)
-        asked.append(kwargs["transaction"])
         raise Killed
 
     monkeypatch.setattr(running, "request_refund", request_and_die)
     with pytest.raises(Killed):
         running.work(campaign.pk)
     monkeypatch.undo()
-    assert Refund.objects.count() == 1
+    assert not Refund.objects.exists()
     assert campaign.items.filter(state=ItemState.INCLUDED).count() == 4
-    running.work(campaign.pk)  # the lease of who was killed still runs
-    assert Refund.objects.count() == 1
+    work(campaign)
+    refunded = sorted(Refund.objects.values_list("transaction", flat=True))
+    assert refunded == sorted(each.pk for each in payments)
+
+
+def test_while_one_worker_has_it_no_other_one_begins(payments, started):
+    campaign = started()
+    Campaign.objects.update(lease_until=timezone.now() + timedelta(seconds=60))
+    work(campaign)
+    assert not Refund.objects.exists()
     Campaign.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     work(campaign)
     assert Refund.objects.count() == 4
-    assert sorted(Refund.objects.values_list("transaction", flat=True)) == sorted(
-        each.pk for each in payments
-    )
-    assert update(refund__transaction=asked[0]).count() == 1
 
 
 def test_a_balance_that_changed_since_the_dry_run_is_refused(payments, started):
@@ -113,22 +114,86 @@ def test_a_pause_holds_back_what_has_not_been_sent(payments, started, maker):
     work(campaign)
     assert (campaign.state, campaign.is_settled) == (CampaignState.PAUSED, True)
     assert not due_refunds(Status.QUEUED).exists()
-    assert Refund.objects.filter(status=Status.QUEUED, next_action_at=None).count() == 3
+    assert Refund.objects.filter(status=Status.QUEUED, is_held=True).count() == 3
     services.go_on(campaign, actor=maker)
     work(campaign)
     assert due_refunds(Status.QUEUED).count() == 3
 
 
-def test_what_comes_back_from_a_worker_in_a_pause_is_held_back_too(payments, started, maker):
+@pytest.mark.parametrize("before", [Status.SENDING, Status.UNKNOWN])
+def test_what_comes_back_from_a_worker_in_a_pause_does_not_leave(payments, started, maker, before):
     campaign = work(started())
-    sending = bring(Refund.objects.order_by("pk")[0], Status.SENDING, "claimed")
+    refund = bring(Refund.objects.order_by("pk")[0], before)
     services.pause(campaign, actor=maker)
-    assert not work(campaign).is_settled
-    Refund.objects.filter(pk=sending.pk).update(
-        status=Status.QUEUED, lease_owner=None, lease_until=None, next_action_at=timezone.now()
-    )
     assert work(campaign).is_settled
+    come_back(refund)
     assert not due_refunds(Status.QUEUED).exists()
+    assert take_up(refund.pk, Status.QUEUED) is None
+    with pytest.raises(WrongStatus, match="its campaign is paused"):
+        hurry_refund(Refund.objects.get(pk=refund.pk), actor=maker)
+    services.go_on(campaign, actor=maker)
+    work(campaign)
+    assert due_refunds(Status.QUEUED).count() == 4
+
+
+def come_back(refund):
+    """As a worker that sent nothing leaves it."""
+    Refund.objects.filter(pk=refund.pk).update(
+        status=Status.QUEUED, lease_owner=None, lease_until=None, unknown_since=None,
+        next_action_at=timezone.now(),
+    )  # fmt: skip
+
+
+def test_a_pause_holds_what_a_worker_has_in_hand(payments, started, maker):
+    from refunds.delivery import claim
+    from refunds.models import Refund as Row
+
+    campaign = work(started())
+    refund = Row.objects.order_by("pk")[0]
+    Row.objects.update(next_action_at=timezone.now() - timedelta(seconds=1))
+    in_hand = take_up(refund.pk, Status.QUEUED)
+    services.pause(campaign, actor=maker)
+    assert claim(in_hand, in_hand.operation) is None
+
+
+def test_a_pause_takes_hold_before_any_worker_hears_of_it(payments, started, maker):
+    campaign = work(started())
+    Campaign.objects.update(lease_until=timezone.now() + timedelta(seconds=60))
+    services.pause(campaign, actor=maker)
+    assert not due_refunds(Status.QUEUED).exists()
+
+
+def test_who_wakes_up_after_it_was_canceled_asks_for_no_more(payments, started, maker):
+    """A worker that slept through its lease has a batch in hand."""
+    campaign = started()
+    items = list(campaign.items.select_related("transaction__account"))
+    services.cancel(campaign, actor=maker)
+    work(campaign)
+    assert [running._ask(campaign, item) for item in items] == [""] * 4
+    assert not Refund.objects.exists()
+
+
+def test_who_canceled_it_may_lose_their_right(payments, started, maker, second):
+    campaign = work(started())
+    services.cancel(campaign, actor=second)
+    second.groups.clear()
+    work(campaign)
+    assert statuses(campaign) == ["canceled"] * 4
+    assert campaign.is_settled
+
+
+def test_an_account_that_is_paused_pauses_the_campaign(payments, started, account, maker):
+    campaign = started()
+    account.paused_reason = "The key was revoked."
+    account.save()
+    work(campaign)
+    assert campaign.state == CampaignState.PAUSED
+    assert "The key was revoked." in campaign.problem
+    account.paused_reason = ""
+    account.save()
+    services.go_on(campaign, actor=maker)
+    work(campaign)
+    assert Refund.objects.count() == 4
 
 
 def test_paused_in_the_middle_it_asks_for_no_more(payments, started, maker, monkeypatch):
@@ -142,8 +207,8 @@ def test_paused_in_the_middle_it_asks_for_no_more(payments, started, maker, monk
 
     monkeypatch.setattr(running, "_ask", ask_and_pause)
     work(campaign)
-    assert Refund.objects.count() == 1
-    assert campaign.items.filter(state=ItemState.INCLUDED).count() == 3
+    assert not Refund.objects.exists()
+    assert campaign.items.filter(state=ItemState.INCLUDED).count() == 4
 
 
 def test_canceled_it_calls_off_what_has_not_been_sent(payments, started, maker):
@@ -175,12 +240,13 @@ def test_while_something_is_being_sent_a_canceled_one_is_not_settled(payments, s
     assert statuses(campaign) == ["canceled", "canceled", "canceled", "sending"]
 
 
-def test_who_may_no_longer_refund_has_it_paused(payments, started, maker):
+@pytest.mark.parametrize("who", ["maker", "second"])
+def test_who_may_no_longer_has_it_paused(payments, started, maker, second, who):
     campaign = started()
-    maker.groups.clear()
+    {"maker": maker, "second": second}[who].groups.clear()
     work(campaign)
     assert campaign.state == CampaignState.PAUSED
-    assert "may no longer refund" in campaign.problem
+    assert "may no longer do so" in campaign.problem
     assert not Refund.objects.exists()
 
 

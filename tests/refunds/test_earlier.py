@@ -12,7 +12,9 @@ from gateways.base import RefundState
 from gateways.models import ProcessorAccount
 from refunds import delivery, execution, services
 from refunds.cases import accept, count_as_ours, is_paid_twice, let_go, like_ours, take
-from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Ruling, Verdict
+from refunds.doubts import raise_doubts
+from refunds.models import Attention, AttentionKind, Doubt, Refund, RefundAttempt, Ruling, Verdict
+from refunds.placing import doubt_unless_referenced
 from refunds.resolution import apply_reported
 from refunds.rulings import confirm, propose
 from refunds.services import cancel_refund
@@ -689,6 +691,67 @@ def test_both_of_two_that_are_listed_say_what_they_may_be(desk: Desk, rule, agen
     accept(one, approver)
     assert like_ours(other) == first
     assert sent(services.retry_refund(first, actor=agent)).status == Status.QUEUED
+
+
+@only_nmi
+@pytest.mark.parametrize("verdict", [Verdict.DID_NOT, Verdict.SEND_AGAIN])
+@pytest.mark.parametrize("lag", [0, 300_000])
+def test_what_was_let_go_for_one_is_in_question_for_what_is_ruled_out_later(
+    desk: Desk, rule, agent, approver, verdict, lag
+):
+    first = make_unreferenced(desk, shape="A")
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    second = desk.ask(first.transaction, 2_500)  # rightly owed, and nothing counts as not made yet
+    assert sent(second).status == Status.SUCCEEDED
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=300_000)
+    RefundAttempt.objects.filter(refund=first).update(
+        first_absent_at=timezone.now() - timedelta(hours=1)
+    )
+    looked_up(first)
+    first = rule(first, verdict)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=lag)
+    newer = first if verdict == Verdict.SEND_AGAIN else desk.ask(first.transaction, 2_500)
+    assert sent(newer).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500, 2_500]
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_where_nothing_counts_as_not_made_nobody_waits(desk: Desk, shape):
+    """A sync while a refund is being sent, and an equal one after it."""
+    desk.post("accounts", account=desk.name, refund_shape=shape, lookup_lag_seconds=0)
+    first = desk.ask(desk.pay(), 2_500)
+    raise_doubts(first, ["what a sync listed meanwhile"])
+    assert sent(first).status == Status.SUCCEEDED
+    assert sent(desk.ask(first.transaction, 2_500)).status == Status.SUCCEEDED
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_what_is_listed_as_failed_raises_no_doubt(desk: Desk, agent, rule, shape):
+    refund = make_unreferenced(desk, shape=shape)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    report = now_reported(
+        external_id="9001", amount=refund.amount, state=RefundState.FAILED,
+    )  # fmt: skip
+    doubt_unless_referenced(refund, report)
+    assert not Doubt.objects.exists()
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_who_accepted_and_calls_off_another_ones_takes_that_back(
+    desk: Desk, rule, agent, approver, shape
+):
+    first = rule(make_unreferenced(desk, shape=shape), Verdict.DID_NOT)
+    desk.post("accounts", account=desk.name, lookup_lag_seconds=0)
+    sync_account(desk.account)
+    accept(Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE), approver)
+    again = cancel_refund(services.retry_refund(first, actor=agent), actor=approver)
+    third = services.retry_refund(again, actor=agent)
+    assert sent(third).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
 
 
 @only_nmi
