@@ -87,7 +87,7 @@ def start_campaign(payment, maker):
     second = make_person("manager", first_name="Ion", last_name="Rusu", email="ion@example.com")
     campaign = Campaign(
         name="Outage of Friday",
-        query=f"account={payment.account.slug}&status=settled&amount_min=20&currency=USD",
+        query=f"account={payment.account.slug}&status=settled&amount_min=120&currency=USD",
         percent=25,
         reason=RefundReason.objects.get(code="service_issue"),
         note="The shop was down from 9 to 11.",
