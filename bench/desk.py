@@ -39,7 +39,7 @@ INSERT INTO transactions_transaction (account_id, processor, mode, external_id, 
   method_type, brand, last4, wallet, customer_id, customer_name, customer_email, order_reference,
   description, created_at, has_details, synced_at)
 SELECT account.id, account.processor, 'test', 'ch_' || md5(n::text), 'pi_' || md5((n + 1)::text),
-  (ARRAY['USD', 'EUR', 'GBP', 'PLN'])[1 + n %% 4], 500 + (n * 7919) %% 40000, 0, 0, false,
+  (ARRAY['USD', 'EUR', 'GBP', 'PLN'])[1 + n %% 4], 500 + (n::bigint * 7919) %% 40000, 0, 0, false,
   CASE WHEN n %% 25 = 0 THEN 'voided' WHEN n %% 10 = 0 THEN 'captured' ELSE 'settled' END,
   n %% 500 = 0, 'card', (ARRAY['visa', 'mastercard', 'amex'])[1 + n %% 3],
   lpad((n %% 10000)::text, 4, '0'), CASE WHEN n %% 50 = 0 THEN 'apple_pay' ELSE '' END,
