@@ -61,8 +61,6 @@ from .saved_views import NotSaved
 
 # The numbers of the sidebar end here, so that none of them costs more than a page.
 _COUNTED = 999
-# There is more than a page, whatever statistics say.
-_ABOUT_LEAST = 51
 _EXPORT = "transactions.export_transaction"
 
 
@@ -90,7 +88,10 @@ class TransactionChangeList(KeysetChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if self.newer_url or self.older_url:
-            self.how_many = _("about %s transactions") % about(estimate(self.queryset))
+            number = estimate(self.queryset)
+            # Where statistics know less than the page shows they are too old to be told.
+            told = _("about %s transactions") % about(number)
+            self.how_many = told if number > self.list_per_page else ""
         self.rows = self.model_admin.build_rows(request, self.result_list)
         if self.query_to_keep:
             user = signed_in(request)
@@ -105,7 +106,7 @@ def about(number: int) -> str:
     """Two digits of a number are told, and the rest is noise: statistics know no more."""
     digits = max(len(str(number)) - 2, 0)
     rounded = (number + 10**digits // 2) // 10**digits * 10**digits
-    return formats.number_format(max(rounded, _ABOUT_LEAST), force_grouping=True)
+    return formats.number_format(rounded, force_grouping=True)
 
 
 class Narrowed(KeysetChangeList):
