@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -24,7 +23,7 @@ from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
 from transactions.models import SavedView, Transaction
-from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
+from transactions.readonly import ReadOnlyAdmin, follow, pressed, signed_in
 from transactions.table import TransactionTable
 
 from . import services
@@ -234,10 +233,7 @@ class CampaignAdmin(ReadOnlyAdmin):
         except WrongStatus as refusal:
             level, said = messages.ERROR, str(refusal)
         messages.add_message(request, level, said)
-        address = reverse(PAGE, args=[campaign.pk])
-        if request.headers.get("HX-Request"):
-            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
-        return redirect(address)
+        return follow(request, reverse(PAGE, args=[campaign.pk]))
 
     def result_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Every payment of the campaign and what became of it, as a file."""

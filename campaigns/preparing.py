@@ -37,16 +37,13 @@ def prepare(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     step = _look_at_page if campaign.query else _look_at_lines
     while goes_on():
         with database.atomic():
-            preparing = Campaign.objects.select_for_update().filter(
-                pk=campaign.pk, state=CampaignState.PREPARING
-            )
-            if not preparing.exists():  # somebody else has ended it meanwhile
+            same = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.PREPARING)
+            if not same.select_for_update().exists():  # somebody else has ended it meanwhile
                 return
             is_done = step(campaign)
-            same = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.PREPARING)
-            same.update(cursor=campaign.cursor, problem=campaign.problem)
-            if is_done and same.update(state=CampaignState.READY, is_settled=True):
-                campaign.state = CampaignState.READY
+            if is_done:
+                campaign.state, campaign.is_settled = CampaignState.READY, True
+            campaign.save(update_fields=["cursor", "problem", "state", "is_settled"])
         if is_done:
             return
 

@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from refunds.models import Refund, RefundQuerySet
+from refunds.models import Refund
 from refunds.publishing import hand_out
 from refunds.services import (
     NotAllowed,
@@ -26,7 +26,6 @@ from refunds.services import (
     RequestConflict,
     WrongStatus,
     call_off,
-    hold_back,
     release,
     request_refund,
 )
@@ -34,7 +33,7 @@ from refunds.states import CANCELABLE, MOVING, Status
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 from .preparing import prepare
-from .services import TASK
+from .services import TASK, each_batch, hold, refunds_of
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +95,7 @@ def _run(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     if why_not := _why_not_run(campaign):
         _pause(campaign, why_not)
         return
-    _each_batch(release, campaign, goes_on, is_held=True)
+    each_batch(release, refunds_of(campaign).filter(is_held=True), goes_on)
     to_ask = campaign.items.filter(state=ItemState.INCLUDED).select_related("transaction__account")
     while goes_on():
         items = list(to_ask.order_by("pk")[:_BATCH])
@@ -164,7 +163,7 @@ def _pause(campaign: Campaign, why: str) -> None:
 
 def _hold(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     """Hold back what has not been sent, and what may come back from a worker."""
-    _each_batch(hold_back, campaign, goes_on, is_held=False, status__in=MOVING)
+    hold(campaign, goes_on)
     free = refunds_of(campaign).filter(is_held=False, status__in=MOVING)
     if goes_on() and not free.exists():
         _settle(campaign)
@@ -174,7 +173,7 @@ def _call_off(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     """Ask for nothing more, and cancel what has not been sent."""
     rest = campaign.items.filter(state__in=[ItemState.INCLUDED, ItemState.NAMED])
     rest.update(state=ItemState.SKIPPED)
-    _each_batch(hold_back, campaign, goes_on, is_held=False, status__in=MOVING)
+    hold(campaign, goes_on)
     waiting = refunds_of(campaign).filter(status__in=CANCELABLE).order_by("pk")
     while goes_on() and (batch := list(waiting[:_BATCH])):
         for refund in batch:
@@ -202,23 +201,6 @@ def _settle(campaign: Campaign, state: CampaignState | None = None) -> None:
     same = Campaign.objects.filter(pk=campaign.pk, state=campaign.state)
     if same.update(is_settled=True, **ended) and state:
         campaign.state = state
-
-
-def refunds_of(campaign: Campaign) -> RefundQuerySet:
-    return Refund.objects.filter(campaign_item__campaign=campaign)
-
-
-def _each_batch(
-    step: Callable[[RefundQuerySet], int],
-    campaign: Campaign,
-    goes_on: Callable[[], bool],
-    **which: Any,
-) -> None:
-    """Take a step with a few of the campaign's refunds at a time, until no more can be taken."""
-    left = refunds_of(campaign).filter(**which).order_by("pk")
-    while goes_on() and (keys := list(left.values_list("pk", flat=True)[:_BATCH])):
-        if not step(Refund.objects.filter(pk__in=keys)):
-            return
 
 
 _DOES: dict[CampaignState, Callable[[Campaign, Callable[[], bool]], None]] = {

@@ -6,7 +6,7 @@ are exceptions with a sentence; nothing was written then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.money import Money, exponent_of
-from refunds.models import Refund
+from refunds.models import Refund, RefundQuerySet
 from refunds.people import are_one_person
 from refunds.publishing import hand_out
-from refunds.services import NotAllowed, WrongStatus, hold_back
+from refunds.services import NotAllowed, WrongStatus, hold_back, require
 from refunds.states import MOVING
 
 from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 MAKE = "campaigns.add_campaign"
 TASK = "campaigns.tasks.work"
-_HELD_AT_ONCE = 200
+# So many refunds are locked at once.
+_LOCKED_AT_ONCE = 200
 # Several thousand rows are written at once, so that a file of that length is there in a moment.
 _ROWS = 1000
 
@@ -44,8 +45,8 @@ class Named:
 
 def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign:
     """Begin the dry run of a campaign, of the file's ``lines`` or its query. Raises NotAllowed."""
-    _require(actor, MAKE, _("You may not make campaigns."))
-    _require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    require(actor, MAKE, _("You may not make campaigns."))
+    require(actor, "refunds.request_refund", _("You may not refund transactions."))
     campaign.created_by = actor
     with database.atomic():
         campaign.save(force_insert=True)
@@ -64,7 +65,7 @@ def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign
 
 def start(campaign: Campaign, *, actor: User) -> Campaign:
     """Let a campaign go, as the second person. Raises NotAllowed or WrongStatus."""
-    _require(actor, "refunds.approve_refund", _("You may not approve refunds."))
+    require(actor, "refunds.approve_refund", _("You may not approve refunds."))
     if are_one_person(campaign.created_by, actor):
         raise NotAllowed(_("Another person has to start a campaign that you made."))
     with database.atomic():
@@ -80,7 +81,7 @@ def pause(campaign: Campaign, *, actor: User) -> Campaign:
     _require_part(campaign, actor)
     with database.atomic():
         paused = _want(_lock(campaign, CampaignState.RUNNING), CampaignState.PAUSED, actor)
-    _hold_at_once(paused)
+    hold(paused)  # before any worker hears of it
     return paused
 
 
@@ -99,16 +100,29 @@ def cancel(campaign: Campaign, *, actor: User) -> Campaign:
     with database.atomic():
         held = _lock(campaign, CampaignState.PREPARING, CampaignState.READY, *STARTED)
         canceled = _want(held, CampaignState.CANCELED, actor)
-    _hold_at_once(canceled)
+    hold(canceled)
     return canceled
 
 
-def _hold_at_once(campaign: Campaign) -> None:
-    """Before any worker hears of it, a few at a time; whatever is left is a worker's."""
-    free = Refund.objects.filter(campaign_item__campaign=campaign, is_held=False, status__in=MOVING)
-    while keys := list(free.order_by("pk").values_list("pk", flat=True)[:_HELD_AT_ONCE]):
-        if not hold_back(Refund.objects.filter(pk__in=keys)):
+def refunds_of(campaign: Campaign) -> RefundQuerySet:
+    return Refund.objects.filter(campaign_item__campaign=campaign)
+
+
+def each_batch(
+    step: Callable[[RefundQuerySet], int],
+    refunds: RefundQuerySet,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> None:
+    """Take a step that takes refunds out of the set, a few at a time, until it takes no more."""
+    left = refunds.order_by("pk").values_list("pk", flat=True)
+    while goes_on() and (keys := list(left[:_LOCKED_AT_ONCE])):
+        if not step(Refund.objects.filter(pk__in=keys)):
             return
+
+
+def hold(campaign: Campaign, goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Hold back what has not been sent, and what may come back from a worker."""
+    each_batch(hold_back, refunds_of(campaign).filter(is_held=False, status__in=MOVING), goes_on)
 
 
 def may_steer(campaign: Campaign, user: User) -> bool:
@@ -157,11 +171,6 @@ def why_not_started(campaign: Campaign) -> str:
 def thousandths(money: Money) -> int:
     """The amount in thousandths of its major unit, in which limits are compared."""
     return int(money.minor * 10 ** (3 - exponent_of(money.currency)))
-
-
-def _require(person: User, permission: str, sentence: str) -> None:
-    if not (person.is_active and person.has_perm(permission)):
-        raise NotAllowed(sentence)
 
 
 def _require_part(campaign: Campaign, actor: User) -> None:

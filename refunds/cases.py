@@ -29,11 +29,11 @@ from .external import record_as_ours
 from .found import PAID_BESIDES, count_for, is_paid_besides, may_be
 from .history import record_event
 from .models import Attention, AttentionKind, DoubtAnswer, Refund, Ruling, Verdict
+from .people import is_requester
 from .placing import is_whole, ours_like, reported_in
 from .services import (
     NotAllowed,
     WrongStatus,
-    is_requester,
     may_see_to,
     waits_for,
     waits_for_a_person,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction as database
 from django.db.models import Q, QuerySet
@@ -14,7 +14,7 @@ from transactions.models import Transaction
 
 from .found import left_before
 from .models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund
-from .people import are_one_person
+from .people import are_one_person, is_requester
 from .states import STANDING, Origin
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateways.models import ProcessorAccount
 
 _ID_LENGTH = 100
+_UNANSWERED: dict[str, Any] = {"answer": "", "answered_by": None, "answered_at": None}
 
 
 def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] = ()) -> None:
@@ -45,7 +46,7 @@ def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] =
         Transaction.objects.select_for_update().only("pk").get(pk=refund.transaction_id)
         Doubt.objects.bulk_create(rows, ignore_conflicts=True)
         failed = _of(refund).filter(external_id__in=listed, answer=DoubtAnswer.FAILED)
-        failed.update(answer="", answered_at=None)
+        failed.update(**_UNANSWERED)
 
 
 def standing_doubts(refund: Refund) -> list[str]:
@@ -59,7 +60,7 @@ def standing_doubts(refund: Refund) -> list[str]:
     ids = {
         each.external_id
         for each in raised.select_related("answered_by")
-        if each.answered_by is None or _is_requester(refund, each.answered_by)
+        if each.answered_by is None or is_requester(refund, each.answered_by)
     }
     return sorted(ids - _known(refund, ids))
 
@@ -79,7 +80,7 @@ def reopen(refund: Refund, by: User | None = None) -> None:
     waits = Attention.objects.open().filter(
         kind=AttentionKind.NOT_SENT, refund=refund, evidence__has_key="listed"
     )
-    is_own = by is None or _is_requester(refund, by)
+    is_own = by is None or is_requester(refund, by)
     if is_own and not (waits.exists() or refund.events.filter(kind="let_go").exists()):
         return
     said = _of(refund).filter(answer=DoubtAnswer.ANOTHER).select_related("answered_by")
@@ -89,13 +90,13 @@ def reopen(refund: Refund, by: User | None = None) -> None:
         for each in said
         if each.answered_by and any(are_one_person(each.answered_by, one) for one in people)
     ]
-    Doubt.objects.filter(pk__in=own).update(answer="", answered_by=None, answered_at=None)
+    Doubt.objects.filter(pk__in=own).update(**_UNANSWERED)
 
 
 def reopen_all(refund: Refund) -> None:
     """One more counts as not made: what was answered before was said of others."""
     said = _of(refund).filter(answer=DoubtAnswer.ANOTHER)
-    said.update(answer="", answered_by=None, answered_at=None)
+    said.update(**_UNANSWERED)
 
 
 def note_failure(account: ProcessorAccount, external_id: str) -> None:
@@ -108,10 +109,6 @@ def note_failure(account: ProcessorAccount, external_id: str) -> None:
 def _of(refund: Refund) -> QuerySet[Doubt]:
     """What was raised about the refund's payment and amount."""
     return Doubt.objects.filter(transaction=refund.transaction_id, amount_minor=refund.amount_minor)
-
-
-def _is_requester(refund: Refund, person: User) -> bool:
-    return refund.requested_by is not None and are_one_person(refund.requested_by, person)
 
 
 def _known(refund: Refund, ids: set[str]) -> set[str]:

@@ -28,7 +28,7 @@ from .found import (
 )
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
-from .people import are_one_person
+from .people import is_requester
 from .states import STANDING, AttemptState, Origin, Status
 
 _NOTHING = Lookup((), complete=True)
@@ -156,15 +156,11 @@ def _unanswered(refund: Refund) -> list[UUID]:
         refund__isnull=False,
         refund__counts_for__isnull=True,
     )
-    wants = refund.requested_by
     return [
         case.refund_id
         for case in cases.select_related("closed_by")
         if case.refund_id
-        and (
-            case.closed_at is None
-            or (case.closed_by and wants and are_one_person(case.closed_by, wants))
-        )
+        and (case.closed_at is None or (case.closed_by and is_requester(refund, case.closed_by)))
     ]
 
 

@@ -33,6 +33,8 @@ from .states import RESERVING, STANDING, AttemptState, Origin, Status
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from gateways.models import ProcessorAccount
+
 # The evidence of a case which has said from the first that as much went back besides.
 PAID_BESIDES = "paid_besides"
 # In these a refund counts as not made, or no more.
@@ -99,12 +101,17 @@ def may_be(outside: Refund, named: str = "") -> Refund | None:
     return min(free, key=place, default=None)
 
 
+def keeps_references(account: ProcessorAccount) -> bool:
+    """Whether what its processor lists as refunds of ours bears the reference that we sent."""
+    return gateway_class(account.processor).capabilities.keeps_references
+
+
 def all_like(outside: Refund) -> list[Refund]:
     """The refunds of ours that one made elsewhere can be, the newest first; none by a reference.
 
     An attempt of theirs, of the same amount, left before and counts as not made.
     """
-    if gateway_class(outside.account.processor).capabilities.keeps_references:
+    if keeps_references(outside.account):
         return []
     attempts = not_made(outside.created_at).filter(refund__in=_of_ours(outside))
     newest = attempts.order_by("-first_sent_at").select_related("refund__made_as")
@@ -144,8 +151,7 @@ def left_before(refund: Refund, moment: datetime) -> bool:
 
 def may_be_without_reference(refund: Refund) -> bool:
     """Whether its processor may list what counts as not made without saying that it is ours."""
-    keeps = gateway_class(refund.account.processor).capabilities.keeps_references
-    return not keeps and left_before(refund, timezone.now())
+    return not keeps_references(refund.account) and left_before(refund, timezone.now())
 
 
 def is_replaced(ours: Refund) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -24,7 +23,7 @@ from gateways.errors import GatewayError
 from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
 from transactions.list_filters import AccountFilter
-from transactions.readonly import OfPaymentAdmin, signed_in
+from transactions.readonly import OfPaymentAdmin, follow, signed_in
 from transactions.timeline import Line, newest_first
 
 from . import story
@@ -289,9 +288,7 @@ def _leave(
         address = reverse("admin:refunds_attention_change", args=[case.pk])
     else:
         address = reverse("admin:refunds_attention_changelist")
-    if request.headers.get("HX-Request"):
-        return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
-    return redirect(address)
+    return follow(request, address)
 
 
 K = AttentionKind

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from .models import Refund
+
 
 def are_one_person(one: User, other: User) -> bool:
     """Two accounts with one e-mail address are one person, as far as we can tell."""
     address = one.email.strip().casefold()
     return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
+
+
+def is_requester(refund: Refund, person: User) -> bool:
+    """Whether the person asked for the refund, under whatever account."""
+    requester = refund.requested_by
+    return requester is not None and are_one_person(requester, person)

@@ -12,7 +12,6 @@ from gateways.base import BadRecord, PaymentGateway, RefundState, ReportedRefund
 from gateways.errors import OutcomeUnknown
 from gateways.models import ProcessorAccount
 from gateways.money import MAX_MINOR, parse_amount
-from gateways.registry import gateway_class
 from transactions.models import TAKEN, Transaction
 from transactions.text import clean, mask_card_numbers
 from transactions.upsert import store_payments
@@ -20,7 +19,7 @@ from transactions.upsert import store_payments
 from .attention import raise_case
 from .clock import CLOCK_SKEW, in_words
 from .doubts import note_failure, raise_doubts
-from .found import not_made
+from .found import keeps_references, not_made
 from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
 
@@ -125,10 +124,9 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
 
 def doubt_unless_referenced(awaited: Refund, reported: ReportedRefund) -> None:
     """Remember what may be a refund without an answer: people may rule that out later."""
-    gateway = gateway_class(awaited.account.processor)
     if reported.state == RefundState.FAILED:
         note_failure(awaited.account, reported.external_id)
-    elif not gateway.capabilities.keeps_references:
+    elif not keeps_references(awaited.account):
         raise_doubts(awaited, [reported.external_id], [reported.external_id])
 
 
@@ -139,7 +137,7 @@ def _like_ours(
 
     Also of a payment that is refunded by now: perhaps it was paid twice. None by a reference.
     """
-    if gateway_class(account.processor).capabilities.keeps_references:
+    if keeps_references(account):
         return None
     attempts = not_made(reported.created_at).filter(
         refund__transaction__in=payments, refund__amount_minor=reported.amount.minor
@@ -196,7 +194,7 @@ def put_before_a_person(
         "may_be": getattr(problem, "may_be", ""),
     }
     _raise_once(account, reported.external_id, str(problem), evidence)
-    if not gateway_class(account.processor).capabilities.keeps_references:
+    if not keeps_references(account):
         for ours in {attempt.refund for attempt in _left_like(account, reported)}:
             raise_doubts(ours, [reported.external_id], [reported.external_id])
 

@@ -38,7 +38,7 @@ from .models import (
     RefundQuerySet,
     RefundReason,
 )
-from .people import are_one_person
+from .people import is_requester
 from .publishing import publish
 from .states import CANCELABLE, MOVING, Origin, Status
 from .transitions import lock_refund, move
@@ -111,7 +111,7 @@ def request_refund(
         RequestConflict: the key belongs to another request.
         RefundRefused: the refund cannot work, or the balance is not what the person saw.
     """
-    _require(requested_by, "refunds.request_refund", _("You may not refund transactions."))
+    require(requested_by, "refunds.request_refund", _("You may not refund transactions."))
     refund = Refund(
         transaction=transaction,
         account_id=transaction.account_id,
@@ -167,7 +167,7 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
 
     Raises NotAllowed or WrongStatus.
     """
-    _require(actor, "refunds.approve_refund", _("You may not approve refunds."))
+    require(actor, "refunds.approve_refund", _("You may not approve refunds."))
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person has to approve a refund that you requested."))
     with database.atomic():
@@ -187,7 +187,7 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
 
 def reject_refund(refund: Refund, *, actor: User) -> Refund:
     """Refuse a refund that awaits approval. Raises NotAllowed or WrongStatus."""
-    _require(actor, "refunds.approve_refund", _("You may not reject refunds."))
+    require(actor, "refunds.approve_refund", _("You may not reject refunds."))
     if refund.status != Status.AWAITING_APPROVAL:
         raise WrongStatus(_("Only a refund that awaits approval can be rejected."))
     return _call_off(refund, actor=actor, kind="rejected")
@@ -201,7 +201,7 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     off for came back, it is tried again in its turn. Raises NotAllowed, WrongStatus or
     RefundRefused.
     """
-    _require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status == Status.QUEUED:
         return hurry_refund(refund, actor=actor)
     with database.atomic():
@@ -224,7 +224,7 @@ def hurry_refund(refund: Refund, *, actor: User) -> Refund:
 
     Raises NotAllowed or WrongStatus, also while nothing is sent through its account.
     """
-    _require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    require(actor, "refunds.request_refund", _("You may not refund transactions."))
     if refund.status != Status.QUEUED:
         raise WrongStatus(_("Only a refund that waits can be hurried."))
     if sentence := why_held(refund) or waits_for(refund.account):
@@ -237,7 +237,7 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
 
     By a second person, and it closes the case. Raises NotAllowed or WrongStatus.
     """
-    _require(actor, "refunds.approve_refund", _("You may not let refunds go."))
+    require(actor, "refunds.approve_refund", _("You may not let refunds go."))
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person than who asked for it has to let it go."))
     with database.atomic():
@@ -337,19 +337,14 @@ def plan_in_words(transaction: Transaction, amount: Money) -> str:
     return waits if waits and is_now else f"{planned.sentence} {waits}".strip()
 
 
-def is_requester(refund: Refund, person: User) -> bool:
-    """Whether the person asked for the refund, under whatever account."""
-    requester = refund.requested_by
-    return requester is not None and are_one_person(requester, person)
-
-
 def may_see_to(person: User) -> bool:
     """Whether the person may request or approve refunds: then they may see to open ones, too."""
     rights = ("refunds.request_refund", "refunds.approve_refund")
     return person.is_active and any(person.has_perm(right) for right in rights)
 
 
-def _require(person: User, permission: str, sentence: str) -> None:
+def require(person: User, permission: str, sentence: str) -> None:
+    """Raise NotAllowed, with the sentence, for who is switched off or lacks the right."""
     if not (person.is_active and person.has_perm(permission)):
         raise NotAllowed(sentence)
 

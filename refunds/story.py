@@ -33,6 +33,7 @@ from . import services
 from .badges import attempt_badge, case_badge, refund_badge
 from .found import is_replaced
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
+from .people import is_requester
 from .states import Status
 from .timeline import event_line
 
@@ -98,7 +99,7 @@ def may_cancel(refund: Refund, user: User) -> bool:
 def _may_approve(refund: Refund, user: User) -> bool:
     return (
         refund.status == Status.AWAITING_APPROVAL
-        and not services.is_requester(refund, user)
+        and not is_requester(refund, user)
         and user.has_perm("refunds.approve_refund")
     )
 

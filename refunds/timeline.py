@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from transactions.timeline import Line
+from transactions.timeline import Line, name_of
 
 from .models import Refund, RefundAttempt, RefundEvent, WebhookEvent
 from .states import Status
@@ -72,10 +72,8 @@ def event_line(refund: Refund, event: RefundEvent) -> Line:
     said = event.data.get("why") or event.data.get("reason") or event.data.get("plan")
     if not said and event.to_status == refund.status and event.to_status in _SAID_NO:
         said = refund.failure_message
-    actor = event.actor.get_full_name() or event.actor.get_username() if event.actor else ""
-    return Line(
-        event.at, str(text), str(said or ""), actor or _("Refund Desk"), tone, refund.amount
-    )
+    actor = name_of(event.actor) if event.actor else _("Refund Desk")
+    return Line(event.at, str(text), str(said or ""), actor, tone, refund.amount)
 
 
 def webhook_lines(payment: Transaction, refunds: Collection[Refund]) -> list[Line]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -25,7 +24,7 @@ from .filters import search
 from .forms import CustomerForm, MergeForm
 from .list_filters import VipFilter
 from .models import TAKEN, Customer, Note, Transaction
-from .readonly import ReadOnlyAdmin, pressed, signed_in
+from .readonly import ReadOnlyAdmin, follow, pressed, signed_in
 from .table import TransactionTable
 
 PAGE = "admin:transactions_customer_change"
@@ -209,10 +208,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     def show(self, request: HttpRequest, customer: Customer, said: str) -> HttpResponse:
         """The customer's page, and what was done."""
         messages.success(request, said)
-        address = reverse(PAGE, args=[customer.pk])
-        if request.headers.get("HX-Request"):
-            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
-        return redirect(address)
+        return follow(request, reverse(PAGE, args=[customer.pk]))
 
 
 def totals_of(customer: Customer) -> list[Total]:

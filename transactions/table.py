@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from tempfile import TemporaryFile
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, re_path, reverse
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -56,7 +55,7 @@ from .models import (
     Transaction,
     TransactionStatus,
 )
-from .readonly import ReadOnlyAdmin, signed_in
+from .readonly import ReadOnlyAdmin, follow, signed_in
 from .saved_views import NotSaved
 
 # The numbers of the sidebar end here, so that none of them costs more than a page.
@@ -252,9 +251,7 @@ class TransactionTable(ReadOnlyAdmin):
         if said:
             messages.success(request, said)
         address = f"{reverse('admin:transactions_transaction_changelist')}?{query}"
-        if request.headers.get("HX-Request"):
-            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
-        return redirect(address)
+        return follow(request, address)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Transaction], search_term: str

@@ -68,7 +68,7 @@ def payment_lines(
 
 def _note_line(note: Note) -> Line:
     text = note.text if len(note.text) <= _SHOWN else f"{note.text[:_SHOWN]}…"
-    return Line(note.created_at, _("Note"), why=text, actor=_name(note.author))
+    return Line(note.created_at, _("Note"), why=text, actor=name_of(note.author))
 
 
 def _exchange_line(payment: Transaction, exchange: Exchange) -> Line:
@@ -78,10 +78,11 @@ def _exchange_line(payment: Transaction, exchange: Exchange) -> Line:
         exchange.linked_at,
         _("Exchanged for another payment") if is_original else _("Replaces another payment"),
         why=other.external_id,
-        actor=_name(exchange.linked_by),
+        actor=name_of(exchange.linked_by),
         url=reverse("admin:transactions_transaction_change", args=[other.pk]),
     )
 
 
-def _name(person: User) -> str:
+def name_of(person: User) -> str:
+    """How a line calls somebody of staff."""
     return person.get_full_name() or person.get_username()
