@@ -45,8 +45,8 @@ def main(task: str) -> int:
 def collect() -> Catalog:
     """Every message of the code and the templates, with where it stands."""
     catalog = Catalog(project="Refund Desk", charset="utf-8")
-    for path, file in sources():
-        for line, message, _comments, context in extract("python", file, keywords=KEYWORDS):
+    for path, file, method in sources():
+        for line, message, _comments, context in extract(method, file, keywords=KEYWORDS):
             catalog.add(message, locations=[(path, line)], context=context, flags=flags(message))
     return catalog
 
@@ -56,16 +56,18 @@ def flags(message: str | tuple[str, ...]) -> list[str]:
     return ["python-format"] if any("%" in text for text in texts) else []
 
 
-def sources() -> Iterator[tuple[str, io.BytesIO]]:
-    """The code, and the templates as lines of calls, by their paths."""
+def sources() -> Iterator[tuple[str, io.BytesIO, str]]:
+    """The code, and the templates (Django's as lines of calls), each with who reads it."""
     for folder in CODE:
         for path in sorted(Path(folder).rglob("*.py")):
             if "migrations" not in path.parts:
-                yield str(path), io.BytesIO(path.read_bytes())
+                yield str(path), io.BytesIO(path.read_bytes()), "python"
     for path in sorted(Path("templates").rglob("*.html")):
         calls = templatize(path.read_text(), origin=str(path))
         lines = (line.lstrip() for line in calls.splitlines())  # indentation means something
-        yield str(path), io.BytesIO("\n".join(lines).encode())
+        yield str(path), io.BytesIO("\n".join(lines).encode()), "python"
+    for path in sorted(Path("templates").rglob("*.jinja")):
+        yield str(path), io.BytesIO(path.read_bytes()), "jinja2.ext:babel_extract"
 
 
 def folder_of(language: str) -> Path:

@@ -139,6 +139,11 @@ TEMPLATES = [
             ],
         },
     },
+    {  # what is drawn fifty times on a page
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "DIRS": [BASE_DIR / "templates" / "jinja2"],
+        "OPTIONS": {"environment": "transactions.drawing.environment"},
+    },
 ]
 
 # --- database and cache ----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from . import exchanges
+from .columns import chosen_by
 from .customer_pages import CustomerAdmin, totals_of
 from .forms import NoteForm
 from .models import Customer, Note, Transaction
@@ -56,7 +57,8 @@ class TransactionAdmin(TransactionTable):
         fragment = request.GET.get("fragment")
         if fragment == "row":
             [row] = self.build_rows(request, [transaction])
-            return render(request, "transactions/_row.html", {"row": row})
+            shown = {"row": row, "columns": chosen_by(signed_in(request))}
+            return render(request, "transactions/_row.jinja", shown, using="jinja2")
         context = self.describe(request, transaction) | (extra_context or {})
         if fragment == "story":
             return render(request, "transactions/_story.html", context)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django import template
 from django.template import Context
+from django.template.loader import render_to_string
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,9 +17,12 @@ from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from transactions.badges import Badge
-from transactions.columns import Column, chosen_by
+from transactions.columns import chosen_by
 from transactions.methods import METHODS, brand_name, wallet_name
 from transactions.models import Transaction
+
+if TYPE_CHECKING:  # the table draws itself with these
+    from transactions.table import Row
 
 register = template.Library()
 
@@ -79,6 +85,8 @@ def wallet(transaction: Transaction) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def chosen_columns(context: Context) -> frozenset[Column]:
-    """The columns of the transactions table for the person who looks."""
-    return chosen_by(context["request"].user)
+def payments(context: Context, rows: Sequence[Row]) -> SafeString:
+    """The table of transactions with these lines, as the person who looks has it."""
+    request = context["request"]
+    shown = {"rows": rows, "columns": chosen_by(request.user)}
+    return SafeString(render_to_string("transactions/_table.jinja", shown, request, using="jinja2"))
