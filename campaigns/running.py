@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db import transaction as database
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -125,12 +126,12 @@ def _ask(campaign: Campaign, item: CampaignItem) -> str:
     payment = item.transaction
     assert payment is not None  # or there is nothing to ask for
     with database.atomic():
-        running = Campaign.objects.select_for_update().filter(
-            pk=campaign.pk, state=CampaignState.RUNNING
-        )
-        mine = CampaignItem.objects.filter(pk=item.pk, state=ItemState.INCLUDED)
-        if not (running.exists() and mine.exists()):
+        _leave_syncing_to_later_commits()
+        running = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.RUNNING)
+        unasked = running.filter(items__pk=item.pk, items__state=ItemState.INCLUDED)
+        if not unasked.select_for_update().exists():
             return ""
+        mine = CampaignItem.objects.filter(pk=item.pk)
         try:
             refund, _created = request_refund(
                 transaction=payment,
@@ -153,6 +154,15 @@ def _ask(campaign: Campaign, item: CampaignItem) -> str:
         else:
             mine.update(state=ItemState.ASKED, refund=refund)
     return ""
+
+
+def _leave_syncing_to_later_commits() -> None:
+    """Do not wait until this commit is on the disk: what a crash takes is asked for once more.
+
+    The commit that claims a refund for sending waits for itself and for all before it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
 
 
 def _pause(campaign: Campaign, why: str) -> None:
