@@ -24,6 +24,7 @@ from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
 from transactions.models import SavedView, Transaction
 from transactions.readonly import ReadOnlyAdmin, follow, pressed, signed_in
+from transactions.retelling import retell
 from transactions.table import TransactionTable
 
 from . import services
@@ -196,7 +197,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             "badge": badge_of(campaign),
             "parts": progress_of(campaign),
             "totals": services.totals(campaign),
-            "why_not": services.why_not_started(campaign) if is_ready else campaign.problem,
+            "why_not": retell(services.why_not_started(campaign) if is_ready else campaign.problem),
             "presses": [
                 (press, reverse(f"admin:campaigns_campaign_{press.name}", args=[campaign.pk]))
                 for press in PRESSES.values()

@@ -29,6 +29,7 @@ from transactions.customer_pages import CustomerAdmin
 from transactions.list_filters import AccountFilter
 from transactions.models import Customer, Transaction
 from transactions.readonly import PAYMENT_PAGE, OfPaymentAdmin, changed, pressed, signed_in
+from transactions.retelling import retell
 from transactions.table import Row
 from transactions.timeline import newest_first
 
@@ -171,12 +172,12 @@ def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
         row.refund_url = reverse("admin:transactions_transaction_refund", args=[row.transaction.pk])
     row.poll_after = story.poll_after_sums(row.transaction, refunds)
     if reasons := [refund.attention_reason for refund in refunds if refund.attention_reason]:
-        row.marks.append(Badge(_("Needs attention"), "warn", " ".join(reasons)))
+        row.marks.append(Badge(_("Needs attention"), "warn", " ".join(map(retell, reasons))))
     for refund in refunds:
         if story.may_cancel(refund, user):
             row.undo_url = reverse("admin:refunds_refund_cancel", args=[refund.pk])
     if refunds and refunds[-1].status == Status.FAILED:
-        row.marks.append(Badge(_("Refund failed"), "bad", refunds[-1].failure_message))
+        row.marks.append(Badge(_("Refund failed"), "bad", retell(refunds[-1].failure_message)))
 
 
 class RefundStatusFilter(ListFilter):

@@ -20,6 +20,7 @@ from transactions.badges import Badge
 from transactions.columns import chosen_by
 from transactions.methods import METHODS, brand_name, wallet_name
 from transactions.models import Transaction
+from transactions.retelling import retell
 
 if TYPE_CHECKING:  # the table draws itself with these
     from transactions.table import Row
@@ -42,10 +43,7 @@ def amount(money: Money) -> SafeString:
     )
 
 
-@register.filter
-def retold(sentence: str) -> str:
-    """A sentence that was kept in English, in the reader's language where it names nothing."""
-    return _(sentence) if sentence else ""
+register.filter("retold", retell)
 
 
 @register.simple_tag
