@@ -127,7 +127,9 @@ class RefundableTransactionAdmin(TransactionAdmin):
         user = signed_in(request)
         if not story.may_request(user):
             raise PermissionDenied
-        return refund_dialog(request, self.get_visible(request, object_id), user, self.render)
+        return refund_dialog(
+            request, self.get_visible(request, object_id), user, self.render_dialog
+        )
 
     def pull_view(self, request: HttpRequest) -> HttpResponse:
         needed = "sync_transaction" if request.method == "POST" else "view_transaction"

@@ -236,9 +236,7 @@ class AttentionAdmin(OfPaymentAdmin):
             "ruling": ruling,
             "effect": effect_of(ruling) if ruling else "",
         }
-        if request.headers.get("HX-Request"):
-            return render(request, "refunds/_step.html", context | {"in_dialog": True})
-        return self.render(request, "refunds/step_page.html", case, **context)
+        return self.render_dialog(request, "refunds/_step.html", case, **context)
 
 
 def _without_check(told: story.Told) -> story.Told:

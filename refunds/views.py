@@ -27,7 +27,7 @@ from .states import Status
 
 # The element of the dialog that shows what a typed amount would come to.
 PREVIEW = "refund-preview"
-Page = Callable[..., HttpResponse]
+Show = Callable[..., HttpResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Preview:
 
 
 def refund_dialog(
-    request: HttpRequest, transaction: Transaction, user: User, page: Page
+    request: HttpRequest, transaction: Transaction, user: User, show: Show
 ) -> HttpResponse:
     """Show the dialog, or ask for the refund that was filled in.
 
-    ``page`` renders a whole page, for a browser without htmx.
+    ``show`` renders a form as a dialog, or as a page for a browser without htmx.
     """
     if request.headers.get("HX-Target") == PREVIEW:
         preview = preview_of(transaction, request.GET.get("amount", ""))
@@ -73,9 +73,7 @@ def refund_dialog(
         "why_not": services.why_not(transaction),
         "preview": preview_of(transaction, typed or ""),
     }
-    if request.headers.get("HX-Request"):
-        return render(request, "refunds/_dialog.html", context | {"in_dialog": True})
-    return page(request, "refunds/dialog_page.html", transaction, **context)
+    return show(request, "refunds/_dialog.html", transaction, **context)
 
 
 def preview_of(transaction: Transaction, text: str) -> Preview:

@@ -11,7 +11,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -189,11 +189,7 @@ class CustomerAdmin(ReadOnlyAdmin):
                     request, customer, _("%s belongs to this customer now.") % other.email
                 )
         context = {"customer": customer, "form": form, "namesakes": namesakes(customer)}
-        fragment = "transactions/_merge.html"
-        if request.headers.get("HX-Request"):
-            return render(request, fragment, context | {"in_dialog": True})
-        page = "transactions/dialog_page.html"
-        return self.render(request, page, customer, fragment=fragment, **context)
+        return self.render_dialog(request, "transactions/_merge.html", customer, **context)
 
     def part_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Undo a merge, of the customer whose key the form names."""

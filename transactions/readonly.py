@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -161,6 +161,14 @@ class ReadOnlyAdmin(_ModelAdmin):
                 **context,
             },
         )
+
+    def render_dialog(
+        self, request: HttpRequest, fragment: str, shown: Model | None, **context: Any
+    ) -> HttpResponse:
+        """A form: in the dialog of the page that asked for it, or on a page of its own."""
+        if request.headers.get("HX-Request"):
+            return render(request, fragment, context | {"in_dialog": True})
+        return self.render(request, "desk/dialog_page.html", shown, fragment=fragment, **context)
 
 
 class OfPaymentAdmin(ReadOnlyAdmin):

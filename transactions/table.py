@@ -174,10 +174,7 @@ class TransactionTable(ReadOnlyAdmin):
         self, request: HttpRequest, fragment: str, form: SavedViewForm | ColumnsForm, query: str
     ) -> HttpResponse:
         """A form about the table: in the dialog, or on a page of its own."""
-        context = {"form": form, "query": query, "fragment": fragment}
-        if request.headers.get("HX-Request"):
-            return render(request, fragment, context | {"in_dialog": True})
-        return self.render(request, "transactions/dialog_page.html", None, **context)
+        return self.render_dialog(request, fragment, None, form=form, query=query)
 
     def canonical(self, request: HttpRequest) -> str:
         """What the address asks the table for, as a saved view keeps it."""
