@@ -231,26 +231,33 @@ class NmiGateway(PaymentGateway):
         """
         if order.first_sent_at is None:
             return []
-        since = order.first_sent_at - _CLOCK_DIFFERENCE
         payment = self._transaction(order.payment_id)
-        found = [] if payment is None else self._read(self._refunds_of, [payment])
-        if payment is not None and not found:
-            # The order id of a refund by hand is the payment's, or none.
-            inherited = {"", text_of(payment, "order_id")}
-            card = {"cc_number": last4_of(payment)} if order.method_type == "card" else {}
-            now = datetime.now(UTC)
-            listed = self._search(action_type="refund", **_window(since, now), **card)
-            found = [
-                replace(refund, payment_id=order.payment_id, reference="")
-                for refund in listed
-                if refund.last4 == last4_of(payment) and refund.reference in inherited
-            ]
+        if payment is None:  # then that it shows no refund either says nothing
+            self._give_up(f"NMI does not show payment {order.payment_id}.")
+        since = order.first_sent_at - _CLOCK_DIFFERENCE
+        own = self._read(self._refunds_of, [payment])
         return [
             refund
-            for refund in found
+            for refund in (*own, *self._list_like(order, payment, since))
             if refund.amount == order.amount
             and refund.created_at >= since
             and refund.state is not RefundState.FAILED  # a refusal that is not ours proves nothing
+        ]
+
+    def _list_like(
+        self, order: RefundOrder, payment: Element, since: datetime
+    ) -> list[ReportedRefund]:
+        """Refunds of the same card that are transactions of their own and name no payment."""
+        # The order id of a refund by hand is the payment's, or none.
+        inherited = {"", text_of(payment, "order_id")}
+        card = {"cc_number": last4_of(payment)} if order.method_type == "card" else {}
+        window = _window(since, datetime.now(UTC))
+        return [
+            replace(refund, payment_id=order.payment_id, reference="")
+            for refund in self._search(action_type="refund", **window, **card)
+            if not refund.payment_id
+            and refund.last4 == last4_of(payment)
+            and refund.reference in inherited
         ]
 
     def _payments_of(self, transaction: Element) -> list[Payment]:

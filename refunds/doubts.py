@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction as database
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from transactions.models import Transaction
 
-from .found import left_before
-from .models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund
+from .clock import CLOCK_SKEW
+from .found import has_left, keeps_references
+from .models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund, RefundEvent
 from .people import are_one_person, is_requester
 from .states import STANDING, Origin
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from gateways.models import ProcessorAccount
 
 _ID_LENGTH = 100
+# What a processor listed without a payment: which one it is of was told by its card and payer.
+_PLACED = RefundEvent.objects.filter(
+    refund=OuterRef("pk"), kind="recorded_outside", data__payment=""
+)
 _UNANSWERED: dict[str, Any] = {"answer": "", "answered_by": None, "answered_at": None}
 
 
@@ -54,7 +58,7 @@ def standing_doubts(refund: Refund) -> list[str]:
 
     That one is another refund is said by somebody else than who wants the money to leave.
     """
-    if not (refund.look_up_first or left_before(refund, timezone.now())):
+    if not (refund.look_up_first or has_left(refund)):
         return []
     raised = _of(refund).filter(answer__in=["", DoubtAnswer.ANOTHER])
     ids = {
@@ -94,9 +98,11 @@ def reopen(refund: Refund, by: User | None = None) -> None:
 
 
 def reopen_all(refund: Refund) -> None:
-    """One more counts as not made: what was answered before was said of others."""
+    """One more counts as not made: what was answered or accepted before was said of others."""
     said = _of(refund).filter(answer=DoubtAnswer.ANOTHER)
     said.update(**_UNANSWERED)
+    if not keeps_references(refund.account):
+        raise_doubts(refund, [each or "" for each in _made_elsewhere_since(refund)])
 
 
 def note_failure(account: ProcessorAccount, external_id: str) -> None:
@@ -104,6 +110,22 @@ def note_failure(account: ProcessorAccount, external_id: str) -> None:
     raised = Doubt.objects.filter(transaction__account=account, external_id=external_id)
     unless_ours = raised.exclude(answer=DoubtAnswer.OURS)
     unless_ours.update(answer=DoubtAnswer.FAILED, answered_by=None, answered_at=Now())
+
+
+def _made_elsewhere_since(refund: Refund) -> QuerySet[Refund, str | None]:
+    """The ids of what stands as made elsewhere since a refund left, and may be it by its looks."""
+    left = refund.attempts.filter(sends__gt=0).aggregate(at=Min("first_sent_at"))["at"]
+    if left is None:
+        return Refund.objects.none().values_list("processor_refund_id", flat=True)
+    alike = Refund.objects.filter(
+        origin=Origin.EXTERNAL, account=refund.account_id, mode=refund.mode,
+        currency=refund.currency, amount_minor=refund.amount_minor, status__in=STANDING,
+        created_at__gte=left - CLOCK_SKEW,
+    )  # fmt: skip
+    card = refund.transaction.last4
+    of_card = Q(Exists(_PLACED), transaction__last4=card) if card else Q()
+    theirs = alike.filter(Q(transaction=refund.transaction_id) | of_card)
+    return theirs.values_list("processor_refund_id", flat=True)
 
 
 def _of(refund: Refund) -> QuerySet[Doubt]:
@@ -121,7 +143,7 @@ def _known(refund: Refund, ids: set[str]) -> set[str]:
     told = rows.filter(
         ~Q(origin=Origin.EXTERNAL)
         | Q(counts_for__isnull=False)
-        | ~Q(transaction=refund.transaction_id)
+        | (~Q(transaction=refund.transaction_id) & ~Exists(_PLACED))
         | ~Q(status__in=STANDING)
     )
     return {each or "" for each in told.values_list("processor_refund_id", flat=True)}

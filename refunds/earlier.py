@@ -14,14 +14,14 @@ from uuid import UUID
 from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from gateways.base import Lookup, PaymentGateway, RefundState, ReportedRefund
+from gateways.base import Lookup, PaymentGateway, RefundOrder, RefundState, ReportedRefund
 
 from .clock import CLOCK_SKEW
 from .doubts import raise_doubts, standing_doubts
 from .found import (
     all_like,
+    has_left,
     is_counted,
-    left_before,
     may_be_without_reference,
     told_by_time,
     tried_again,
@@ -83,7 +83,21 @@ def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
     Raises NotSent or OutcomeUnknown.
     """
     orders = possible_orders(refund, voids=gateway.capabilities.voids_unsettled)
-    return _together(gateway.find_refund(order) for order in orders)
+    return _together(look_for(refund, order, gateway) for order in orders)
+
+
+def look_for(refund: Refund, order: RefundOrder, gateway: PaymentGateway) -> Lookup:
+    """Ask what became of one attempt of a refund; to be asked without a lock.
+
+    What may be the refund, as only a person can tell, is remembered at once: whatever comes between
+    this and what follows from it, a list may not show it again. Raises NotSent or OutcomeUnknown.
+    """
+    found = gateway.find_refund(order)
+    doubtful = unknown_among(
+        refund, [each for each in found.likely if each.amount == refund.amount]
+    )
+    raise_doubts(refund, doubtful, doubtful)
+    return found
 
 
 def _counted_as_not_made(refund: Refund) -> QuerySet[RefundAttempt]:
@@ -102,8 +116,11 @@ def _counted_as_not_made(refund: Refund) -> QuerySet[RefundAttempt]:
     )
 
 
-def _look_for(attempts: Iterable[RefundAttempt], gateway: PaymentGateway) -> Lookup:
-    return _together(gateway.find_refund(load_order(attempt)) for attempt in attempts)
+def _look_for(attempts: QuerySet[RefundAttempt], gateway: PaymentGateway) -> Lookup:
+    return _together(
+        look_for(attempt.refund, load_order(attempt), gateway)
+        for attempt in attempts.select_related("refund__account", "refund__transaction")
+    )
 
 
 def _together(lookups: Iterable[Lookup]) -> Lookup:
@@ -181,7 +198,7 @@ def _unplaced(refund: Refund) -> list[str]:
     return [
         told["refund"]
         for told in cases.values_list("evidence", flat=True)
-        if left_before(refund, datetime.fromisoformat(told["made_at"]))
+        if has_left(refund, datetime.fromisoformat(told["made_at"]))
     ]
 
 

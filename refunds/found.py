@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import ReportedRefund
@@ -133,25 +132,25 @@ def told_by_time(
     return found
 
 
-def not_made(before: datetime) -> QuerySet[RefundAttempt]:
-    """What left before then and counts as not made."""
+def not_made(before: datetime | None = None) -> QuerySet[RefundAttempt]:
+    """What left, by then or at all, and counts as not made."""
     taken_back = Refund.objects.filter(TAKEN_BACK)
-    return RefundAttempt.objects.filter(
+    left = RefundAttempt.objects.filter(
         Q(state__in=[AttemptState.RULED_OUT, AttemptState.NOT_SENT])
         | Q(state=AttemptState.ACCEPTED, refund__in=taken_back),
         sends__gt=0,
-        first_sent_at__lte=before + CLOCK_SKEW,
     )
+    return left.filter(first_sent_at__lte=before + CLOCK_SKEW) if before else left
 
 
-def left_before(refund: Refund, moment: datetime) -> bool:
-    """Whether something of its payment and amount left by then, and counts as not made."""
-    return not_made(moment).filter(refund__in=_of_ours(refund)).exists()
+def has_left(refund: Refund, before: datetime | None = None) -> bool:
+    """Whether something of its payment and amount left, and counts as not made."""
+    return not_made(before).filter(refund__in=_of_ours(refund)).exists()
 
 
 def may_be_without_reference(refund: Refund) -> bool:
     """Whether its processor may list what counts as not made without saying that it is ours."""
-    return not keeps_references(refund.account) and left_before(refund, timezone.now())
+    return not keeps_references(refund.account) and has_left(refund)
 
 
 def is_replaced(ours: Refund) -> bool:

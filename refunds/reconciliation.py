@@ -31,6 +31,7 @@ from transactions.sync import sync_payments
 
 from .clock import CLOCK_SKEW
 from .disputes import raise_disputes
+from .earlier import look_for
 from .models import Attention, AttentionKind, Reconciliation, Refund
 from .orders import load_order
 from .outside import Compared, compare_reported_refunds, flag_once
@@ -228,10 +229,10 @@ class _Comparison:
         found = Lookup((), complete=True)
         if refund.processor_refund_id:
             order = load_order(attempt, refund_id=refund.processor_refund_id)
-            found = self.gateway.find_refund(order)
+            found = look_for(refund, order, self.gateway)
         if found.matches:
             return found
-        by_reference = self.gateway.find_refund(load_order(attempt))
+        by_reference = look_for(refund, load_order(attempt), self.gateway)
         return replace(by_reference, exchanges=found.exchanges + by_reference.exchanges)
 
     def _miss(self, refund: Refund, found: Lookup) -> None:

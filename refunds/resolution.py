@@ -33,8 +33,7 @@ from .attention import flag
 from .circuits import down_accounts, is_in_doubt, slot
 from .clock import database_now
 from .delivery import deliver
-from .doubts import raise_doubts
-from .earlier import look_everywhere, unknown_among
+from .earlier import look_everywhere, look_for
 from .execution import has_authority, stopped
 from .found import made_already, told_after_all
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt
@@ -131,7 +130,7 @@ def _look_up(refund: Refund, attempt: RefundAttempt) -> None:
                 lookup = look_everywhere(refund, gateway)
             else:
                 known = refund.processor_refund_id or ""
-                lookup = gateway.find_refund(load_order(attempt, refund_id=known))
+                lookup = look_for(refund, load_order(attempt, refund_id=known), gateway)
     except GatewayError as error:
         lookup = Lookup((), complete=False, exchanges=error.exchanges)
         # No answer at all is no question. The breaker's probes take over when it opens.
@@ -261,10 +260,6 @@ def _show_to_people(
         flag(refund, AttentionKind.FOUND_SEVERAL, sentence, {"found": _shown(matches)})
     if not likely:
         return
-    # Whatever people rule, nothing is sent again before one has said what these are.
-    alike = [each for each in likely if each.amount == refund.amount]
-    ids = unknown_among(refund, alike)
-    raise_doubts(refund, ids, ids)
     evidence = {"likely": _shown(likely)}
     cases = Attention.objects.open().filter(refund=refund)
     case = cases.filter(kind=AttentionKind.UNKNOWN_OUTCOME).first()

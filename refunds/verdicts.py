@@ -18,6 +18,7 @@ from gateways.registry import gateway_class, open_gateway
 
 from . import schedule
 from .clock import database_now, in_words
+from .earlier import look_for
 from .models import MAX_ATTEMPTS, Attention, AttentionKind, Refund, RefundAttempt, Verdict
 from .orders import load_order
 from .recording import another_payment
@@ -72,7 +73,7 @@ def ask_about(refund: Refund, attempt: RefundAttempt, refund_id: str) -> Answer:
             closing(gateway.transport),
             gateway.transport.one_deadline(seconds=_SECONDS_TO_ASK),
         ):
-            found = gateway.find_refund(load_order(attempt, refund_id=refund_id))
+            found = look_for(refund, load_order(attempt, refund_id=refund_id), gateway)
     except GatewayError as error:
         sentence = _("The processor could not be asked about %(id)s: %(why)s")
         return Answer(note=sentence % {"id": refund_id, "why": error})

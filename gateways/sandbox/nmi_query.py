@@ -168,7 +168,10 @@ def _predicates(
         if fields.get(name)
     ]
     if account.settings.lookup_lag_seconds:
-        predicates.insert(0, lambda row: row.created_at <= visible_until)
+        named = [
+            ledger.payment(account, each) for each in _listed(fields.get("transaction_id", ""))
+        ]
+        predicates.insert(0, lambda row: row.created_at <= visible_until or row in named)
     return predicates
 
 

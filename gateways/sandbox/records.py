@@ -42,7 +42,7 @@ class AccountSettings:
     void_shows_success: bool = True  # NMI: a void action says whether it succeeded
     voids_refunds: bool = True  # Authorize.net, NMI: a refund that waits can be voided
     test_mode: bool = False  # Authorize.net, NMI: what the account says of itself
-    lookup_lag_seconds: int = 0  # how long new movements are missing from lists
+    lookup_lag_seconds: int = 0  # how long lists lack what is new
 
 
 @dataclass(slots=True)

@@ -56,6 +56,20 @@ def approver(make_user) -> User:
 
 
 @pytest.fixture
+def rule(agent, approver) -> Callable[..., Refund]:
+    """Have two people rule; the refund as it is then."""
+    from refunds.rulings import confirm, propose
+
+    def rule(refund: Refund, verdict: str) -> Refund:
+        evidence = "The statement of Friday has no such refund."
+        return confirm(
+            propose(refund, verdict=verdict, evidence=evidence, actor=agent), actor=approver
+        )
+
+    return rule
+
+
+@pytest.fixture
 def reason(db) -> RefundReason:
     from refunds.models import RefundReason
 

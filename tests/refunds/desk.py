@@ -69,6 +69,10 @@ class Desk:
     def change(self, transaction: Transaction, **values: Any) -> None:
         self.post("payments", account=self.name, payment_id=transaction.external_id, **values)
 
+    def show_late(self, seconds: int) -> None:
+        """How long the processor leaves new refunds out of its lists."""
+        self.post("accounts", account=self.name, lookup_lag_seconds=seconds)
+
     def arm(self, call: str, what: str, when: str = "before", **more: Any) -> None:
         self.post("faults", dialect=self.processor, call=call, what=what, when=when, **more)
 

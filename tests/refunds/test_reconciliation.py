@@ -156,7 +156,7 @@ def test_what_may_not_be_listed_yet_is_not_missed(desk: Desk):
 @pytest.mark.parametrize("desk", ["paypal", "authorizenet", "nmi"], indirect=True)
 def test_what_no_list_shows_is_asked_for_alone(desk: Desk):
     transaction = desk.pay()
-    desk.post("accounts", account=desk.name, lookup_lag_seconds=3600)
+    desk.show_late(3600)
     refund = send(desk, transaction, 4_000)
     pass_hours()
     tally = reconcile(desk.account)

@@ -28,26 +28,10 @@ one_shot = pytest.mark.parametrize("desk", ONE_SHOT, indirect=True)
 EVIDENCE = "The statement of Friday has no such refund."
 
 
-@pytest.fixture
-def rule(agent, approver) -> Callable[..., Refund]:
-    """Have two people rule; the refund as it is then."""
-
-    def rule(refund: Refund, verdict: Verdict) -> Refund:
-        ruling = propose(refund, verdict=verdict, evidence=EVIDENCE, actor=agent)
-        return confirm(ruling, actor=approver)
-
-    return rule
-
-
-def show_late(desk: Desk, seconds: int) -> None:
-    """How long the processor leaves new refunds out of its lists."""
-    desk.post("accounts", account=desk.name, lookup_lag_seconds=seconds)
-
-
 def make_unseen(desk: Desk, minor: int = 2_500) -> Refund:
     """A refund that was made, whose answer was lost, and that two look-ups have missed since."""
     refund = desk.ask(desk.pay(), minor)
-    show_late(desk, 100_000)
+    desk.show_late(100_000)
     desk.arm("refund", "silence", "after", seconds=0.1)
     assert sent(refund).status == Status.UNKNOWN
     assert desk.given_back(refund.transaction) == [minor]
@@ -74,7 +58,7 @@ def test_what_two_people_ruled_out_and_shows_up_is_counted_and_shown(desk: Desk,
     refund = rule(make_unseen(desk), Verdict.DID_NOT)
     transaction = refund.transaction
     assert desk.sums(transaction) == (0, 0)
-    show_late(desk, 0)
+    desk.show_late(0)
     for _ in range(2):
         sync_account(desk.account)
         assert_agreement(desk, transaction, 2_500)
@@ -91,7 +75,7 @@ def test_what_shows_up_after_it_was_refunded_anew_is_shown_as_paid_twice(desk: D
     again = sent(services.retry_refund(first, actor=agent))
     assert again.status == Status.SUCCEEDED
     assert desk.given_back(first.transaction) == [2_500, 2_500]
-    show_late(desk, 0)
+    desk.show_late(0)
     sync_account(desk.account)
     assert_agreement(desk, first.transaction, 2_500, 2_500)
     assert cases_of(first.transaction) == {AttentionKind.PAID_AFTER_ALL}
@@ -100,7 +84,7 @@ def test_what_shows_up_after_it_was_refunded_anew_is_shown_as_paid_twice(desk: D
 @one_shot
 def test_what_shows_up_before_it_is_refunded_anew_stops_that(desk: Desk, rule, agent):
     first = rule(make_unseen(desk), Verdict.DID_NOT)
-    show_late(desk, 0)
+    desk.show_late(0)
     again = sent(services.retry_refund(first, actor=agent))
     assert again.status == Status.CANCELED
     assert again.attention_reason
@@ -119,7 +103,7 @@ def test_what_was_counted_while_its_repetition_waited_is_not_paid_again(
         services.cancel_refund(again, actor=agent)
         again.refresh_from_db()
         again = services.retry_refund(again, actor=agent)
-    show_late(desk, 0)
+    desk.show_late(0)
     sync_account(desk.account)
     assert sent(again).status == Status.CANCELED
     assert "was made after all" in again.attention_reason
@@ -133,7 +117,7 @@ def test_what_breaks_the_cap_is_counted_and_flagged(desk: Desk, rule):
     transaction = rule(make_unseen(desk, 6_000), Verdict.DID_NOT).transaction
     transaction.refresh_from_db()
     waiting = desk.ask(transaction, 6_000)
-    show_late(desk, 0)
+    desk.show_late(0)
     sync_account(desk.account)
     transaction.refresh_from_db()
     assert transaction.over_refunded
@@ -154,7 +138,7 @@ def test_another_amount_than_the_ruled_one_is_a_refund_of_its_own(desk: Desk, ru
         [made] = desk.sandbox.ledger.refunds_of(payment)
         made.amount_minor = 2_400
     refund = rule(refund, Verdict.DID_NOT)
-    show_late(desk, 0)
+    desk.show_late(0)
     sync_account(desk.account)
     refund.refresh_from_db()
     assert refund.status == Status.FAILED
@@ -167,7 +151,7 @@ def test_another_amount_than_the_ruled_one_is_a_refund_of_its_own(desk: Desk, ru
 def test_what_is_sent_again_is_looked_up_before_it_leaves(desk: Desk, rule):
     refund = rule(make_unseen(desk), Verdict.SEND_AGAIN)
     assert refund.status == Status.QUEUED
-    show_late(desk, 0)
+    desk.show_late(0)
     assert sent(refund).status == Status.SUCCEEDED
     assert_agreement(desk, refund.transaction, 2_500)
     assert cases_of(refund.transaction) == {AttentionKind.PAID_AFTER_ALL}
@@ -176,7 +160,7 @@ def test_what_is_sent_again_is_looked_up_before_it_leaves(desk: Desk, rule):
 @one_shot
 def test_what_a_sync_saw_before_it_was_sent_again_does_not_leave(desk: Desk, rule):
     refund = rule(make_unseen(desk), Verdict.SEND_AGAIN)
-    show_late(desk, 0)
+    desk.show_late(0)
     sync_account(desk.account)
     assert outside(refund.transaction) == [2_500]
     for _ in range(3):
@@ -193,7 +177,7 @@ def test_what_shows_up_after_it_was_sent_again_is_shown_as_paid_twice(desk: Desk
     refund = rule(make_unseen(desk), Verdict.SEND_AGAIN)
     assert sent(refund).status == Status.SUCCEEDED
     assert desk.given_back(refund.transaction) == [2_500, 2_500]
-    show_late(desk, 0)
+    desk.show_late(0)
     sync_account(desk.account)
     assert_agreement(desk, refund.transaction, 2_500, 2_500)
     assert outside(refund.transaction) == [2_500]
@@ -338,7 +322,7 @@ def test_an_id_that_is_not_among_those_listed_is_refused(desk: Desk, agent):
     """Nothing bears our reference, and what may be it has an id of its own."""
     desk.post("accounts", account=desk.name, refund_keeps_order_id=False)
     refund = make_unseen(desk)
-    show_late(desk, 0)
+    desk.show_late(0)
     named = {"verdict": Verdict.HAPPENED, "evidence": EVIDENCE, "actor": agent}
     with pytest.raises(InvalidRuling, match="and not 999") as refusal:
         propose(refund, processor_refund_id="999", **named)

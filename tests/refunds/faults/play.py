@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
-from refunds.execution import send_refund
+from refunds import execution
 from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import Refund, RefundAttempt
 from refunds.resolution import look_up_refund
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 def sent(refund: Refund) -> Refund:
     """What a worker makes of a refund that is due now."""
     due(refund)
-    send_refund(refund.pk)
+    execution.send_refund(refund.pk)
     refund.refresh_from_db()
     return refund
 
@@ -85,3 +85,14 @@ def assert_agreement(desk: Desk, transaction: Transaction, *minors: int) -> None
     assert sorted(ours.values_list("amount_minor", flat=True)) == sorted(minors)
     for invariant in INVARIANTS:
         assert broken_rows(invariant) == [], invariant.name
+
+
+def run_before_claim(monkeypatch, step) -> None:
+    """Let something happen just before a worker claims a refund."""
+    claim = execution.claim
+
+    def claim_late(*args, **kwargs):
+        step()
+        return claim(*args, **kwargs)
+
+    monkeypatch.setattr(execution, "claim", claim_late)

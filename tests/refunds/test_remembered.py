@@ -1,0 +1,206 @@
+"""What a processor without references has listed once stops a refund, whoever read it, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from gateways.errors import OutcomeUnknown
+from gateways.nmi import NmiGateway
+from refunds import execution, services
+from refunds.cases import accept
+from refunds.models import Attention, AttentionKind, Doubt, Refund, RefundAttempt, Verdict
+from refunds.reconciliation import reconcile
+from refunds.rulings import InvalidRuling, confirm, propose
+from refunds.states import Status
+from refunds.sync import sync_account
+from transactions.models import Transaction
+
+from .desk import Desk
+from .faults.play import looked_up, run_before_claim, sent
+from .raw import triggers_off
+from .unreferenced import LONG, make_unreferenced, only_nmi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def assert_it_waits(desk: Desk, refund: Refund, payment: Transaction) -> None:
+    """Nothing leaves a second time, though the processor lists nothing any more."""
+    desk.show_late(LONG)
+    for _ in range(2):
+        assert sent(refund).status == Status.QUEUED
+    assert desk.given_back(payment) == [2_500]
+
+
+@pytest.fixture
+def beside_another(desk: Desk, rule):
+    """Made and ruled out, while an equal refund of another payment still has no answer."""
+    other = desk.ask(desk.pay(), 2_500)
+    desk.arm("refund", "silence", "before", seconds=0.1)
+    assert sent(other).status == Status.UNKNOWN
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    other.refresh_from_db()
+    assert other.status == Status.UNKNOWN
+    return first
+
+
+@only_nmi
+def test_what_another_refund_may_be_as_well_is_not_its_alone(desk: Desk, beside_another, agent):
+    desk.show_late(0)
+    sync_account(desk.account)
+    again = services.retry_refund(beside_another, actor=agent)
+    assert_it_waits(desk, again, beside_another.transaction)
+
+
+@only_nmi
+def test_nor_is_it_in_the_moment_before_a_claim(desk: Desk, beside_another, agent, monkeypatch):
+    again = services.retry_refund(beside_another, actor=agent)
+
+    def show_and_sync() -> None:
+        desk.show_late(0)
+        sync_account(desk.account)
+
+    run_before_claim(monkeypatch, show_and_sync)
+    assert_it_waits(desk, again, beside_another.transaction)
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+@pytest.mark.parametrize("verdict", [Verdict.DID_NOT, Verdict.SEND_AGAIN])
+def test_what_a_look_up_reads_counts_though_people_rule_meanwhile(
+    desk: Desk, rule, agent, monkeypatch, shape, verdict
+):
+    first = make_unreferenced(desk, shape=shape)
+    find = NmiGateway.find_refund
+    seen = []
+
+    def find_slowly(gateway, order):
+        found = find(gateway, order)
+        if not seen:
+            seen.extend(found.likely)
+            rule(first, verdict)
+        return found
+
+    desk.show_late(0)
+    monkeypatch.setattr(NmiGateway, "find_refund", find_slowly)
+    looked_up(first)
+    assert seen
+    again = first if verdict == Verdict.SEND_AGAIN else services.retry_refund(first, actor=agent)
+    assert_it_waits(desk, again, first.transaction)
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_a_worker_whose_clock_is_hours_behind_sees_it(desk: Desk, rule, agent, monkeypatch, shape):
+    first = rule(make_unreferenced(desk, shape=shape), Verdict.DID_NOT)
+    desk.show_late(0)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() - timedelta(hours=3))
+    Refund.objects.filter(pk=again.pk).update(next_action_at=now())
+    execution.send_refund(again.pk)
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+@only_nmi
+@pytest.mark.parametrize("shape", ["A", "B"])
+def test_what_a_person_is_told_who_names_a_wrong_id_counts(desk: Desk, rule, agent, shape):
+    first = make_unreferenced(desk, shape=shape)
+    desk.show_late(0)
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "processor_refund_id": "999"}
+    if shape == "A":
+        with pytest.raises(InvalidRuling, match="and not 999"):
+            propose(first, **named, actor=agent)
+    else:  # refunds without ids of their own say nothing against it
+        ruling = propose(first, **named, actor=agent)
+        ruling.refund.rulings.open().update(decided_at=timezone.now(), confirmed=False)
+    desk.show_late(LONG)
+    first = rule(first, Verdict.DID_NOT)
+    assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
+
+
+@only_nmi
+def test_a_look_back_that_breaks_off_forgets_nothing(desk: Desk, rule, monkeypatch):
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.SEND_AGAIN)
+    second = make_unreferenced(desk, shape="A", when="before", payment=first.transaction)
+    rule(second, Verdict.DID_NOT)
+    find = NmiGateway.find_refund
+    seen = []
+
+    def find_once(gateway, order):
+        if seen:
+            monkeypatch.setattr(NmiGateway, "find_refund", find)
+            raise OutcomeUnknown("NMI answered with HTTP status 500.")
+        found = find(gateway, order)
+        seen.extend(found.likely)
+        return found
+
+    desk.show_late(0)
+    monkeypatch.setattr(NmiGateway, "find_refund", find_once)
+    sent(first)
+    assert seen
+    assert_it_waits(desk, first, first.transaction)
+
+
+@only_nmi
+def test_that_not_even_the_payment_is_shown_says_nothing(desk: Desk, rule, agent, monkeypatch):
+    first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
+    desk.show_late(0)
+    again = services.retry_refund(first, actor=agent)
+    find, read = NmiGateway._find_by_likeness, NmiGateway._transaction
+
+    def find_blindly(gateway, order):
+        monkeypatch.setattr(NmiGateway, "_transaction", lambda *_: None)
+        try:
+            return find(gateway, order)
+        finally:
+            monkeypatch.setattr(NmiGateway, "_transaction", read)
+
+    monkeypatch.setattr(NmiGateway, "_find_by_likeness", find_blindly)
+    assert_it_waits(desk, again, first.transaction)
+
+
+def miss(desk: Desk, refund: Refund, agent, approver) -> Refund:
+    """Ruled made under a wrong id while the processor cannot be asked, and missed since."""
+    desk.arm("get_payment", "500", times=50)
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "processor_refund_id": "7777"}
+    refund = confirm(propose(refund, **named, actor=agent), actor=approver)
+    assert refund.status == Status.SUCCEEDED
+    desk.sandbox.faults.clear(None)
+    with triggers_off():  # as an hour later
+        RefundAttempt.objects.update(first_sent_at=timezone.now() - timedelta(hours=3))
+    reconcile(desk.account)
+    assert Attention.objects.open().filter(refund=refund, kind=AttentionKind.MISSING).exists()
+    desk.show_late(0)
+    sync_account(desk.account)
+    return refund
+
+
+@only_nmi
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_what_was_accepted_while_ours_counted_as_made_is_asked_about_anew(
+    desk: Desk, rule, agent, approver, is_accepted
+):
+    first = miss(desk, make_unreferenced(desk, shape="A"), agent, approver)
+    if is_accepted:
+        accept(Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE), approver)
+    first = rule(first, Verdict.DID_NOT)
+    assert first.status == Status.RETURNED
+    assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
+
+
+@only_nmi
+def test_what_was_placed_on_another_payment_by_its_looks_is_asked_about(
+    desk: Desk, rule, agent, approver
+):
+    other = desk.pay()
+    first = make_unreferenced(desk, shape="A", payment=desk.pay(2_500))
+    first = miss(desk, first, agent, approver)
+    case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
+    assert case.transaction == other
+    first = rule(first, Verdict.DID_NOT)
+    assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
+    assert Doubt.objects.get().transaction == first.transaction

@@ -1,0 +1,54 @@
+"""Accounts at which the processor keeps no reference of ours: what it lists may be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Verdict
+from refunds.states import Status
+from refunds.sync import sync_account
+from transactions.models import Transaction
+
+from .desk import Desk
+from .faults.play import looked_up, sent
+
+only_nmi = pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+LONG = 300_000  # seconds: longer than anything here goes back
+
+
+def make_unreferenced(
+    desk: Desk, shape: str = "B", when: str = "after", payment: Transaction | None = None
+) -> Refund:
+    """Unknown for so long that people may rule; the processor shows nothing of it yet.
+
+    It keeps no references. ``when`` it falls silent: after it made the refund, or before.
+    """
+    refund = desk.ask(payment or desk.pay(), 2_500)
+    desk.post(
+        "accounts", account=desk.name, refund_shape=shape, lookup_lag_seconds=100_000,
+        refund_keeps_order_id=False,
+    )  # fmt: skip
+    desk.arm("refund", "silence", when, seconds=0.1)
+    assert sent(refund).status == Status.UNKNOWN
+    RefundAttempt.objects.update(last_sent_at=timezone.now() - timedelta(hours=10))
+    looked_up(refund)
+    RefundAttempt.objects.update(first_absent_at=timezone.now() - timedelta(hours=1))
+    looked_up(refund)
+    if when == "after":
+        desk.post("clock", advance_seconds=36_000)
+    return refund
+
+
+def list_unplaced(
+    desk: Desk, rule: Callable[..., Refund], verdict: Verdict = Verdict.DID_NOT
+) -> tuple[Refund, Attention]:
+    """Made, ruled out, and listed since without its payment, where a second one has the same card."""
+    desk.pay()
+    first = rule(make_unreferenced(desk, shape="A"), verdict)
+    desk.show_late(0)
+    sync_account(desk.account)
+    return first, Attention.objects.open().get(kind=AttentionKind.UNPLACED)
