@@ -119,7 +119,8 @@ class NmiGateway(PaymentGateway):
             matches, complete = self._find_void(order)
         else:
             matches = self._find_by_id(order) or self._find_by_reference(order)
-            likely = [] if matches else self._find_by_likeness(order)
+            if not matches:
+                likely, complete = self._find_by_likeness(order)
         return Lookup(tuple(matches), complete, self.transport.take_exchanges(), tuple(likely))
 
     def parse_webhook(
@@ -224,30 +225,33 @@ class NmiGateway(PaymentGateway):
             if refund.reference == order.reference
         ]
 
-    def _find_by_likeness(self, order: RefundOrder) -> list[ReportedRefund]:
+    def _find_by_likeness(self, order: RefundOrder) -> tuple[list[ReportedRefund], bool]:
         """Refunds of the same card and amount since the order was sent, without a reference.
 
         An equal refund, sent a minute earlier or made by hand, looks exactly so: this is no proof.
+        Where not even the payment is shown, that there is none says nothing either.
         """
         if order.first_sent_at is None:
-            return []
+            return [], True
         payment = self._transaction(order.payment_id)
-        if payment is None:  # then that it shows no refund either says nothing
-            self._give_up(f"NMI does not show payment {order.payment_id}.")
+        if payment is None:
+            return [], False
         since = order.first_sent_at - _CLOCK_DIFFERENCE
         own = self._read(self._refunds_of, [payment])
-        return [
+        shown = (*own, *self._list_like(order, payment, since))
+        found = [
             refund
-            for refund in (*own, *self._list_like(order, payment, since))
+            for refund in {each.external_id: each for each in shown}.values()
             if refund.amount == order.amount
             and refund.created_at >= since
             and refund.state is not RefundState.FAILED  # a refusal that is not ours proves nothing
         ]
+        return found, True
 
     def _list_like(
         self, order: RefundOrder, payment: Element, since: datetime
     ) -> list[ReportedRefund]:
-        """Refunds of the same card that are transactions of their own and name no payment."""
+        """Refunds of the same card that name no other payment."""
         # The order id of a refund by hand is the payment's, or none.
         inherited = {"", text_of(payment, "order_id")}
         card = {"cc_number": last4_of(payment)} if order.method_type == "card" else {}
@@ -255,7 +259,7 @@ class NmiGateway(PaymentGateway):
         return [
             replace(refund, payment_id=order.payment_id, reference="")
             for refund in self._search(action_type="refund", **window, **card)
-            if not refund.payment_id
+            if refund.payment_id in {"", order.payment_id}
             and refund.last4 == last4_of(payment)
             and refund.reference in inherited
         ]

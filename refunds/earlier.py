@@ -14,7 +14,14 @@ from uuid import UUID
 from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from gateways.base import Lookup, PaymentGateway, RefundOrder, RefundState, ReportedRefund
+from gateways.base import (
+    Lookup,
+    Operation,
+    PaymentGateway,
+    RefundOrder,
+    RefundState,
+    ReportedRefund,
+)
 
 from .clock import CLOCK_SKEW
 from .doubts import raise_doubts, standing_doubts
@@ -22,6 +29,7 @@ from .found import (
     all_like,
     has_left,
     is_counted,
+    keeps_references,
     may_be_without_reference,
     told_by_time,
     tried_again,
@@ -41,7 +49,7 @@ class Earlier:
     ``made`` is of the refund itself. ``twin`` is in its stead: of the same amount, or of one that
     it tries again; ``others`` are of its payment, too. No row counts these. ``alike`` are the ids
     of what may be the refund or its like, as only a person can tell. ``is_complete`` says that
-    nothing can have been overlooked.
+    nothing can have been overlooked that would make a difference.
     """
 
     made: ReportedRefund | None
@@ -64,6 +72,7 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
     unlike = [each for each in likely if each.has_own_id and each not in alike]
     found = (*_not_failed(others), *unlike)
     uncounted = [each for each in found if not is_counted(refund, each)]
+    may_overlook = keeps_references(refund.account) and not refund.look_up_first
     tried = set(tried_again(refund).values_list("attempts__reference", flat=True))
     twins = (
         each for each in uncounted if each.amount == refund.amount or each.reference in tried
@@ -73,7 +82,7 @@ def look_back(refund: Refund, gateway: PaymentGateway) -> Earlier:
         twin=next(twins, None),
         others=tuple(uncounted),
         alike=_in_doubt(refund, alike),
-        is_complete=own.complete,
+        is_complete=may_overlook or (own.complete and others.complete),
     )
 
 
@@ -89,13 +98,18 @@ def look_everywhere(refund: Refund, gateway: PaymentGateway) -> Lookup:
 def look_for(refund: Refund, order: RefundOrder, gateway: PaymentGateway) -> Lookup:
     """Ask what became of one attempt of a refund; to be asked without a lock.
 
-    What may be the refund, as only a person can tell, is remembered at once: whatever comes between
-    this and what follows from it, a list may not show it again. Raises NotSent or OutcomeUnknown.
+    Without references, what may be the refund is remembered at once: whatever comes between this
+    and what follows from it, a list may not show it again. Raises NotSent or OutcomeUnknown.
     """
     found = gateway.find_refund(order)
-    doubtful = unknown_among(
-        refund, [each for each in found.likely if each.amount == refund.amount]
-    )
+    if keeps_references(refund.account):
+        return found
+    shown = [
+        each
+        for each in (*found.likely, *_not_failed(found))
+        if each.amount == refund.amount and each.operation is Operation.REFUND
+    ]
+    doubtful = unknown_among(refund, shown)
     raise_doubts(refund, doubtful, doubtful)
     return found
 

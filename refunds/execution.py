@@ -79,7 +79,7 @@ def _send(refund: Refund) -> None:
         _ask_a_person(refund, earlier.alike)
     elif _covers_too_little(refund, earlier.others):
         _wait_until_counted(refund, earlier.others)
-    elif refund.look_up_first and not earlier.is_complete:
+    elif not earlier.is_complete:
         put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
     else:
         _send_unless_blocked(refund, gateway)

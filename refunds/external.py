@@ -23,7 +23,13 @@ from .doubts import raise_doubts
 from .found import PAID_BESIDES, all_like, count_for, is_paid_besides, may_be, told_after_all
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
-from .placing import awaited_by, doubt_unless_referenced, is_history, subject_of
+from .placing import (
+    awaited_by,
+    doubt_all_like,
+    doubt_unless_referenced,
+    is_history,
+    subject_of,
+)
 from .states import Origin, Status
 
 if TYPE_CHECKING:
@@ -88,6 +94,8 @@ def record_external(
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
         unplaced.close(_("Its payment was found."))
+    if not reported.payment_id:  # then it may be of another one all the same
+        doubt_all_like(account, reported)
     return "new"
 
 

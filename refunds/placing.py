@@ -99,7 +99,7 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
     if awaited := list(awaited_by(reported).filter(transaction__in=same_card).distinct()):
         for each in awaited:
             doubt_unless_referenced(each, reported)
-        _doubt_all_like(account, reported)
+        doubt_all_like(account, reported)
         return None
     theirs = same_card.filter(created_at__lte=reported.created_at + CLOCK_SKEW)
     if email := clean(reported.payer.email, 320):
@@ -131,7 +131,7 @@ def doubt_unless_referenced(awaited: Refund, reported: ReportedRefund) -> None:
         raise_doubts(awaited, [reported.external_id], [reported.external_id])
 
 
-def _doubt_all_like(account: ProcessorAccount, reported: ReportedRefund) -> None:
+def doubt_all_like(account: ProcessorAccount, reported: ReportedRefund) -> None:
     """Remember what may be any refund of ours that counts as not made, of whichever payment."""
     if reported.state == RefundState.FAILED or keeps_references(account):
         return
@@ -203,7 +203,7 @@ def put_before_a_person(
         "may_be": getattr(problem, "may_be", ""),
     }
     _raise_once(account, reported.external_id, str(problem), evidence)
-    _doubt_all_like(account, reported)
+    doubt_all_like(account, reported)
 
 
 def is_whole(unplaced: Attention) -> bool:

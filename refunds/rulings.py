@@ -19,7 +19,8 @@ from gateways.base import FailureCode
 
 from .attention import flag
 from .clock import database_now
-from .doubts import reopen_all
+from .doubts import raise_doubts, reopen_all
+from .found import keeps_references
 from .history import record_event
 from .models import AttentionKind, Refund, RefundAttempt, Ruling, RulingState, Verdict
 from .people import are_one_person
@@ -302,6 +303,8 @@ def _count_as_not_made(ruling: Ruling, actor: User) -> None:
         _end(ruling, AttemptState.RULED_OUT, Status.FAILED, actor, why)
         return
     freed = ruling.refund.processor_refund_id
+    if freed and ruling.refund.confirmed_at and not keeps_references(ruling.refund.account):
+        raise_doubts(ruling.refund, [freed])  # a list has shown it
     changes = why | {"processor_refund_id": None}
     _end(ruling, AttemptState.ACCEPTED, Status.RETURNED, actor, changes, freed=freed)
 

@@ -172,7 +172,11 @@ class TestFindRefund:
             wire.action("refund", "12.30"),
         ]
         script_no_reference(processor)
-        processor.then(wire.found(wire.transaction("1001", "complete", *actions)))
+        paid = wire.transaction("1001", "complete", *actions)
+        other = wire.transaction("1002", "complete", wire.action(), wire.action("refund", "12.30"))
+        processor.then(wire.found(paid))
+        processor.then(wire.found(paid, other))  # another payment's is none of ours
+        processor.then(wire.found())
         lookup = gateway.find_refund(SENT)
         (likely,) = lookup.likely
         assert lookup.matches == ()
@@ -211,11 +215,17 @@ class TestFindRefund:
         assert len(lookup.likely) == 1
         assert "cc_number" not in sent(processor)
 
-    def test_nothing_found_is_a_complete_answer(self, processor, gateway):
+    @pytest.mark.parametrize("is_shown", [True, False])
+    def test_nothing_found_is_a_complete_answer_if_the_payment_is_shown(
+        self, processor, gateway, is_shown
+    ):
         script_no_reference(processor)
+        if is_shown:
+            processor.then(wire.found(wire.transaction("1001")))
+            processor.then(wire.found())
         processor.then(wire.found())
         lookup = gateway.find_refund(SENT)
-        assert (lookup.matches, lookup.likely, lookup.complete) == ((), (), True)
+        assert (lookup.matches, lookup.likely, lookup.complete) == ((), (), is_shown)
 
     def test_what_was_never_sent_is_searched_by_reference_only(self, processor, gateway):
         script_no_reference(processor)

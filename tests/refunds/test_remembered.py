@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from gateways.errors import OutcomeUnknown
 from gateways.nmi import NmiGateway
-from refunds import execution, services
+from refunds import execution, outside, services
 from refunds.cases import accept
 from refunds.models import Attention, AttentionKind, Doubt, Refund, RefundAttempt, Verdict
 from refunds.reconciliation import reconcile
-from refunds.rulings import InvalidRuling, confirm, propose
+from refunds.rulings import InvalidRuling, confirm, propose, reject
 from refunds.states import Status
 from refunds.sync import sync_account
 from transactions.models import Transaction
@@ -115,8 +115,7 @@ def test_what_a_person_is_told_who_names_a_wrong_id_counts(desk: Desk, rule, age
         with pytest.raises(InvalidRuling, match="and not 999"):
             propose(first, **named, actor=agent)
     else:  # refunds without ids of their own say nothing against it
-        ruling = propose(first, **named, actor=agent)
-        ruling.refund.rulings.open().update(decided_at=timezone.now(), confirmed=False)
+        reject(propose(first, **named, actor=agent), actor=agent)
     desk.show_late(LONG)
     first = rule(first, Verdict.DID_NOT)
     assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
@@ -174,8 +173,6 @@ def miss(desk: Desk, refund: Refund, agent, approver) -> Refund:
         RefundAttempt.objects.update(first_sent_at=timezone.now() - timedelta(hours=3))
     reconcile(desk.account)
     assert Attention.objects.open().filter(refund=refund, kind=AttentionKind.MISSING).exists()
-    desk.show_late(0)
-    sync_account(desk.account)
     return refund
 
 
@@ -185,9 +182,73 @@ def test_what_was_accepted_while_ours_counted_as_made_is_asked_about_anew(
     desk: Desk, rule, agent, approver, is_accepted
 ):
     first = miss(desk, make_unreferenced(desk, shape="A"), agent, approver)
+    desk.show_late(0)
+    sync_account(desk.account)
     if is_accepted:
         accept(Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE), approver)
     first = rule(first, Verdict.DID_NOT)
+    assert first.status == Status.RETURNED
+    assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
+
+
+def made_id(desk: Desk, refund: Refund) -> str:
+    """The id that the processor gave what it made of a refund."""
+    ledger = desk.sandbox.ledger
+    with ledger.lock:
+        payment = ledger.payment(ledger.accounts[desk.name], refund.transaction.external_id)
+        [made] = ledger.refunds_of(payment)
+    return made.id
+
+
+@only_nmi
+def test_what_a_person_names_counts_though_it_is_withdrawn(desk: Desk, rule, agent):
+    first = make_unreferenced(desk, shape="A")
+    desk.show_late(0)
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "actor": agent}
+    reject(propose(first, **named, processor_refund_id=made_id(desk, first)), actor=agent)
+    desk.show_late(LONG)
+    first = rule(first, Verdict.DID_NOT)
+    assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
+
+
+@only_nmi
+def test_what_a_list_has_confirmed_counts_though_people_take_it_back(
+    desk: Desk, rule, agent, approver
+):
+    first = make_unreferenced(desk, shape="A")
+    desk.show_late(0)
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "actor": agent}
+    ruling = propose(first, **named, processor_refund_id=made_id(desk, first))
+    first = confirm(ruling, actor=approver)
+    sync_account(desk.account)
+    assert Refund.objects.get(pk=first.pk).confirmed_at
+    Doubt.objects.all().delete()  # what was asked before may be ours, and has its id now
+    desk.show_late(LONG)
+    with triggers_off():  # as an hour later
+        RefundAttempt.objects.update(first_sent_at=timezone.now() - timedelta(hours=3))
+    reconcile(desk.account)
+    first = rule(first, Verdict.DID_NOT)
+    assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
+
+
+@only_nmi
+def test_what_is_placed_on_another_payment_while_ours_is_taken_back_counts(
+    desk: Desk, rule, agent, approver, monkeypatch
+):
+    desk.pay()
+    first = make_unreferenced(desk, shape="A", payment=desk.pay(2_500))
+    first = miss(desk, first, agent, approver)
+    find = outside.find_payment
+
+    def find_slowly(account, reported):
+        found = find(account, reported)
+        rule(first, Verdict.DID_NOT)
+        return found
+
+    monkeypatch.setattr(outside, "find_payment", find_slowly)
+    desk.show_late(0)
+    sync_account(desk.account)
+    first.refresh_from_db()
     assert first.status == Status.RETURNED
     assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
 
@@ -199,8 +260,21 @@ def test_what_was_placed_on_another_payment_by_its_looks_is_asked_about(
     other = desk.pay()
     first = make_unreferenced(desk, shape="A", payment=desk.pay(2_500))
     first = miss(desk, first, agent, approver)
+    desk.show_late(0)
+    sync_account(desk.account)
     case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
     assert case.transaction == other
     first = rule(first, Verdict.DID_NOT)
     assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
     assert Doubt.objects.get().transaction == first.transaction
+
+
+@only_nmi
+def test_payments_that_are_not_shown_do_not_break_a_comparison_off(desk: Desk, monkeypatch):
+    for _ in range(4):
+        assert sent(desk.ask(desk.pay(), 2_500)).status == Status.SUCCEEDED
+    with triggers_off():  # as an hour later
+        RefundAttempt.objects.update(first_sent_at=timezone.now() - timedelta(hours=3))
+    desk.show_late(LONG)
+    monkeypatch.setattr(NmiGateway, "_transaction", lambda *_: None)
+    assert reconcile(desk.account).unclear == 4

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.utils.translation import gettext, override
 
 from access.models import Profile
 from tests.pages import client_of, visible
@@ -86,4 +87,5 @@ def test_what_was_kept_in_english_is_told_in_the_readers_language():
     page = f"/admin/transactions/transaction/{refund.transaction_id}/change/"
     text = visible(client_of(person).get(page))
     assert sentence not in text
-    assert "It is refunded now through" in text  # it names a processor, so it stays as it was kept
+    with override("ru"):
+        assert gettext("It is refunded now through %s.") % "Stripe" in text
