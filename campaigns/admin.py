@@ -122,6 +122,7 @@ class CampaignAdmin(ReadOnlyAdmin):
     list_title = _L("Campaigns")
     search_fields = ("name",)
     search_help_text = _L("Name")
+    change_list_template = "admin/campaigns/campaign/change_list.html"
     results_template = "campaigns/_results.html"
 
     def get_urls(self) -> list[URLPattern]:

@@ -103,6 +103,7 @@ class ReadOnlyAdmin(_ModelAdmin):
     list_per_page = 50
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
+    change_list_template = "desk/change_list.html"
     results_template: ClassVar[str]
     list_class: ClassVar[type[KeysetChangeList]] = KeysetChangeList
     list_title: ClassVar[str | Promise] = ""  # in place of Django's "Select … to view"

@@ -126,6 +126,7 @@ class TransactionTable(ReadOnlyAdmin):
     )  # fmt: skip
     list_class = TransactionChangeList
     search_help_text = gettext_lazy("Id, name, e-mail, order, card")
+    change_list_template = "admin/transactions/transaction/change_list.html"
     results_template = "transactions/_results.html"
 
     def get_urls(self) -> list[URLPattern]:
