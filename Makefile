@@ -12,19 +12,20 @@ PRODUCTION_PYTHON = env -u DEBUG SECRET_KEY=only-to-look-at-the-settings-0123456
 	CREDENTIALS_KEYS=only-to-look-at-the-settings ALLOWED_HOSTS=refunds.example.com \
 	DATABASE_URL=postgres://refunds@127.0.0.1/refunds REDIS_URL=redis://127.0.0.1/0 $(VENV_PYTHON)
 
-.PHONY: help demo test lint fmt lock messages bench chaos screenshots reset install install-dev
+.PHONY: help demo test lint fmt lock messages bench chaos screenshots accessibility reset install install-dev
 
 help:
-	@echo 'make demo         everything on this machine, with data to play with; Ctrl-C stops it'
-	@echo 'make test         the whole test suite'
-	@echo 'make lint         style, types, imports, migrations, settings, locks'
-	@echo 'make fmt          formats the code'
-	@echo 'make lock         writes the locks from pyproject.toml'
-	@echo 'make messages     brings what the code says into the translations, and compiles them'
-	@echo 'make bench        measures speed and memory'
-	@echo 'make chaos        kills everything ten thousand times, and compares the books'
-	@echo 'make screenshots  pictures of the screens'
-	@echo 'make reset        deletes the data of the demo'
+	@echo 'make demo           everything on this machine, with data to play with; Ctrl-C stops it'
+	@echo 'make test           the whole test suite'
+	@echo 'make lint           style, types, imports, migrations, settings, locks'
+	@echo 'make fmt            formats the code'
+	@echo 'make lock           writes the locks from pyproject.toml'
+	@echo 'make messages       brings what the code says into the translations, and compiles them'
+	@echo 'make bench          measures speed and memory'
+	@echo 'make chaos          kills everything ten thousand times, and compares the books'
+	@echo 'make screenshots    pictures of the screens'
+	@echo 'make accessibility  what axe-core finds on every page'
+	@echo 'make reset          deletes the data of the demo'
 
 demo: install
 	@exec $(DEBUG_PYTHON) manage.py demo
@@ -64,6 +65,9 @@ chaos: install-dev
 
 screenshots: install-dev
 	CHROMIUM="$$(sh .ci/chromium)" SCREENSHOTS=docs/images $(VENV_PYTHON) -m pytest tests/browser/test_pictures.py
+
+accessibility: install-dev
+	CHROMIUM="$$(sh .ci/chromium)" AXE_REPORT=docs/accessibility.md $(VENV_PYTHON) -m pytest -p no:randomly tests/browser/test_accessibility.py
 
 install:
 	@sh .ci/install requirements.txt
