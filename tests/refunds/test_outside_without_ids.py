@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 
 from gateways.registry import open_gateway
@@ -13,8 +12,7 @@ from refunds.models import Refund
 from refunds.outside import record_reported_refunds
 
 from .desk import Desk
-
-only_nmi = pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+from .unreferenced import only_nmi
 
 
 def pull(desk: Desk) -> list[int]:

@@ -19,9 +19,9 @@ from refunds.sync import sync_account
 from transactions.models import Transaction
 
 from .desk import Desk
-from .faults.play import looked_up, run_before_claim, sent
+from .faults.play import looked_up, sent
 from .raw import triggers_off
-from .unreferenced import LONG, make_unreferenced, only_nmi
+from .unreferenced import LONG, make_unreferenced, only_nmi, show_before_claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,12 +57,7 @@ def test_what_another_refund_may_be_as_well_is_not_its_alone(desk: Desk, beside_
 @only_nmi
 def test_nor_is_it_in_the_moment_before_a_claim(desk: Desk, beside_another, agent, monkeypatch):
     again = services.retry_refund(beside_another, actor=agent)
-
-    def show_and_sync() -> None:
-        desk.show_late(0)
-        sync_account(desk.account)
-
-    run_before_claim(monkeypatch, show_and_sync)
+    show_before_claim(desk, monkeypatch)
     assert_it_waits(desk, again, beside_another.transaction)
 
 

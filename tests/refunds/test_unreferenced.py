@@ -28,6 +28,7 @@ from .unreferenced import (
     list_unplaced,
     make_unreferenced,
     only_nmi,
+    show_before_claim,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -396,12 +397,7 @@ def test_a_doubt_that_is_raised_just_before_a_claim_keeps_it_from_leaving(
 ):
     first = rule(make_unreferenced(desk), Verdict.DID_NOT)
     again = services.retry_refund(first, actor=agent)
-
-    def show_and_sync() -> None:
-        desk.show_late(0)
-        sync_account(desk.account)
-
-    run_before_claim(monkeypatch, show_and_sync)
+    show_before_claim(desk, monkeypatch)
     assert sent(again).status == Status.QUEUED
     assert sent(again).status == Status.QUEUED
     assert desk.given_back(first.transaction) == [2_500]
@@ -457,12 +453,7 @@ def test_what_fits_no_payment_is_seen_just_before_a_claim(desk: Desk, rule, agen
     desk.pay()  # with the same card
     first = rule(make_unreferenced(desk, shape="A"), Verdict.DID_NOT)
     again = services.retry_refund(first, actor=agent)
-
-    def show_and_sync() -> None:
-        desk.show_late(0)
-        sync_account(desk.account)
-
-    run_before_claim(monkeypatch, show_and_sync)
+    show_before_claim(desk, monkeypatch)
     assert sent(again).status == Status.QUEUED
     assert desk.given_back(first.transaction) == [2_500]
 

@@ -14,7 +14,7 @@ from refunds.sync import sync_account
 from transactions.models import Transaction
 
 from .desk import Desk
-from .faults.play import looked_up, sent
+from .faults.play import looked_up, run_before_claim, sent
 
 only_nmi = pytest.mark.parametrize("desk", ["nmi"], indirect=True)
 LONG = 300_000  # seconds: longer than anything here goes back
@@ -52,3 +52,13 @@ def list_unplaced(
     desk.show_late(0)
     sync_account(desk.account)
     return first, Attention.objects.open().get(kind=AttentionKind.UNPLACED)
+
+
+def show_before_claim(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the processor show what it made, and a sync read it, just before a worker claims."""
+
+    def show_and_sync() -> None:
+        desk.show_late(0)
+        sync_account(desk.account)
+
+    run_before_claim(monkeypatch, show_and_sync)
