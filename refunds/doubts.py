@@ -12,8 +12,16 @@ from django.db.models.functions import Now
 from transactions.models import Transaction
 
 from .clock import CLOCK_SKEW
-from .found import has_left, keeps_references
-from .models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund, RefundEvent
+from .found import has_left, keeps_references, left_like
+from .models import (
+    Attention,
+    AttentionKind,
+    Doubt,
+    DoubtAnswer,
+    Refund,
+    RefundAttempt,
+    RefundEvent,
+)
 from .people import are_one_person, is_requester
 from .states import STANDING, Origin
 
@@ -56,16 +64,20 @@ def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] =
 def standing_doubts(refund: Refund) -> list[str]:
     """The ids that keep a refund from leaving, where something of ours counts as not made.
 
-    That one is another refund is said by somebody else than who wants the money to leave.
+    That one is another refund is said by somebody else than who wants the money to leave. What was
+    placed on another payment by its looks is in doubt by its row alone, raised or not.
     """
-    if not (refund.look_up_first or has_left(refund)):
+    may_leave = not (refund.look_up_first or has_left(refund))
+    if may_leave or keeps_references(refund.account):
         return []
-    raised = _of(refund).filter(answer__in=["", DoubtAnswer.ANOTHER])
+    raised = list(_of(refund).select_related("answered_by"))
     ids = {
         each.external_id
-        for each in raised.select_related("answered_by")
-        if each.answered_by is None or is_requester(refund, each.answered_by)
+        for each in raised
+        if each.answer in {"", DoubtAnswer.ANOTHER}
+        and (each.answered_by is None or is_requester(refund, each.answered_by))
     }
+    ids |= set(_placed_elsewhere(refund)) - {each.external_id for each in raised}
     return sorted(ids - _known(refund, ids))
 
 
@@ -102,7 +114,8 @@ def reopen_all(refund: Refund) -> None:
     said = _of(refund).filter(answer=DoubtAnswer.ANOTHER)
     said.update(**_UNANSWERED)
     if not keeps_references(refund.account):
-        raise_doubts(refund, [each or "" for each in _made_elsewhere_since(refund)])
+        left = refund.attempts.filter(sends__gt=0)
+        raise_doubts(refund, _ids(_made_elsewhere_since(refund, left)))
 
 
 def note_failure(account: ProcessorAccount, external_id: str) -> None:
@@ -112,20 +125,29 @@ def note_failure(account: ProcessorAccount, external_id: str) -> None:
     unless_ours.update(answer=DoubtAnswer.FAILED, answered_by=None, answered_at=Now())
 
 
-def _made_elsewhere_since(refund: Refund) -> QuerySet[Refund, str | None]:
-    """The ids of what stands as made elsewhere since a refund left, and may be it by its looks."""
-    left = refund.attempts.filter(sends__gt=0).aggregate(at=Min("first_sent_at"))["at"]
-    if left is None:
-        return Refund.objects.none().values_list("processor_refund_id", flat=True)
+def _placed_elsewhere(refund: Refund) -> list[str]:
+    """The ids of what was placed on other payments, and may be what counts as not made here."""
+    made = _made_elsewhere_since(refund, left_like(refund))
+    return _ids(made.exclude(transaction=refund.transaction_id))
+
+
+def _made_elsewhere_since(refund: Refund, left: QuerySet[RefundAttempt]) -> QuerySet[Refund]:
+    """What stands as made elsewhere since something left, and may be that by its looks."""
+    since = left.aggregate(at=Min("first_sent_at"))["at"]
+    if since is None:
+        return Refund.objects.none()
     alike = Refund.objects.filter(
         origin=Origin.EXTERNAL, account=refund.account_id, mode=refund.mode,
         currency=refund.currency, amount_minor=refund.amount_minor, status__in=STANDING,
-        created_at__gte=left - CLOCK_SKEW,
+        created_at__gte=since - CLOCK_SKEW,
     )  # fmt: skip
     card = refund.transaction.last4
     of_card = Q(Exists(_PLACED), transaction__last4=card) if card else Q()
-    theirs = alike.filter(Q(transaction=refund.transaction_id) | of_card)
-    return theirs.values_list("processor_refund_id", flat=True)
+    return alike.filter(Q(transaction=refund.transaction_id) | of_card)
+
+
+def _ids(refunds: QuerySet[Refund]) -> list[str]:
+    return [each or "" for each in refunds.values_list("processor_refund_id", flat=True)]
 
 
 def _of(refund: Refund) -> QuerySet[Doubt]:
@@ -146,4 +168,4 @@ def _known(refund: Refund, ids: set[str]) -> set[str]:
         | (~Q(transaction=refund.transaction_id) & ~Exists(_PLACED))
         | ~Q(status__in=STANDING)
     )
-    return {each or "" for each in told.values_list("processor_refund_id", flat=True)}
+    return set(_ids(told))

@@ -24,7 +24,7 @@ from gateways.base import (
 )
 
 from .clock import CLOCK_SKEW
-from .doubts import raise_doubts, standing_doubts
+from .doubts import note_failure, raise_doubts, standing_doubts
 from .found import (
     all_like,
     has_left,
@@ -37,6 +37,7 @@ from .found import (
 from .models import TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import load_order, possible_orders
 from .people import is_requester
+from .recording import another_payment
 from .states import STANDING, AttemptState, Origin, Status
 
 _NOTHING = Lookup((), complete=True)
@@ -104,10 +105,15 @@ def look_for(refund: Refund, order: RefundOrder, gateway: PaymentGateway) -> Loo
     found = gateway.find_refund(order)
     if keeps_references(refund.account):
         return found
+    for each in found.matches:
+        if each.state == RefundState.FAILED:
+            note_failure(refund.account, each.external_id)
     shown = [
         each
         for each in (*found.likely, *_not_failed(found))
-        if each.amount == refund.amount and each.operation is Operation.REFUND
+        if each.amount == refund.amount
+        and each.operation is Operation.REFUND
+        and not another_payment(refund, each)
     ]
     doubtful = unknown_among(refund, shown)
     raise_doubts(refund, doubtful, doubtful)

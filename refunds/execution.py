@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction as database
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.base import (
@@ -32,7 +33,7 @@ from . import decision
 from .attention import flag, flag_anew
 from .circuits import down_accounts, is_closed, slot
 from .delivery import claim, deliver, record
-from .doubts import reopen, standing_doubts
+from .doubts import raise_doubts, reopen, standing_doubts
 from .earlier import look_back
 from .found import is_counted, made_already
 from .models import AttentionKind, Refund, RefundAttempt
@@ -41,8 +42,10 @@ from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import a_moment, is_silence, listening, put_off, take_up
 
-# When to look again for what may have been sent before a restore.
+# When to look again for what may have been sent before.
 _LOOK_AGAIN = timedelta(minutes=5)
+# A person hears of it when the processor does not show everything for so long.
+_PATIENCE = timedelta(hours=1)
 
 
 def send_refund(refund_id: UUID) -> None:
@@ -80,7 +83,7 @@ def _send(refund: Refund) -> None:
     elif _covers_too_little(refund, earlier.others):
         _wait_until_counted(refund, earlier.others)
     elif not earlier.is_complete:
-        put_off(refund, _LOOK_AGAIN, "looks_up_first", _("The processor did not show everything."))
+        _wait_until_shown(refund)
     else:
         _send_unless_blocked(refund, gateway)
 
@@ -142,6 +145,21 @@ def _wait_until_counted(refund: Refund, uncounted: Sequence[ReportedRefund]) -> 
     _put_before_a_person(refund, sentence % {"ids": listed}, "waits_until_counted")
 
 
+def _wait_until_shown(refund: Refund) -> None:
+    """Leave a refund where it is while what may have been sent before could be overlooked."""
+    kind = "looks_up_first"
+    before = Now() - _PATIENCE
+    if not refund.events.filter(kind=kind, at__lte=before).exists():
+        put_off(refund, _LOOK_AGAIN, kind, _("The processor did not show everything."))
+        return
+    sentence = _(
+        "The processor has not shown everything about payment %s for an hour, so nothing tells "
+        "whether this refund was made before. It is looked up every few minutes and goes out by "
+        "itself; cancel it if it is not owed."
+    )
+    _put_before_a_person(refund, sentence % clean(refund.transaction.external_id, 50), kind)
+
+
 def _ask_a_person(refund: Refund, listed: Sequence[str]) -> None:
     """Leave a refund where it is while something at the processor may be it: no machine can tell.
 
@@ -159,6 +177,7 @@ def _ask_a_person(refund: Refund, listed: Sequence[str]) -> None:
             "counted as not made. Look whether it is. If so, cancel this one; if not, let a second "
             "person let it go. Its own case, where it has one, asks the same."
         )
+    raise_doubts(refund, listed)  # so that an answer finds them
     _put_before_a_person(refund, sentence, "waits_for_a_person", {"listed": sorted(listed)})
 
 

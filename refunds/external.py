@@ -64,6 +64,8 @@ def record_external(
 ) -> Literal["new", "unchanged", "awaited"]:
     """Write a refund down that was made elsewhere, with the ``case`` it makes, or its usual one."""
     status = STATUS_OF[reported.state]
+    if not reported.payment_id:  # it may be of another payment all the same
+        doubt_all_like(account, reported)  # before its row: what has one is not new any more
     with database.atomic():
         payment = Transaction.objects.select_for_update().get(pk=payment_id)
         _check_currency(payment, reported)
@@ -94,8 +96,6 @@ def record_external(
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
         unplaced.close(_("Its payment was found."))
-    if not reported.payment_id:  # then it may be of another one all the same
-        doubt_all_like(account, reported)
     return "new"
 
 

@@ -145,7 +145,12 @@ def not_made(before: datetime | None = None) -> QuerySet[RefundAttempt]:
 
 def has_left(refund: Refund, before: datetime | None = None) -> bool:
     """Whether something of its payment and amount left, and counts as not made."""
-    return not_made(before).filter(refund__in=_of_ours(refund)).exists()
+    return left_like(refund, before).exists()
+
+
+def left_like(refund: Refund, before: datetime | None = None) -> QuerySet[RefundAttempt]:
+    """What left for its payment and amount, and counts as not made."""
+    return not_made(before).filter(refund__in=_of_ours(refund))
 
 
 def may_be_without_reference(refund: Refund) -> bool:

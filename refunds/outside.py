@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
 from .clock import day_in_words
+from .doubts import note_failure
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
 from .found import told_after_all, told_by_time
 from .history import record_event
@@ -173,6 +174,7 @@ class _Page:
         case: Case | None = None
         if attempt := self.attempts.get(reported.reference):
             if reported.state == RefundState.FAILED:
+                note_failure(self.account, reported.external_id)
                 _tell_called_off(attempt, reported)
             other = attempt.refund.processor_refund_id
             is_live = attempt.state in LIVE_ATTEMPTS and not attempt.refund.is_taken_back
@@ -190,9 +192,11 @@ class _Page:
             self.confirmed.add(ours)
             return "unchanged"
         check(reported)
-        # Our reference tells the payment where the report does not.
-        known = attempt.refund.transaction_id if attempt and not reported.payment_id else None
-        payment_id = known or self._payment_of(reported)
+        if attempt and not reported.payment_id:  # our reference tells it
+            payment = attempt.refund.transaction
+            self.payments[payment.external_id] = payment.pk
+            reported = replace(reported, payment_id=payment.external_id)
+        payment_id = self._payment_of(reported)
         if payment_id is None:
             return "awaited"
         return record_external(self.account, payment_id, reported, case)

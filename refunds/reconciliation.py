@@ -194,7 +194,8 @@ class _Comparison:
         """
         sent = Coalesce("attempts__first_sent_at", "attempts__started_at")
         newest = self.row.until - self.gateway.capabilities.lookup_lag
-        due = Refund.objects.alias(sent_at=sent).filter(
+        ours = Refund.objects.select_related("account", "transaction").alias(sent_at=sent)
+        due = ours.filter(
             Q(confirmed_at__isnull=True) | Q(confirmed_at__lt=self.row.started_at),
             account=self.account,
             status__in=_MADE,

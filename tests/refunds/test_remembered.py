@@ -157,10 +157,27 @@ def test_that_not_even_the_payment_is_shown_says_nothing(desk: Desk, rule, agent
     assert_it_waits(desk, again, first.transaction)
 
 
-def miss(desk: Desk, refund: Refund, agent, approver) -> Refund:
+@only_nmi
+def test_a_payment_that_is_never_shown_is_put_before_a_person(desk: Desk, rule, agent, monkeypatch):
+    first = rule(make_unreferenced(desk, shape="A", when="before"), Verdict.DID_NOT)
+    again = services.retry_refund(first, actor=agent)
+    with monkeypatch.context() as patch:
+        patch.setattr(NmiGateway, "_transaction", lambda *_: None)
+        assert sent(again).status == Status.QUEUED
+        cases = Attention.objects.open().filter(refund=again, kind=AttentionKind.NOT_SENT)
+        assert not cases.exists()
+        with triggers_off():  # as an hour later
+            again.events.update(at=timezone.now() - timedelta(hours=1))
+        assert sent(again).status == Status.QUEUED
+        assert "has not shown everything about payment" in cases.get().reason
+    assert sent(again).status == Status.SUCCEEDED
+    assert not cases.exists()
+
+
+def miss(desk: Desk, refund: Refund, agent, approver, wrong: str = "7777") -> Refund:
     """Ruled made under a wrong id while the processor cannot be asked, and missed since."""
     desk.arm("get_payment", "500", times=50)
-    named = {"verdict": Verdict.HAPPENED, "evidence": "", "processor_refund_id": "7777"}
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "processor_refund_id": wrong}
     refund = confirm(propose(refund, **named, actor=agent), actor=approver)
     assert refund.status == Status.SUCCEEDED
     desk.sandbox.faults.clear(None)
@@ -273,3 +290,32 @@ def test_payments_that_are_not_shown_do_not_break_a_comparison_off(desk: Desk, m
     desk.show_late(LONG)
     monkeypatch.setattr(NmiGateway, "_transaction", lambda *_: None)
     assert reconcile(desk.account).unclear == 4
+
+
+@only_nmi
+def test_what_failed_since_keeps_nothing_waiting(desk: Desk, agent, rule):
+    first = rule(make_unreferenced(desk, shape="A", is_kept=True), Verdict.DID_NOT)
+    desk.show_late(0)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.CANCELED
+    assert Doubt.objects.filter(transaction=first.transaction).exists()
+    ledger = desk.sandbox.ledger
+    with ledger.lock:
+        payment = ledger.payment(ledger.accounts[desk.name], first.transaction.external_id)
+        [made] = ledger.refunds_of(payment)
+        made.status = "canceled"
+    sync_account(desk.account)
+    assert sent(services.retry_refund(again, actor=agent)).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_the_id_of_another_card_named_by_mistake_keeps_nothing_waiting(desk: Desk, agent, rule):
+    first = make_unreferenced(desk, shape="A", when="before")
+    other = desk.pay(last4="1111")
+    made = desk.post("refunds", payment_id=other.external_id, amount_minor=2_500)["refund"]
+    desk.show_late(0)
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "actor": agent}
+    with pytest.raises(InvalidRuling, match="to card 1111"):
+        propose(first, **named, processor_refund_id=made["id"])
+    again = services.retry_refund(rule(first, Verdict.DID_NOT), actor=agent)
+    assert sent(again).status == Status.SUCCEEDED

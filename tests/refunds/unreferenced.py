@@ -21,16 +21,22 @@ LONG = 300_000  # seconds: longer than anything here goes back
 
 
 def make_unreferenced(
-    desk: Desk, shape: str = "B", when: str = "after", payment: Transaction | None = None
+    desk: Desk,
+    shape: str = "B",
+    when: str = "after",
+    payment: Transaction | None = None,
+    *,
+    is_kept: bool = False,
 ) -> Refund:
     """Unknown for so long that people may rule; the processor shows nothing of it yet.
 
-    It keeps no references. ``when`` it falls silent: after it made the refund, or before.
+    It keeps no references, unless this one ``is_kept``. ``when`` it falls silent: after it made the
+    refund, or before.
     """
     refund = desk.ask(payment or desk.pay(), 2_500)
     desk.post(
         "accounts", account=desk.name, refund_shape=shape, lookup_lag_seconds=100_000,
-        refund_keeps_order_id=False,
+        refund_keeps_order_id=is_kept,
     )  # fmt: skip
     desk.arm("refund", "silence", when, seconds=0.1)
     assert sent(refund).status == Status.UNKNOWN
