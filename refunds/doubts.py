@@ -77,7 +77,8 @@ def standing_doubts(refund: Refund) -> list[str]:
         if each.answer in {"", DoubtAnswer.ANOTHER}
         and (each.answered_by is None or is_requester(refund, each.answered_by))
     }
-    ids |= set(_placed_elsewhere(refund)) - {each.external_id for each in raised}
+    answered = {each.external_id for each in raised if each.answer != DoubtAnswer.FAILED}
+    ids |= set(_placed_elsewhere(refund)) - answered  # a row that stands has not failed
     return sorted(ids - _known(refund, ids))
 
 

@@ -153,9 +153,9 @@ def _wait_until_shown(refund: Refund) -> None:
         put_off(refund, _LOOK_AGAIN, kind, _("The processor did not show everything."))
         return
     sentence = _(
-        "The processor has not shown everything about payment %s for an hour, so nothing tells "
-        "whether this refund was made before. It is looked up every few minutes and goes out by "
-        "itself; cancel it if it is not owed."
+        "The processor does not show everything about payment %s, so nothing tells whether this "
+        "refund was made before. It is looked up every few minutes and goes out once everything is "
+        "shown. Cancel it if it is not owed, or was paid otherwise."
     )
     _put_before_a_person(refund, sentence % clean(refund.transaction.external_id, 50), kind)
 

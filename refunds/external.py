@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ from .doubts import raise_doubts
 from .found import PAID_BESIDES, all_like, count_for, is_paid_besides, may_be, told_after_all
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
+from .orders import is_reference
 from .placing import (
     awaited_by,
     doubt_all_like,
@@ -44,7 +44,6 @@ STATUS_OF = {
 MADE = (Status.PENDING, Status.SUCCEEDED, Status.RETURNED)
 # How many refunds of ours a case names that it may be.
 _NAMED = 2
-_OUR_REFERENCE = re.compile(r"[A-Z2-7]{20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def _flag_outside(
     if case:
         flag(refund, case.kind, case.sentence)
     elif not is_history(account, reported):
-        is_referenced = _OUR_REFERENCE.fullmatch(reported.reference)
+        is_referenced = is_reference(reported.reference)
         ours = None if is_referenced else next(iter(all_like(refund)), None)
         ours = ours and (may_be(refund) or ours)
         if ours:
@@ -155,7 +154,7 @@ def _flag_alike(refund: Refund, reported: ReportedRefund, ours: Refund) -> None:
 
 
 def _who_made(reported: ReportedRefund) -> str:
-    if _OUR_REFERENCE.fullmatch(reported.reference):
+    if is_reference(reported.reference):
         sentence = _(
             "%(amount)s went back on %(day)s under a reference of Refund Desk that it has no "
             "record of, as after a restore of its database. Find out who asked for it."

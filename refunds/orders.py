@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -17,11 +18,18 @@ from gateways.money import Money
 
 from .models import MAX_ATTEMPTS, Refund, RefundAttempt
 
+_REFERENCE = re.compile(r"[A-Z2-7]{20}")
+
 
 def reference_of(refund_id: uuid.UUID, number: int) -> str:
     """The identity of an attempt: 20 characters of base 32, the same again after a restore."""
     digest = uuid.uuid5(refund_id, str(number)).bytes + uuid.uuid5(refund_id, f"{number}+").bytes
     return base64.b32encode(digest).decode("ascii")[:20]
+
+
+def is_reference(text: str) -> bool:
+    """Whether it may be the identity of an attempt, and is no order id of a payment."""
+    return bool(_REFERENCE.fullmatch(text))
 
 
 def build_order(refund: Refund, operation: Operation, number: int) -> RefundOrder:

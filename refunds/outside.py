@@ -29,9 +29,9 @@ from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
 from .clock import day_in_words
-from .doubts import note_failure
+from .doubts import note_failure, raise_doubts
 from .external import MADE, STATUS_OF, Case, failure_fields, record_external
-from .found import told_after_all, told_by_time
+from .found import all_like, told_after_all, told_by_time
 from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
@@ -377,6 +377,9 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         if status == Status.FAILED:
             sentence = _("It had failed, and the processor reports that it succeeded after all.")
             sentence = told_after_all(sentence, ours) if ours else sentence
+            if all_like(locked):
+                listed = [reported.external_id]
+                raise_doubts(locked, listed, listed)  # before any event is written
         move(locked, to, kind, changes=failure_fields(reported))
         if sentence and ours:
             record_event(ours, "made_after_all", data={"why": sentence})

@@ -21,6 +21,7 @@ from .clock import CLOCK_SKEW, in_words
 from .doubts import note_failure, raise_doubts
 from .found import keeps_references, not_made
 from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
+from .orders import is_reference
 from .states import LIVE_ATTEMPTS, Origin, Status
 
 # Before these a refund holds its money back and has not left, as far as its row says.
@@ -51,7 +52,7 @@ def awaited_by(reported: ReportedRefund) -> RefundQuerySet:
         attempts__started_at__lte=reported.created_at + CLOCK_SKEW,
     )
     maybe = unanswered & left_before
-    if not reported.reference:
+    if not is_reference(reported.reference):  # the order id of its payment may stand there
         maybe |= Q(look_up_first=True, status__in=NOT_LEFT)
     return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
         maybe, amount_minor=reported.amount.minor, currency=reported.amount.currency

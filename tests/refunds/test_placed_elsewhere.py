@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
 
@@ -9,17 +10,18 @@ import pytest
 from django.db import OperationalError, connections
 from django.utils import timezone
 
+from gateways.base import RefundState
 from gateways.errors import NotSent
 from gateways.nmi import NmiGateway
 from gateways.registry import open_gateway
 from refunds import execution, external, outside, rulings, services
 from refunds.cases import let_go
+from refunds.doubts import note_failure
 from refunds.models import Attention, AttentionKind, Doubt, Refund, Verdict
 from refunds.outside import record_reported_refunds
 from refunds.reconciliation import reconcile
 from refunds.states import Origin, Status
 from refunds.sync import sync_account
-
 from transactions.streams import SyncFailed
 
 from .desk import Desk
@@ -46,12 +48,13 @@ def missed(desk: Desk, agent, approver) -> Refund:
     return first
 
 
-def record_listed(desk: Desk) -> None:
-    """What a sync does after it has read the payments, which are locked here."""
+def record_listed(desk: Desk, state: RefundState | None = None) -> None:
+    """What a sync does after it has read the payments, which may be locked here."""
     gateway = open_gateway(desk.account)
     now = timezone.now()
     for page in gateway.list_refunds(now - timedelta(days=3), now + timedelta(days=3)):
-        record_reported_refunds(desk.account, gateway, page.records)
+        records = [replace(each, state=state or each.state) for each in page.records]
+        record_reported_refunds(desk.account, gateway, records)
 
 
 def assert_asked_about(desk: Desk, again: Refund, placed_on: int) -> None:
@@ -172,3 +175,31 @@ def test_what_bears_a_reference_of_ours_is_no_other_payments(desk: Desk, rule, a
     assert Refund.objects.get(origin=Origin.EXTERNAL).transaction == ours.transaction
     again = services.retry_refund(first, actor=agent)
     assert sent(again).status == Status.SUCCEEDED
+
+
+def fail_and_make_after_all(desk: Desk, first: Refund, rule, agent) -> Refund:
+    """The row of what was made, which is listed as pending, failed and made; tried again since."""
+    record_listed(desk, RefundState.PENDING)
+    first = rule(first, Verdict.DID_NOT)
+    row = Refund.objects.get(origin=Origin.EXTERNAL)
+    record_listed(desk, RefundState.FAILED)
+    note_failure(desk.account, row.processor_refund_id)  # somebody looked it up
+    record_listed(desk, RefundState.SUCCEEDED)
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    assert desk.given_back(again.transaction) == [2_500]
+    return row
+
+
+@only_nmi
+def test_what_failed_and_was_made_after_all_is_in_question_again(desk: Desk, missed, rule, agent):
+    row = fail_and_make_after_all(desk, missed, rule, agent)
+    assert row.transaction_id != missed.transaction_id
+
+
+@only_nmi
+def test_also_on_its_own_payment(desk: Desk, rule, agent, approver):
+    first = miss(desk, make_unreferenced(desk, shape="A"), agent, approver)
+    desk.show_late(0)
+    row = fail_and_make_after_all(desk, first, rule, agent)
+    assert row.transaction_id == first.transaction_id

@@ -31,6 +31,7 @@ from refunds.sync_tasks import reconcile_all_accounts
 from tests.refunds.faults.play import due, sent
 from tests.scripts import run_script
 from transactions.advisory import advisory_lock
+from transactions.models import Transaction
 
 from .desk import ACCOUNTS, Desk
 from .recovering import an_hour_ago, pass_lag, recover
@@ -224,7 +225,11 @@ def test_a_recovery_that_was_killed_leaves_the_account_held_and_is_repeated(desk
 @pytest.fixture
 def restored(desk: Desk) -> Refund:
     """A refund whose row a backup would have as queued, and that the processor has made."""
-    transaction = desk.pay()
+    return forget(desk, desk.pay())
+
+
+def forget(desk: Desk, transaction: Transaction) -> Refund:
+    """Refund a part, and take back what is known here of that but its request."""
     sent(desk.ask(transaction, 4_000))
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
@@ -281,6 +286,16 @@ def test_a_refund_that_looks_like_ours_and_bears_no_reference_is_for_a_person(
     cancel_refund(restored, actor=restored.requested_by)
     assert reconcile(desk.account, since=timezone.now() - timedelta(days=1)).recorded == 1
     assert sum(desk.sums(restored.transaction)) == 4_000
+
+
+@pytest.mark.parametrize("shape", ["A", "B"])
+@pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+def test_nor_does_one_that_bears_the_order_of_its_payment(desk: Desk, shape):
+    desk.post("accounts", account=desk.name, refund_shape=shape, refund_keeps_order_id=False)
+    restored = forget(desk, desk.pay(order_reference="A-1001"))
+    assert reconcile(desk.account).awaited == 1
+    assert sent(restored).status == Status.QUEUED
+    assert desk.given_back(restored.transaction) == [4_000]
 
 
 # --- F9 ----------------------------------------------------------------------------------------

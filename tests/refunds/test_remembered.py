@@ -169,7 +169,7 @@ def test_a_payment_that_is_never_shown_is_put_before_a_person(desk: Desk, rule, 
         with triggers_off():  # as an hour later
             again.events.update(at=timezone.now() - timedelta(hours=1))
         assert sent(again).status == Status.QUEUED
-        assert "has not shown everything about payment" in cases.get().reason
+        assert "does not show everything about payment" in cases.get().reason
     assert sent(again).status == Status.SUCCEEDED
     assert not cases.exists()
 
