@@ -96,7 +96,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 payments("PayPal", processor="paypal"),
                 payments("Authorize.net", processor="authorizenet"),
                 payments("NMI", processor="nmi"),
-                payments(_("Perhaps charged twice"), "content_copy", duplicate="true"),
+                payments(_("Charged twice?"), "content_copy", duplicate="true"),
                 item(
                     _("Customers"), "person", "transactions_customer",
                     "transactions.view_customer",

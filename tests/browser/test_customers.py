@@ -57,7 +57,7 @@ def test_a_twin_is_found_and_refunded_in_one_step(open_page, manager, pair, sett
     settings.UNDO_SECONDS = 600
     page = open_page(manager)
     page.goto(LIST)
-    page.get_by_role("link", name="Perhaps charged twice").click()
+    page.get_by_role("link", name="Charged twice?").click()
     expect(page.locator("#results tbody tr")).to_have_count(2)
     page.locator("#results tbody tr a").first.click()
     page.get_by_role("link", name="Refund this one as a duplicate").click()
