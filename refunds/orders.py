@@ -28,7 +28,7 @@ def reference_of(refund_id: uuid.UUID, number: int) -> str:
 
 
 def is_reference(text: str) -> bool:
-    """Whether it may be the identity of an attempt, and is no order id of a payment."""
+    """Whether it looks like the identity of an attempt, and not like the order id of a payment."""
     return bool(_REFERENCE.fullmatch(text))
 
 
