@@ -93,7 +93,7 @@ def test_customers_are_marked_merged_and_parted(open_page, manager, customer):
     page.get_by_role("link", name="Maria Santos").click()
     page.get_by_label("VIP").check()
     page.get_by_label("Language").select_option("ro")
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Kept: VIP yes, language ro.")).to_be_visible()
     page.get_by_role("link", name="Merge", exact=True).click()
     dialog = page.get_by_role("dialog", name="Merge customers")
