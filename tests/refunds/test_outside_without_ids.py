@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from django.utils import timezone
-
-from gateways.registry import open_gateway
 from refunds.execution import send_refund
 from refunds.models import Refund
-from refunds.outside import record_reported_refunds
 
 from .desk import Desk
-from .unreferenced import only_nmi
+from .unreferenced import only_nmi, record_listed
 
 
 def pull(desk: Desk) -> list[int]:
     """One sync of refunds; the amounts of all rows that came from outside."""
-    gateway = open_gateway(desk.account)
-    now = timezone.now()
-    for page in gateway.list_refunds(now - timedelta(days=2), now + timedelta(minutes=1)):
-        counts = record_reported_refunds(desk.account, gateway, page.records)
+    for counts in record_listed(desk):
         assert not counts.rejected
     outside = Refund.objects.filter(origin="external").order_by("created_at", "processor_refund_id")
     return list(outside.values_list("amount_minor", flat=True))

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from gateways.errors import OutcomeUnknown
 from gateways.nmi import NmiGateway
+from gateways.sandbox.records import LedgerRefund
 from refunds import execution, outside, services
 from refunds.cases import accept
 from refunds.models import Attention, AttentionKind, Doubt, Refund, RefundAttempt, Verdict
@@ -203,13 +204,13 @@ def test_what_was_accepted_while_ours_counted_as_made_is_asked_about_anew(
     assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
 
 
-def made_id(desk: Desk, refund: Refund) -> str:
-    """The id that the processor gave what it made of a refund."""
+def made_of(desk: Desk, refund: Refund) -> LedgerRefund:
+    """What the processor made of a refund, in its books."""
     ledger = desk.sandbox.ledger
     with ledger.lock:
         payment = ledger.payment(ledger.accounts[desk.name], refund.transaction.external_id)
         [made] = ledger.refunds_of(payment)
-    return made.id
+    return made
 
 
 @only_nmi
@@ -217,7 +218,7 @@ def test_what_a_person_names_counts_though_it_is_withdrawn(desk: Desk, rule, age
     first = make_unreferenced(desk, shape="A")
     desk.show_late(0)
     named = {"verdict": Verdict.HAPPENED, "evidence": "", "actor": agent}
-    reject(propose(first, **named, processor_refund_id=made_id(desk, first)), actor=agent)
+    reject(propose(first, **named, processor_refund_id=made_of(desk, first).id), actor=agent)
     desk.show_late(LONG)
     first = rule(first, Verdict.DID_NOT)
     assert_it_waits(desk, services.retry_refund(first, actor=agent), first.transaction)
@@ -230,7 +231,7 @@ def test_what_a_list_has_confirmed_counts_though_people_take_it_back(
     first = make_unreferenced(desk, shape="A")
     desk.show_late(0)
     named = {"verdict": Verdict.HAPPENED, "evidence": "", "actor": agent}
-    ruling = propose(first, **named, processor_refund_id=made_id(desk, first))
+    ruling = propose(first, **named, processor_refund_id=made_of(desk, first).id)
     first = confirm(ruling, actor=approver)
     sync_account(desk.account)
     assert Refund.objects.get(pk=first.pk).confirmed_at
@@ -299,10 +300,8 @@ def test_what_failed_since_keeps_nothing_waiting(desk: Desk, agent, rule):
     again = sent(services.retry_refund(first, actor=agent))
     assert again.status == Status.CANCELED
     assert Doubt.objects.filter(transaction=first.transaction).exists()
-    ledger = desk.sandbox.ledger
-    with ledger.lock:
-        payment = ledger.payment(ledger.accounts[desk.name], first.transaction.external_id)
-        [made] = ledger.refunds_of(payment)
+    made = made_of(desk, first)
+    with desk.sandbox.ledger.lock:
         made.status = "canceled"
     sync_account(desk.account)
     assert sent(services.retry_refund(again, actor=agent)).status == Status.SUCCEEDED

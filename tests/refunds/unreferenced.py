@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
+from gateways.base import RefundState
+from gateways.registry import open_gateway
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Verdict
+from refunds.outside import record_reported_refunds
 from refunds.states import Status
 from refunds.sync import sync_account
 from transactions.models import Transaction
+from transactions.upsert import SyncCounts
 
 from .desk import Desk
 from .faults.play import looked_up, run_before_claim, sent
@@ -47,6 +52,17 @@ def make_unreferenced(
     if when == "after":
         desk.post("clock", advance_seconds=36_000)
     return refund
+
+
+def record_listed(desk: Desk, state: RefundState | None = None) -> list[SyncCounts]:
+    """What a sync does after it has read the payments, for each page; as if all had the ``state``."""
+    gateway = open_gateway(desk.account)
+    now = timezone.now()
+    counts = []
+    for page in gateway.list_refunds(now - timedelta(days=3), now + timedelta(days=3)):
+        records = [replace(each, state=state or each.state) for each in page.records]
+        counts.append(record_reported_refunds(desk.account, gateway, records))
+    return counts
 
 
 def list_unplaced(
