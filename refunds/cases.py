@@ -65,6 +65,7 @@ class Action(StrEnum):
 
     ASK_NOW = "ask_now"  # services.check_refund
     TRY_NOW = "try_now"  # services.hurry_refund, for one that still waits
+    CANCEL = "cancel"  # services.cancel_refund, for one that still waits
     CONFIRM_HAPPENED = "confirm_happened"  # rulings.propose, Verdict.HAPPENED
     CONFIRM_DID_NOT = "confirm_did_not"
     SEND_AGAIN = "send_again"
@@ -305,6 +306,8 @@ def actions(case: Attention, user: User) -> list[Action]:
         offered.append(Action.CHECK_ACCOUNT)
     if case.kind == K.NOT_SENT and case.refund and waits_for_a_person(case.refund):
         offered.append(Action.LET_GO)
+    if case.refund and case.refund.is_cancelable:
+        offered.append(Action.CANCEL)
     if like_ours(case):
         offered.append(Action.COUNT_AS_OURS)
     if not why_not_accepted(case):
@@ -389,6 +392,10 @@ def _may_accept(case: Attention, user: User) -> bool:
     )
 
 
+def _may_cancel(case: Attention, user: User) -> bool:
+    return case.refund is not None and services.may_cancel(case.refund, user)
+
+
 def _may_let_go(case: Attention, user: User) -> bool:
     is_own = case.refund is not None and is_requester(case.refund, user)
     return not is_own and user.has_perm("refunds.approve_refund")
@@ -412,6 +419,7 @@ def _needs(permission: str) -> Callable[[Attention, User], bool]:
 _RIGHTS: dict[Action, Callable[[Attention, User], bool]] = {
     Action.ASK_NOW: lambda _case, user: may_see_to(user),
     Action.TRY_NOW: _needs("refunds.request_refund"),
+    Action.CANCEL: _may_cancel,
     **dict.fromkeys(_PROPOSES.values(), lambda _case, user: rulings.may_propose(user)),
     Action.CONFIRM_RULING: _needs("refunds.approve_refund"),
     Action.REJECT_RULING: _may_reject,

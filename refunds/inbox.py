@@ -259,11 +259,13 @@ def _is_paused(case: Attention) -> bool:
 
 
 def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str:
-    """What a person reads where nothing can be done but giving the case to somebody else."""
+    """What a person reads where nothing helps the case on but giving it to somebody else."""
     names = {offer.step.name for offer in offered}
-    if names - {Action.TAKE, Action.HAND_OVER}:
+    if names - {Action.TAKE, Action.HAND_OVER, Action.CANCEL}:
         return ""
     waits = case.refund and case.refund.status == Status.QUEUED and case.account.stopped_reason
+    if waits and Action.CANCEL in names:
+        return ""
     if case.is_hold or waits:
         return _("There is nothing to decide here.")
     if _is_paused(case):

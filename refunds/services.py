@@ -154,8 +154,7 @@ def cancel_refund(refund: Refund, *, actor: User) -> Refund:
 
     Raises NotAllowed or WrongStatus.
     """
-    may = actor.pk == refund.requested_by_id and actor.has_perm("refunds.request_refund")
-    if not (may or actor.has_perm("refunds.approve_refund")):
+    if not may_cancel(refund, actor):
         raise NotAllowed(
             _("Only who requested a refund, or who may approve refunds, may cancel it.")
         )
@@ -335,6 +334,12 @@ def plan_in_words(transaction: Transaction, amount: Money) -> str:
     planned, waits = decision.plan(transaction, amount), waits_for(transaction.account)
     is_now = planned.operation == Operation.REFUND and not planned.waits
     return waits if waits and is_now else f"{planned.sentence} {waits}".strip()
+
+
+def may_cancel(refund: Refund, person: User) -> bool:
+    """Whether the person has the right to call the refund off, should its status allow it."""
+    own = person.pk == refund.requested_by_id and person.has_perm("refunds.request_refund")
+    return own or person.has_perm("refunds.approve_refund")
 
 
 def may_see_to(person: User) -> bool:

@@ -91,6 +91,16 @@ def _try_now(case: Attention, actor: User, _values: Values) -> str:
     return _("The refund goes out as soon as a worker is free. This page shows what comes of it.")
 
 
+def _cancel(case: Attention, actor: User, _values: Values) -> str:
+    refund = _refund_of(case)
+    try:
+        services.cancel_refund(refund, actor=actor)
+    except WrongStatus:  # the second press of a double click
+        if not refund.events.filter(kind="canceled", actor=actor).exists():
+            raise
+    return _("Canceled; nothing was refunded.")
+
+
 def _let_go(case: Attention, actor: User, _values: Values) -> str:
     try:
         cases.let_go(case, actor)
@@ -279,6 +289,13 @@ STEPS = {
             _let_go,
             CaseForm,
             stays=True,
+        ),
+        Step(
+            Action.CANCEL,
+            _L("Cancel refund"),
+            _L("It is not owed, or was paid otherwise. Nothing is sent; its money becomes free."),
+            _cancel,
+            CaseForm,
         ),
         Step(
             Action.COUNT_AS_OURS,

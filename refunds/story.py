@@ -92,8 +92,7 @@ def may_request(user: User) -> bool:
 
 
 def may_cancel(refund: Refund, user: User) -> bool:
-    requested = user.pk == refund.requested_by_id and may_request(user)
-    return refund.is_cancelable and (requested or user.has_perm("refunds.approve_refund"))
+    return refund.is_cancelable and services.may_cancel(refund, user)
 
 
 def _may_approve(refund: Refund, user: User) -> bool:
@@ -144,7 +143,7 @@ BUTTONS = {
         ),
         Button(
             "cancel",
-            _L("Undo"),
+            _L("Cancel refund"),
             _L("Canceled; nothing was refunded."),
             services.cancel_refund,
             may_cancel,

@@ -325,6 +325,17 @@ def test_what_waits_may_be_tried_now(raised, agent, approver):
     assert Action.TRY_NOW not in actions(case, approver)
 
 
+def test_what_waits_may_be_canceled_by_its_requester_or_who_may_approve(
+    raised, refund, agent, approver, make_user
+):
+    case = raised(K.STUCK)
+    for person in (agent, approver):
+        assert Action.CANCEL in actions(case, person)
+    assert Action.CANCEL not in actions(case, make_user("refunds.request_refund"))
+    bring(refund, Status.SUCCEEDED)
+    assert Action.CANCEL not in actions(Attention.objects.get(), approver)
+
+
 def test_what_may_be_done_about_an_account(paused, approver, make_user):
     admin = make_user("refunds.approve_refund", "gateways.change_processoraccount")
     assert actions(paused, admin)[0] == Action.CHECK_ACCOUNT

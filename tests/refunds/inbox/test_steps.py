@@ -311,6 +311,20 @@ class TestSteps:
         answer = second.post(step_of(case, "let_go"), headers=HTMX)
         assert "Only what waits for a person can be let go." in visible(answer)
 
+    def test_what_waits_is_canceled_where_its_case_stands(self, browser, agent):
+        refund = make_refund(make_transaction(), 1000, agent)
+        case = make_case(refund, K.NOT_SENT, "Something like it is listed.")
+        assert step_of(case, "cancel") in browser.get(page_of(case)).content.decode()
+        dialog = visible(browser.get(step_of(case, "cancel"), headers=HTMX))
+        assert "It is not owed, or was paid otherwise." in dialog
+        for _ in range(2):
+            answer = browser.post(step_of(case, "cancel"), follow=True)
+            assert "Canceled; nothing was refunded." in visible(answer)
+        refund.refresh_from_db()
+        assert refund.status == Status.CANCELED
+        assert refund.events.filter(kind="canceled", actor=agent).count() == 1
+        assert not Attention.objects.open().exists()
+
     def test_what_is_settled_already_has_no_button_any_more(self, second, agent):
         refund = bring(make_refund(make_transaction(), 1000, agent), Status.SUCCEEDED)
         case = make_case(refund, K.OVER_REFUNDED)
@@ -329,7 +343,11 @@ class TestSteps:
         page = browser.get(page_of(case))
         assert step_of(case, "try_now") not in page.content.decode()
         assert visible(page).count("It waits, and goes out by itself") == 1
-        assert "There is nothing to decide here." in visible(second.get(page_of(case)))
+        page = second.get(page_of(case))
+        assert step_of(case, "cancel") in page.content.decode()
+        assert "There is nothing to decide here." not in visible(page)
+        onlooker = client_of(make_person("agent", email="onlooker@example.com"))
+        assert "There is nothing to decide here." in visible(onlooker.get(page_of(case)))
         answer = browser.post(step_of(case, "try_now"), follow=True)
         assert "It was restored." in visible(answer)
         assert not case.refund.events.filter(kind="hurried").exists()
