@@ -18,7 +18,10 @@ class Role(TextChoices):
     VIEWER = "viewer", _("Sees everything, changes nothing")
     AGENT = "agent", _("Requests refunds and writes notes")
     APPROVER = "approver", _("Approves refunds and writes notes")
-    MANAGER = "manager", _("Requests and approves refunds, pulls transactions, edits reasons")
+    MANAGER = (
+        "manager",
+        _("Requests and approves refunds, pulls transactions, edits reasons and limits"),
+    )
     ADMIN = "admin", _("Everything, people and processor accounts included")
 
 
@@ -29,6 +32,7 @@ _VIEW = {
     "transactions.view_note",
     "transactions.view_syncstate",
     "transactions.view_transaction",
+    "refunds.view_approvallimit",
     "refunds.view_attention",
     "refunds.view_reconciliation",
     "refunds.view_refund",
@@ -54,6 +58,7 @@ _MANAGE = {
     "transactions.merge_customer",
     "transactions.share_savedview",
     "transactions.sync_transaction",
+    "refunds.add_approvallimit",
     "refunds.add_refundreason",
     "refunds.change_refundreason",
 }

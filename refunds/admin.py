@@ -34,9 +34,10 @@ from transactions.table import Row
 from transactions.timeline import newest_first
 
 from . import pulling, services, story
+from .approval_limits import ApprovalLimitAdmin
 from .badges import refund_badge
 from .inbox import AttentionAdmin
-from .models import Attention, Refund, RefundReason, WebhookEvent
+from .models import ApprovalLimit, Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .timeline import webhook_lines
@@ -44,6 +45,7 @@ from .views import refund_dialog
 from .webhook_log import WebhookEventAdmin
 
 admin.site.unregister([Transaction, Customer])
+admin.site.register(ApprovalLimit, ApprovalLimitAdmin)
 admin.site.register(Attention, AttentionAdmin)
 admin.site.register(WebhookEvent, WebhookEventAdmin)
 

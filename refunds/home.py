@@ -15,7 +15,7 @@ from gateways.money import Money
 from transactions.badges import Badge
 
 from .badges import case_badge
-from .inbox import count_open_cases
+from .inbox import count_open_cases, count_to_approve
 from .models import Attention, Refund
 from .states import MOVING, STANDING, Status
 
@@ -42,6 +42,7 @@ class Home:
 
     cases: list[tuple[Attention, Badge]]
     open_cases: str
+    to_approve: str
     asked_today: int
     given_back: list[Money]
     moving: int
@@ -64,6 +65,7 @@ def describe(user: User) -> Home:
     return Home(
         cases=_own_cases(user) if may_see_cases else [],
         open_cases=count_open_cases(99) if may_see_cases else "",
+        to_approve=count_to_approve(user, 99) if user.has_perm("refunds.approve_refund") else "",
         asked_today=sum(row["asked"] for row in sums),
         given_back=[Money(row["minor"], row["currency"]) for row in sums if row["minor"]],
         moving=Refund.objects.filter(status__in=MOVING).count(),

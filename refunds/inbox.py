@@ -48,7 +48,17 @@ from .webhooks import NotProcessable
 
 def count_open_cases(most: int) -> str:
     """How many cases are open, for a badge: ``99+`` beyond ``most``, empty without one."""
-    number = len(Attention.objects.open().values_list("pk")[: most + 1])
+    return _count(Attention.objects.open(), most)
+
+
+def count_to_approve(user: User, most: int) -> str:
+    """How many refunds wait for this person's approval, as :func:`count_open_cases`."""
+    waiting = Refund.objects.filter(status=Status.AWAITING_APPROVAL)
+    return _count(waiting.exclude(requested_by=user), most)
+
+
+def _count(rows: QuerySet[Any], most: int) -> str:
+    number = len(rows.values_list("pk")[: most + 1])
     return f"{most}+" if number > most else str(number or "")
 
 

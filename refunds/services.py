@@ -25,12 +25,13 @@ from gateways.base import Operation
 from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
-from . import decision
+from . import decision, policy
 from .attention import close_cases
 from .doubts import answer, reopen
 from .found import came_back, is_replaced, made_already
 from .history import record_event
 from .models import (
+    ApprovalLimit,
     Attention,
     AttentionKind,
     DoubtAnswer,
@@ -101,6 +102,7 @@ def request_refund(
 ) -> tuple[Refund, bool]:
     """Reserve the amount and queue a refund; the worker does the rest.
 
+    Above its limit it waits for another person to approve it, unless ``approved_by`` has.
     Returns the refund, and whether this call made it: the same key with the same request returns
     the first refund again. The keys of a person are their own, and so are those of tries again.
     One of many (``is_bulk``) waits for a sweep, and leaves after what was asked for by itself;
@@ -136,7 +138,8 @@ def request_refund(
     try:
         with database.atomic():
             _reserve(transaction, amount, expected_refundable)
-            _queue(refund)
+            why = "" if approved_by else _why_approval_now(transaction, amount)
+            _record_request(refund, why)
     except RefundRefused:
         # A twin of this very request may have taken the balance a moment ago.
         if earlier := _same_request(refund):
@@ -429,10 +432,30 @@ def _refuse_if_blocked(transaction: Transaction, amount: Money) -> None:
         raise RefundRefused(found.code, found.sentence, left)
 
 
-def _queue(refund: Refund) -> None:
+def why_approval(transaction: Transaction, amount: Money) -> str:
+    """The sentence why another person has to approve a refund that is asked for now, or ''."""
+    limit = ApprovalLimit.objects.of(transaction.account, amount.currency)
+    return policy.why_approval(amount, transaction.given_back, limit)
+
+
+def _why_approval_now(transaction: Transaction, amount: Money) -> str:
+    """The same for an amount that is reserved already: nobody asks for another one meanwhile."""
+    limit = ApprovalLimit.objects.of(transaction.account, amount.currency)
+    if limit is None:
+        return ""
+    now = Transaction.objects.get(pk=transaction.pk)
+    before = Money(now.given_back.minor - amount.minor, amount.currency)
+    return policy.why_approval(amount, before, limit)
+
+
+def _record_request(refund: Refund, why_approval: str) -> None:
+    """Write the refund down, queued or waiting for another person to approve it."""
     refund.operation = decision.plan(refund.transaction, refund.amount).operation.value
     refund.created_at = timezone.now()
-    refund.next_action_at = Now() + timedelta(seconds=settings.UNDO_SECONDS)
+    if why_approval:
+        refund.needs_approval, refund.status = True, Status.AWAITING_APPROVAL
+    else:
+        refund.next_action_at = Now() + timedelta(seconds=settings.UNDO_SECONDS)
     refund.save(force_insert=True)
     refund.refresh_from_db(fields=["next_action_at"])
     record_event(
@@ -444,11 +467,12 @@ def _queue(refund: Refund) -> None:
             "amount_minor": refund.amount_minor,
             "currency": refund.currency,
             "plan": plan_in_words(refund.transaction, refund.amount),
+            **({"why": why_approval} if why_approval else {}),
         },
     )
     # While it can be undone the row waits for the sweep, and many at once do; otherwise a worker
     # starts at once.
-    if not (settings.UNDO_SECONDS or refund.is_bulk):
+    if not (why_approval or settings.UNDO_SECONDS or refund.is_bulk):
         _publish_after_commit(refund)
 
 

@@ -27,6 +27,7 @@ from gateways.failures import (
 )
 from transactions.badges import Badge
 from transactions.models import Transaction, TransactionStatus
+from transactions.retelling import retell
 from transactions.timeline import Line
 
 from . import services
@@ -328,14 +329,18 @@ def _explain_end(refund: Refund) -> Explanation | None:
 
 
 def _why_waiting(refund: Refund) -> str:
-    """Why a queued refund has not left, beyond the moment in which it can be undone."""
+    """Why a refund has not left, beyond the moment in which it can be undone."""
+    if refund.status == Status.AWAITING_APPROVAL:
+        requested = list(refund.events.all())[:1]
+        return "".join(retell(each.data.get("why", "")) for each in requested)
     if refund.status != Status.QUEUED:
         return ""
     if sentence := services.why_held(refund) or services.waits_for(refund.account):
         return sentence
     last = list(refund.events.all())[-1:] if refund.is_postponed else []
     # The account sends again, so what it waited for is over.
-    return "".join(str(each.data.get("why", "")) for each in last if each.kind != "account_paused")
+    said = [each.data.get("why", "") for each in last if each.kind != "account_paused"]
+    return "".join(map(retell, said))
 
 
 def _is_due(refund: Refund, now: datetime) -> bool:

@@ -38,6 +38,7 @@ class Preview:
     sentence: str = ""
     costs: str = ""
     arrives: str = ""
+    approval: str = ""
     problem: str = ""
 
 
@@ -61,7 +62,7 @@ def refund_dialog(
     if form.is_bound and form.is_valid() and (refund := _request(form, user)):
         undo = reverse("admin:refunds_refund_cancel", args=[refund.pk])
         waits = settings.UNDO_SECONDS if refund.status == Status.QUEUED else 0
-        sentence = _said(transaction, refund.amount)
+        sentence = _said(refund)
         return changed(request, transaction, sentence, undo=undo if waits else "")
     left = localize(transaction.refundable.major())
     typed = form["amount"].value() if form.is_bound else left
@@ -95,16 +96,17 @@ def preview_of(transaction: Transaction, text: str) -> Preview:
         sentence=services.plan_in_words(transaction, amount),
         costs=cost_in_words(transaction.account, amount, operation),
         arrives=arrival_in_words(transaction.account, operation),
+        approval=services.why_approval(transaction, amount),
     )
 
 
-def _said(transaction: Transaction, amount: Money) -> str:
-    if waits := services.waits_for(transaction.account):
-        return _("The refund of %(amount)s is queued. %(waits)s") % {
-            "amount": amount,
-            "waits": waits,
-        }
-    return _("The refund of %s is on its way.") % amount
+def _said(refund: Refund) -> str:
+    if refund.status == Status.AWAITING_APPROVAL:
+        return _("The refund of %s waits for another person to approve it.") % refund.amount
+    if waits := services.waits_for(refund.account):
+        sentence = _("The refund of %(amount)s is queued. %(waits)s")
+        return sentence % {"amount": refund.amount, "waits": waits}
+    return _("The refund of %s is on its way.") % refund.amount
 
 
 def _request(form: RefundForm, user: User) -> Refund | None:

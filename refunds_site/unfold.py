@@ -25,7 +25,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     # Models: not before the settings are read.
     from django.contrib.auth.models import User
 
-    from refunds.inbox import count_open_cases
+    from refunds.inbox import count_open_cases, count_to_approve
     from transactions.saved_views import canonical, shown_to
 
     def item(title: str, icon: str, model: str, right: str, **query: str) -> dict[str, Any]:
@@ -54,6 +54,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if request.user.has_perm(right):
             inbox["badge"] = count_open_cases(99)
         return inbox
+
+    def approvals() -> dict[str, Any]:
+        status, right = "awaiting_approval", "refunds.approve_refund"
+        queue = item(_("To approve"), "how_to_reg", "refunds_refund", right, status=status)
+        if isinstance(request.user, User) and request.user.has_perm(right):
+            queue["badge"] = count_to_approve(request.user, 99)
+        return queue
 
     def views() -> list[dict[str, Any]]:
         right = "transactions.view_transaction"
@@ -108,6 +115,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": _("Refunds"),
             "items": [
                 attention(),
+                approvals(),
                 refunds(_("All refunds"), "undo"),
                 refunds(_("Failed"), "error", status="failed"),
                 item(
@@ -124,6 +132,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 item(
                     _("Refund reasons"), "label", "refunds_refundreason",
                     "refunds.change_refundreason",
+                ),
+                item(
+                    _("Approval limits"), "approval", "refunds_approvallimit",
+                    "refunds.view_approvallimit",
                 ),
                 item(
                     _("Processor accounts"), "account_balance", "gateways_processoraccount",

@@ -272,6 +272,11 @@ class Transaction(models.Model):
         return Money(self.reserved_minor, self.currency)
 
     @property
+    def given_back(self) -> Money:
+        """What went back or is on its way."""
+        return Money(self.refunded_minor + self.reserved_minor, self.currency)
+
+    @property
     def refundable(self) -> Money:
         """What may still go back, by the sums: nothing while no money was taken."""
         return Money(self.refundable_minor, self.currency)

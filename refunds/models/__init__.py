@@ -3,6 +3,7 @@
 from .attention import HOLD, Attention, AttentionKind, Ruling, RulingState, Verdict
 from .circuit import CircuitBreaker
 from .doubt import Doubt, DoubtAnswer
+from .limit import ApprovalLimit
 from .reconciliation import Reconciliation
 from .refund import (
     MAX_ATTEMPTS,
@@ -21,6 +22,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_SENDS",
     "TAKEN_BACK",
+    "ApprovalLimit",
     "Attention",
     "AttentionKind",
     "CircuitBreaker",

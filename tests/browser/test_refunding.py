@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from refunds.models import Refund
+from refunds.models import ApprovalLimit, Refund
 from tests.refunds.desk import Desk
 from tests.rest import make_person
 
@@ -167,6 +167,30 @@ def test_undo(sandbox, open_page, agent, settings):
     row.get_by_role("button", name="Undo").click()
     expect(row).to_contain_text("Not refunded")
     expect(page.locator("#toast")).to_contain_text("nothing was refunded")
+
+
+def test_two_people_above_the_limit(sandbox, celery_worker_process, open_page, agent):
+    manager = make_person("manager", first_name="Ion", last_name="Rusu", email="ion@example.com")
+    ApprovalLimit.objects.create(currency="USD", above_minor=5_000, made_by=manager)
+    transaction = Desk(sandbox, "stripe", None).pay(10_000)
+    page = open_page(agent)
+    page.goto(LIST)
+    dialog = open_dialog(page, transaction)
+    expect(dialog).to_contain_text("Another person has to approve it, because it is more than")
+    dialog.get_by_label("Amount").fill("50.00")
+    expect(dialog).not_to_contain_text("Another person")
+    dialog.get_by_label("Amount").fill("50.01")
+    expect(dialog).to_contain_text("Another person")
+    dialog.get_by_role("button", name="Refund", exact=True).click()
+    expect(page.locator("#toast")).to_contain_text("waits for another person to approve it")
+
+    theirs = open_page(manager)
+    theirs.goto("/admin/")
+    theirs.get_by_role("link", name="Wait for your approval").click()
+    theirs.locator("#results tbody tr a").first.click()
+    expect(theirs.locator("#story")).to_contain_text("because it is more than 50.00 USD")
+    theirs.get_by_role("button", name="Approve").click()
+    expect(theirs.locator("#story")).to_contain_text("Succeeded")
 
 
 def test_the_filter_for_partly_refunded(sandbox, celery_worker_process, open_page, agent):

@@ -153,7 +153,7 @@ def test_what_nobody_looked_for_after_a_restore_is_not_offered_again(
 
 def test_approval_is_for_another_person(agent):
     refund = make_refund(make_transaction(), 1000, agent)
-    refund.status = Status.AWAITING_APPROVAL  # nothing asks for approval yet
+    refund.status = Status.AWAITING_APPROVAL
     approver = make_person("approver")
     [for_them] = story.tell([refund], approver)
     assert names(for_them.buttons) == ["approve", "reject", "cancel"]

@@ -1,0 +1,226 @@
+"""What is above its limit waits for another person: asked for by form, API or trying again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connections
+from django.db import transaction as database
+
+from gateways.money import Money
+from refunds import services
+from refunds.models import ApprovalLimit, Refund
+from refunds.services import NotAllowed, WrongStatus
+from refunds.states import Status
+from tests.pages import client_of, visible
+from tests.rest import make_account, make_person, make_transaction
+
+from .states import bring
+
+pytestmark = pytest.mark.django_db
+
+LIMITS = "/admin/refunds/approvallimit/"
+
+
+@pytest.fixture
+def manager() -> User:
+    return make_person("manager", first_name="Ion", last_name="Rusu", email="ion@example.com")
+
+
+@pytest.fixture
+def limit(manager):
+    """Limit what goes back of one payment without another person; None takes the limit back."""
+
+    def limit(minor: int | None, account=None, currency: str = "USD") -> ApprovalLimit:
+        return ApprovalLimit.objects.create(
+            account=account, currency=currency, above_minor=minor, made_by=manager
+        )
+
+    return limit
+
+
+class TestLimits:
+    def test_without_any_nobody_is_asked(self):
+        assert ApprovalLimit.objects.of(make_account(), "USD") is None
+
+    def test_an_account_has_its_own_or_that_of_all(self, limit):
+        own, other = make_account("stripe-own"), make_account("stripe-other")
+        limit(50_000)
+        limit(70_000, own)
+        limit(1_000, own, "EUR")
+        assert ApprovalLimit.objects.of(own, "USD") == Money(70_000, "USD")
+        assert ApprovalLimit.objects.of(other, "USD") == Money(50_000, "USD")
+        assert ApprovalLimit.objects.of(other, "EUR") is None
+
+    def test_the_newest_counts_and_one_without_an_amount_takes_it_back(self, limit):
+        own = make_account()
+        limit(50_000)
+        limit(20_000, own)
+        limit(90_000, own)
+        assert ApprovalLimit.objects.of(own, "USD") == Money(90_000, "USD")
+        limit(None, own)
+        assert ApprovalLimit.objects.of(own, "USD") == Money(50_000, "USD")
+        limit(None)
+        assert ApprovalLimit.objects.of(own, "USD") is None
+
+    @pytest.mark.parametrize("change", ["update", "delete"])
+    def test_a_limit_is_never_changed_afterwards(self, limit, change):
+        row = limit(50_000)
+        rows = ApprovalLimit.objects.filter(pk=row.pk)
+        with pytest.raises(IntegrityError, match="never changed or removed"), database.atomic():
+            rows.update(above_minor=1) if change == "update" else rows.delete()
+
+
+class TestRequests:
+    def test_above_the_limit_it_waits_and_says_why(self, ask, limit, approver):
+        limit(5_000)
+        payment = make_transaction()
+        refund = ask(payment, 5_001)
+        assert (refund.status, refund.needs_approval) == (Status.AWAITING_APPROVAL, True)
+        assert refund.next_action_at is None
+        payment.refresh_from_db()
+        assert payment.reserved_minor == 5_001
+        why = refund.events.get(kind="requested").data["why"]
+        assert why == "Another person has to approve it, because it is more than 50.00 USD."
+        approved = services.approve_refund(refund, actor=approver)
+        assert (approved.status, approved.approved_by) == (Status.QUEUED, approver)
+        assert approved.next_action_at is not None
+
+    def test_up_to_the_limit_it_goes_out(self, ask, limit):
+        limit(5_000)
+        refund = ask(make_transaction(), 5_000)
+        assert (refund.status, refund.needs_approval) == (Status.QUEUED, False)
+
+    def test_many_small_ones_of_a_payment_are_one_large_one(self, ask, limit):
+        limit(5_000)
+        payment = make_transaction()
+        bring(ask(payment, 2_000), Status.SUCCEEDED)
+        assert ask(payment, 2_000).status == Status.QUEUED
+        last = ask(payment, 1_001)
+        assert last.status == Status.AWAITING_APPROVAL
+        assert "50.01 USD of this payment" in last.events.get(kind="requested").data["why"]
+
+    def test_nobody_who_asked_approves(self, ask, limit, make_user):
+        limit(0)
+        both = make_user("refunds.request_refund", "refunds.approve_refund")
+        refund = ask(make_transaction(), 1_000, requested_by=both)
+        with pytest.raises(NotAllowed, match="Another person"):
+            services.approve_refund(refund, actor=both)
+
+    def test_trying_again_asks_again(self, ask, limit, agent):
+        limit(5_000)
+        refund = bring(ask(make_transaction(), 4_000), Status.FAILED)
+        limit(3_000)
+        again = services.retry_refund(refund, actor=agent)
+        assert again.status == Status.AWAITING_APPROVAL
+
+    def test_what_waits_for_approval_cannot_be_hurried(self, ask, limit, agent):
+        limit(0)
+        with pytest.raises(WrongStatus):
+            services.hurry_refund(ask(make_transaction(), 1_000), actor=agent)
+
+    def test_what_is_approved_already_is_not_asked_about(self, ask, limit, approver):
+        limit(0)
+        refund = ask(make_transaction(), 1_000, approved_by=approver)
+        assert refund.status == Status.QUEUED
+
+    @pytest.mark.django_db(transaction=True)
+    def test_of_two_at_once_that_go_above_it_together_one_waits(self, ask, limit, agent):
+        limit(5_000)
+        payment, start = make_transaction(), Barrier(2)
+
+        def request(key: str) -> str:
+            try:
+                start.wait(10)
+                return ask(payment, 3_000, idempotency_key=key).status
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(2) as pool:
+            found = sorted(pool.map(request, ["one", "other"]))
+        assert found == [Status.AWAITING_APPROVAL, Status.QUEUED]
+
+
+class TestPages:
+    def test_the_dialog_says_it_before_the_click(self, limit):
+        limit(5_000)
+        payment = make_transaction()
+        browser = client_of(make_person("agent"))
+        address = f"/admin/transactions/transaction/{payment.pk}/refund/"
+        headers = {"HX-Request": "true", "HX-Target": "refund-preview"}
+        small = visible(browser.get(address, {"amount": "50.00"}, headers=headers))
+        assert "Another person" not in small
+        large = visible(browser.get(address, {"amount": "50.01"}, headers=headers))
+        assert "Another person has to approve it, because it is more than 50.00 USD." in large
+
+    def test_the_desk_leads_an_approver_to_what_waits(self, ask, limit):
+        limit(0)
+        refund = ask(make_transaction(), 1_000)
+        approver = client_of(make_person("approver", email="approver@example.com"))
+        home = visible(approver.get("/admin/"))
+        assert "Wait for your approval 1" in home
+        queue = approver.get("/admin/refunds/refund/?status=awaiting_approval")
+        assert "Awaiting approval" in visible(queue)
+        page = visible(approver.get(f"/admin/refunds/refund/{refund.pk}/change/"))
+        assert "because it is more than 0.00 USD" in page
+        answer = approver.post(f"/admin/refunds/refund/{refund.pk}/approve/", follow=True)
+        assert "Approved; it goes out now." in visible(answer)
+        assert Refund.objects.get().status == Status.QUEUED
+
+    def test_nothing_of_one_s_own_waits_for_one_s_approval(self, ask, limit, manager):
+        limit(0)
+        ask(make_transaction(), 1_000, requested_by=manager)
+        assert "Wait for your approval" not in visible(client_of(manager).get("/admin/"))
+
+
+class TestForm:
+    def add(self, person: User, **typed: str):
+        fields = {"account": "", "currency": "USD", "above": "500.00"} | typed
+        return client_of(person).post(f"{LIMITS}add/", fields, follow=True)
+
+    def test_a_manager_sets_a_limit(self, manager):
+        account = make_account()
+        text = visible(self.add(manager, account=str(account.pk), currency="usd"))
+        assert "500.00 USD" in text
+        assert "In force" in text
+        row = ApprovalLimit.objects.get()
+        assert (row.account, row.above, row.made_by) == (account, Money(50_000, "USD"), manager)
+        assert "Replaced" in visible(self.add(manager, account=str(account.pk), above=""))
+        assert ApprovalLimit.objects.of(account, "USD") is None
+
+    def test_zero_asks_about_every_refund(self, manager):
+        self.add(manager, above="0")
+        assert ApprovalLimit.objects.get().above_minor == 0
+
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            ({"above": "-1"}, "Enter the amount with digits"),
+            ({"above": "1e3"}, "Enter the amount with digits"),
+            ({"above": "12.345"}, "USD has 2 decimals here"),
+            ({"above": "9" * 12}, "larger than any payment"),
+            ({"currency": "XXX"}, "Enter the code of a currency"),
+            ({"currency": ""}, "This field is required"),
+            ({"account": "999999"}, "Select a valid choice"),
+        ],
+    )
+    def test_what_cannot_be_a_limit_is_refused(self, manager, typed, said):
+        assert said in visible(self.add(manager, **typed))
+        assert not ApprovalLimit.objects.exists()
+
+    @pytest.mark.parametrize("role", ["viewer", "agent", "approver"])
+    def test_nobody_else_sets_one(self, role, limit):
+        person = make_person(role)
+        assert self.add(person).status_code == 403
+        limit(50_000)
+        assert "500.00 USD" in visible(client_of(person).get(LIMITS))
+
+    def test_nobody_edits_or_deletes_one(self, manager, limit):
+        row = limit(50_000)
+        browser = client_of(manager)
+        browser.post(f"{LIMITS}{row.pk}/change/", {"currency": "USD", "above": "1.00"})
+        assert browser.post(f"{LIMITS}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+        assert ApprovalLimit.objects.get().above_minor == 50_000
