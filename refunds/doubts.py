@@ -65,7 +65,8 @@ def standing_doubts(refund: Refund) -> list[str]:
     """The ids that keep a refund from leaving, where something of ours counts as not made.
 
     That one is another refund is said by somebody else than who wants the money to leave. What was
-    placed on another payment by its looks is in doubt by its row alone, raised or not.
+    placed on another payment by its looks is in doubt by its row alone, raised or not; and what has
+    a row that stands has not failed, whatever was heard of it.
     """
     may_leave = not (refund.look_up_first or has_left(refund))
     if may_leave or keeps_references(refund.account):
@@ -77,8 +78,10 @@ def standing_doubts(refund: Refund) -> list[str]:
         if each.answer in {"", DoubtAnswer.ANOTHER}
         and (each.answered_by is None or is_requester(refund, each.answered_by))
     }
-    answered = {each.external_id for each in raised if each.answer != DoubtAnswer.FAILED}
-    ids |= set(_placed_elsewhere(refund)) - answered  # a row that stands has not failed
+    failed = {each.external_id for each in raised if each.answer == DoubtAnswer.FAILED}
+    answered = {each.external_id for each in raised} - failed
+    ids |= set(_ids(_rows(refund, failed).filter(status__in=STANDING)))
+    ids |= set(_placed_elsewhere(refund)) - answered
     return sorted(ids - _known(refund, ids))
 
 
@@ -156,17 +159,22 @@ def _of(refund: Refund) -> QuerySet[Doubt]:
     return Doubt.objects.filter(transaction=refund.transaction_id, amount_minor=refund.amount_minor)
 
 
-def _known(refund: Refund, ids: set[str]) -> set[str]:
-    """Those that our rows tell of by now: ours, counted as ours, another payment's, or gone."""
-    if not ids:
-        return set()
-    rows = Refund.objects.filter(
+def _rows(refund: Refund, ids: set[str]) -> QuerySet[Refund]:
+    """What stands here under these ids of the refund's processor."""
+    return Refund.objects.filter(
         account_id=refund.account_id, mode=refund.mode, processor_refund_id__in=ids
     )
-    told = rows.filter(
+
+
+def _known(refund: Refund, ids: set[str]) -> set[str]:
+    """Those that our rows tell of by now: ours, counted as ours, or another payment's.
+
+    Not those that have ended here: what is heard of a failure answers the doubt itself, and they
+    may be listed as made again.
+    """
+    told = _rows(refund, ids).filter(
         ~Q(origin=Origin.EXTERNAL)
         | Q(counts_for__isnull=False)
         | (~Q(transaction=refund.transaction_id) & ~Exists(_PLACED))
-        | ~Q(status__in=STANDING)
     )
     return set(_ids(told))

@@ -230,6 +230,8 @@ def unknown_among(refund: Refund, likely: Sequence[ReportedRefund]) -> set[str]:
     if not likely:
         return set()
     told = Refund.objects.filter(account_id=refund.account_id).exclude(pk__in=_unanswered(refund))
+    # What has ended here, and is listed as made, is in question again.
+    told = told.exclude(~Q(status__in=STANDING), origin=Origin.EXTERNAL)
     ids = {each.external_id for each in likely if each.has_own_id}
     known = told.filter(processor_refund_id__in=ids)
     unknown = ids - set(known.values_list("processor_refund_id", flat=True))

@@ -71,7 +71,7 @@ def record_external(
         refunds = Refund.objects.filter(account=account)
         if refunds.filter(processor_refund_id=reported.external_id).exists():
             return "unchanged"
-        awaited = awaited_by(reported).filter(transaction=payment).first()
+        awaited = awaited_by(account, reported).filter(transaction=payment).first()
         if awaited and not case:
             doubt_unless_referenced(awaited, reported)
             return "awaited"
@@ -90,7 +90,7 @@ def record_external(
             count_for(refund, made, case.sentence)
         record_event(refund, "recorded_outside", to_status=status, data=_facts(reported))
         if status != Status.FAILED:
-            _flag_outside(account, refund, reported, case)
+            flag_outside(account, refund, reported, case)
             pending = status == Status.PENDING
             minor = refund.amount_minor
             change_sums(refund, reserved=pending * minor, refunded=(not pending) * minor)
@@ -111,9 +111,10 @@ def record_as_ours(ours: Refund, reported: ReportedRefund, why: str, actor: User
     return row
 
 
-def _flag_outside(
+def flag_outside(
     account: ProcessorAccount, refund: Refund, reported: ReportedRefund, case: Case | None
 ) -> None:
+    """Put what was made elsewhere before a person, and ask whether it is ours where it may be."""
     if case:
         flag(refund, case.kind, case.sentence)
     elif not is_history(account, reported):

@@ -30,7 +30,7 @@ from transactions.upsert import SyncCounts, why_refused
 from .attention import close_cases, flag
 from .clock import day_in_words
 from .doubts import note_failure, raise_doubts
-from .external import MADE, STATUS_OF, Case, failure_fields, record_external
+from .external import MADE, STATUS_OF, Case, failure_fields, flag_outside, record_external
 from .found import all_like, told_after_all, told_by_time
 from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
@@ -38,6 +38,7 @@ from .orders import reference_of
 from .placing import (
     NOT_LEFT,
     check,
+    doubt_all_like,
     find_payment,
     put_before_a_person,
     read_payment,
@@ -109,6 +110,8 @@ def compare_reported_refunds(
     page = _Page(account, gateway, reported)
     for each in reported:
         try:
+            if each.state == RefundState.FAILED:  # whatever it was
+                note_failure(account, each.external_id)
             outcome = page.record(each)
         except ValueError as error:
             put_before_a_person(account, each, error)
@@ -174,7 +177,6 @@ class _Page:
         case: Case | None = None
         if attempt := self.attempts.get(reported.reference):
             if reported.state == RefundState.FAILED:
-                note_failure(self.account, reported.external_id)
                 _tell_called_off(attempt, reported)
             other = attempt.refund.processor_refund_id
             is_live = attempt.state in LIVE_ATTEMPTS and not attempt.refund.is_taken_back
@@ -247,6 +249,10 @@ class _Page:
 
     def _differ(self, refund: Refund, reported: ReportedRefund) -> Outcome:
         """The processor says that money moves where we have it as ended. Its lists may lag."""
+        if refund.origin == Origin.EXTERNAL:
+            _doubt_again(refund, reported)
+            if not reported.payment_id:  # it may be of another payment all the same
+                doubt_all_like(self.account, reported)
         lag = self.gateway.capabilities.lookup_lag
         if refund.finished_at is None or refund.finished_at > timezone.now() - lag:
             return "unchanged"
@@ -290,6 +296,13 @@ class _Page:
             payment_id = read_payment(self.account, self.gateway, reported)
             self.payments[reported.payment_id] = payment_id
         return self.payments[reported.payment_id]
+
+
+def _doubt_again(refund: Refund, reported: ReportedRefund) -> None:
+    """What was made elsewhere and has ended is listed as made: it may be ours after all."""
+    if all_like(refund):
+        listed = [reported.external_id]
+        raise_doubts(refund, listed, listed)
 
 
 def flag_once(
@@ -377,14 +390,14 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         if status == Status.FAILED:
             sentence = _("It had failed, and the processor reports that it succeeded after all.")
             sentence = told_after_all(sentence, ours) if ours else sentence
-            if all_like(locked):
-                listed = [reported.external_id]
-                raise_doubts(locked, listed, listed)  # before any event is written
+            _doubt_again(locked, reported)  # before any event is written
         move(locked, to, kind, changes=failure_fields(reported))
         if sentence and ours:
             record_event(ours, "made_after_all", data={"why": sentence})
         if sentence:
             flag(locked, K.PAID_AFTER_ALL, sentence)
+        if sentence and not ours and not locked.cases.filter(kind=K.MADE_OUTSIDE).exists():
+            flag_outside(locked.account, locked, reported, None)  # none was raised of a failure
 
 
 def _end_outside(locked: Refund, to: Status, reported: ReportedRefund, ours: Refund | None) -> None:

@@ -18,10 +18,9 @@ from transactions.upsert import store_payments
 
 from .attention import raise_case
 from .clock import CLOCK_SKEW, in_words
-from .doubts import note_failure, raise_doubts
+from .doubts import raise_doubts
 from .found import keeps_references, not_made
 from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
-from .orders import is_reference
 from .states import LIVE_ATTEMPTS, Origin, Status
 
 # Before these a refund holds its money back and has not left, as far as its row says.
@@ -39,10 +38,11 @@ class Unplaced(ValueError):
         self.may_be = may_be  # the key of a refund of ours
 
 
-def awaited_by(reported: ReportedRefund) -> RefundQuerySet:
+def awaited_by(account: ProcessorAccount, reported: ReportedRefund) -> RefundQuerySet:
     """Refunds of ours that may be the reported one, because we still wait for an answer.
 
-    After a restore even one that counts as not sent may be: without a reference none can tell.
+    After a restore even one that counts as not sent may be, where references are dropped: then the
+    order id of its payment may stand in place of one.
     """
     unanswered = Q(status__in=[Status.SENDING, Status.UNKNOWN]) | Q(
         status=Status.PENDING, processor_refund_id__isnull=True
@@ -52,10 +52,15 @@ def awaited_by(reported: ReportedRefund) -> RefundQuerySet:
         attempts__started_at__lte=reported.created_at + CLOCK_SKEW,
     )
     maybe = unanswered & left_before
-    if not is_reference(reported.reference):  # the order id of its payment may stand there
-        maybe |= Q(look_up_first=True, status__in=NOT_LEFT)
+    if not keeps_references(account):
+        order = clean(reported.reference, 300)
+        of_order = Q(transaction__order_reference=order) if order else Q()
+        maybe |= of_order & Q(look_up_first=True, status__in=NOT_LEFT)
     return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
-        maybe, amount_minor=reported.amount.minor, currency=reported.amount.currency
+        maybe,
+        account=account,
+        amount_minor=reported.amount.minor,
+        currency=reported.amount.currency,
     )
 
 
@@ -97,7 +102,7 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
     same_card = Transaction.objects.filter(
         account=account, last4=reported.last4, currency=reported.amount.currency
     ).exclude(last4="")
-    if awaited := list(awaited_by(reported).filter(transaction__in=same_card).distinct()):
+    if awaited := list(awaited_by(account, reported).filter(transaction__in=same_card).distinct()):
         for each in awaited:
             doubt_unless_referenced(each, reported)
         doubt_all_like(account, reported)
@@ -126,9 +131,7 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
 
 def doubt_unless_referenced(awaited: Refund, reported: ReportedRefund) -> None:
     """Remember what may be a refund without an answer: people may rule that out later."""
-    if reported.state == RefundState.FAILED:
-        note_failure(awaited.account, reported.external_id)
-    elif not keeps_references(awaited.account):
+    if reported.state != RefundState.FAILED and not keeps_references(awaited.account):
         raise_doubts(awaited, [reported.external_id], [reported.external_id])
 
 
@@ -187,7 +190,6 @@ def put_before_a_person(
         subject = subject_of(account, reported.external_id)
         gone = Attention.objects.filter(kind=AttentionKind.UNPLACED, subject=subject)
         gone.close(_("The processor reports that it failed."))
-        note_failure(account, reported.external_id)
         return
     if is_history(account, reported):
         return

@@ -274,7 +274,7 @@ def _hurry(event: WebhookEvent, refunds: tuple[ReportedRefund, ...]) -> None:
         return
     for reported in refunds:
         Refund.objects.waiting(Status.UNKNOWN).filter(
-            account_id=event.account_id, pk__in=awaited_by(reported).values("pk")
+            pk__in=awaited_by(event.account, reported).values("pk")
         ).make_due()
 
 

@@ -193,3 +193,21 @@ def told(desk, hooks) -> tuple[Transaction, WebhookEvent]:
     event = hooks.events(hooks.refund(transaction, 1_500))[0]
     assert hooks.deliver(event).status_code == 200
     return transaction, WebhookEvent.objects.get()
+
+
+@pytest.fixture
+def missed(desk, agent, approver) -> Refund:
+    """Made and ruled so under a wrong id. Another refund that was never made counts as made too.
+
+    So its payment has no room by our rows, though it has at NMI; an older one of the same card has.
+    """
+    from .unreferenced import make_unreferenced, miss
+
+    desk.pay()
+    first = make_unreferenced(desk, shape="A", payment=desk.pay(5_000))
+    second = make_unreferenced(desk, shape="A", when="before", payment=first.transaction)
+    for refund, wrong in ((second, "8888"), (first, "7777")):
+        miss(desk, refund, agent, approver, wrong)
+    first.refresh_from_db()
+    desk.show_late(0)
+    return first

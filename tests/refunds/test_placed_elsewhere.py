@@ -7,12 +7,10 @@ from threading import Thread
 import pytest
 from django.db import OperationalError, connections
 
-from gateways.base import RefundState
 from gateways.errors import NotSent
 from gateways.nmi import NmiGateway
 from refunds import execution, external, outside, rulings, services
 from refunds.cases import let_go
-from refunds.doubts import note_failure
 from refunds.earlier import Earlier
 from refunds.models import Attention, AttentionKind, Doubt, Refund, Verdict
 from refunds.reconciliation import reconcile
@@ -22,26 +20,9 @@ from transactions.streams import SyncFailed
 
 from .desk import Desk
 from .faults.play import sent
-from .test_remembered import miss
 from .unreferenced import make_unreferenced, only_nmi, record_listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def missed(desk: Desk, agent, approver) -> Refund:
-    """Made and ruled so under a wrong id. Another refund that was never made counts as made too.
-
-    So its payment has no room by our rows, though it has at NMI; an older one of the same card has.
-    """
-    desk.pay()
-    first = make_unreferenced(desk, shape="A", payment=desk.pay(5_000))
-    second = make_unreferenced(desk, shape="A", when="before", payment=first.transaction)
-    for refund, wrong in ((second, "8888"), (first, "7777")):
-        miss(desk, refund, agent, approver, wrong)
-    first.refresh_from_db()
-    desk.show_late(0)
-    return first
 
 
 def assert_asked_about(desk: Desk, again: Refund) -> None:
@@ -155,31 +136,3 @@ def test_what_bears_a_reference_of_ours_is_no_other_payments(desk: Desk, rule, a
     assert Refund.objects.get(origin=Origin.EXTERNAL).transaction == ours.transaction
     again = services.retry_refund(first, actor=agent)
     assert sent(again).status == Status.SUCCEEDED
-
-
-def fail_and_make_after_all(desk: Desk, first: Refund, rule, agent) -> Refund:
-    """The row of what was made, which is listed as pending, failed and made; tried again since."""
-    record_listed(desk, RefundState.PENDING)
-    first = rule(first, Verdict.DID_NOT)
-    row = Refund.objects.get(origin=Origin.EXTERNAL)
-    record_listed(desk, RefundState.FAILED)
-    note_failure(desk.account, row.processor_refund_id)  # somebody looked it up
-    record_listed(desk, RefundState.SUCCEEDED)
-    again = sent(services.retry_refund(first, actor=agent))
-    assert again.status == Status.QUEUED
-    assert desk.given_back(again.transaction) == [2_500]
-    return row
-
-
-@only_nmi
-def test_what_failed_and_was_made_after_all_is_in_question_again(desk: Desk, missed, rule, agent):
-    row = fail_and_make_after_all(desk, missed, rule, agent)
-    assert row.transaction_id != missed.transaction_id
-
-
-@only_nmi
-def test_also_on_its_own_payment(desk: Desk, rule, agent, approver):
-    first = miss(desk, make_unreferenced(desk, shape="A"), agent, approver)
-    desk.show_late(0)
-    row = fail_and_make_after_all(desk, first, rule, agent)
-    assert row.transaction_id == first.transaction_id

@@ -34,6 +34,7 @@ from transactions.advisory import advisory_lock
 from transactions.models import Transaction
 
 from .desk import ACCOUNTS, Desk
+from .raw import triggers_off
 from .recovering import an_hour_ago, pass_lag, recover
 from .reports import in_ledger, stored
 
@@ -231,26 +232,26 @@ def restored(desk: Desk) -> Refund:
 def forget(desk: Desk, transaction: Transaction) -> Refund:
     """Refund a part, and take back what is known here of that but its request."""
     sent(desk.ask(transaction, 4_000))
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with triggers_off(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM refunds_refundattempt")
         cursor.execute("DELETE FROM refunds_refundevent")
+        cursor.execute("DELETE FROM refunds_attention")
         cursor.execute(
             "UPDATE refunds_refund SET status = 'queued', processor_refund_id = NULL,"
-            " look_up_first = true"
+            " look_up_first = true, attention_reason = NULL, attention_since = NULL"
         )
-        cursor.execute("UPDATE transactions_transaction SET reserved_minor = refunded_minor")
-        cursor.execute("UPDATE transactions_transaction SET refunded_minor = 0")
-        cursor.execute("SET session_replication_role = DEFAULT")
+        cursor.execute(
+            "UPDATE transactions_transaction SET reserved_minor = 4000,"
+            " refunded_minor = 0 WHERE id = %s",
+            [transaction.pk],
+        )
     return Refund.objects.get()
 
 
 @pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 def test_a_request_that_waits_for_approval_may_have_been_sent_as_well(desk: Desk, restored: Refund):
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE refunds_refund SET status = 'awaiting_approval'")
-        cursor.execute("SET session_replication_role = DEFAULT")
+    with triggers_off():
+        Refund.objects.update(status=Status.AWAITING_APPROVAL)
     tally = reconcile(desk.account)
     assert (tally.awaited, tally.recorded) == (1, 0)
     assert desk.sums(restored.transaction) == (4_000, 0)
@@ -296,6 +297,61 @@ def test_nor_does_one_that_bears_the_order_of_its_payment(desk: Desk, shape):
     assert reconcile(desk.account).awaited == 1
     assert sent(restored).status == Status.QUEUED
     assert desk.given_back(restored.transaction) == [4_000]
+
+
+def refund_by_hand(desk: Desk, transaction: Transaction, order: str) -> None:
+    """Somebody refunds at the processor, which keeps the order of the payment beside it."""
+    desk.post("refunds", payment_id=transaction.external_id, amount_minor=4_000)
+    ledger = desk.sandbox.ledger
+    with ledger.lock:
+        payment = ledger.payment(ledger.accounts[desk.name], transaction.external_id)
+        [made] = ledger.refunds_of(payment)
+        made.reference = order
+        made.extra["order_id"] = order
+
+
+NOT_LEFT = [Status.QUEUED, Status.AWAITING_APPROVAL]
+
+
+@pytest.mark.parametrize("order", ["", "A-1001"])
+@pytest.mark.parametrize("status", NOT_LEFT)
+@pytest.mark.parametrize("desk", ["stripe", "paypal", "authorizenet"], indirect=True)
+def test_where_references_are_kept_another_one_is_told_before_ours_leaves(
+    desk: Desk, order, status
+):
+    payment = desk.pay(order_reference="A-1001")
+    desk.ask(payment, 4_000)
+    with triggers_off():
+        Refund.objects.update(look_up_first=True, status=status)
+    refund_by_hand(desk, payment, order)
+    assert reconcile(desk.account).recorded == 1
+    assert Attention.objects.open().filter(kind=AttentionKind.MADE_OUTSIDE).exists()
+
+
+@pytest.mark.parametrize("desk", ["authorizenet"], indirect=True)
+def test_recovery_tells_of_what_was_refunded_by_hand_meanwhile(desk: Desk, capsys):
+    payment = desk.pay(order_reference="A-1001")
+    desk.ask(payment, 4_000)
+    recover(capsys, since=an_hour_ago())
+    refund_by_hand(desk, payment, "A-1001")
+    pass_lag()
+    code, told = recover(capsys)
+    assert (code, "Some refunds need a person" in told) == (1, True)
+
+
+@pytest.mark.parametrize("status", NOT_LEFT)
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("desk", ["nmi"], indirect=True)
+def test_what_bears_the_order_of_another_payment_is_that_one_s(desk: Desk, status, keeps):
+    desk.post("accounts", account=desk.name, refund_shape="A", refund_keeps_order_id=keeps)
+    desk.ask(desk.pay(order_reference="A-1001"), 4_000)
+    with triggers_off():
+        Refund.objects.update(look_up_first=True, status=status)
+    other = desk.pay(order_reference="B-2002")
+    refund_by_hand(desk, other, "B-2002")
+    assert reconcile(desk.account).recorded == 1
+    assert desk.sums(other) == (0, 4_000)
+    assert Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE).transaction == other
 
 
 # --- F9 ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from transactions.models import Transaction
 from .desk import Desk
 from .faults.play import looked_up, sent
 from .raw import triggers_off
-from .unreferenced import LONG, make_unreferenced, only_nmi, show_before_claim
+from .unreferenced import LONG, make_unreferenced, miss, only_nmi, show_before_claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,20 +173,6 @@ def test_a_payment_that_is_never_shown_is_put_before_a_person(desk: Desk, rule, 
         assert "does not show everything about payment" in cases.get().reason
     assert sent(again).status == Status.SUCCEEDED
     assert not cases.exists()
-
-
-def miss(desk: Desk, refund: Refund, agent, approver, wrong: str = "7777") -> Refund:
-    """Ruled made under a wrong id while the processor cannot be asked, and missed since."""
-    desk.arm("get_payment", "500", times=50)
-    named = {"verdict": Verdict.HAPPENED, "evidence": "", "processor_refund_id": wrong}
-    refund = confirm(propose(refund, **named, actor=agent), actor=approver)
-    assert refund.status == Status.SUCCEEDED
-    desk.sandbox.faults.clear(None)
-    with triggers_off():  # as an hour later
-        RefundAttempt.objects.update(first_sent_at=timezone.now() - timedelta(hours=3))
-    reconcile(desk.account)
-    assert Attention.objects.open().filter(refund=refund, kind=AttentionKind.MISSING).exists()
-    return refund
 
 
 @only_nmi

@@ -7,12 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from gateways.base import RefundState
 from gateways.registry import open_gateway
 from refunds.models import Attention, AttentionKind, Refund, RefundAttempt, Verdict
 from refunds.outside import record_reported_refunds
+from refunds.reconciliation import reconcile
+from refunds.rulings import confirm, propose
 from refunds.states import Status
 from refunds.sync import sync_account
 from transactions.models import Transaction
@@ -20,6 +23,7 @@ from transactions.upsert import SyncCounts
 
 from .desk import Desk
 from .faults.play import looked_up, run_before_claim, sent
+from .raw import triggers_off
 
 only_nmi = pytest.mark.parametrize("desk", ["nmi"], indirect=True)
 LONG = 300_000  # seconds: longer than anything here goes back
@@ -51,6 +55,20 @@ def make_unreferenced(
     looked_up(refund)
     if when == "after":
         desk.post("clock", advance_seconds=36_000)
+    return refund
+
+
+def miss(desk: Desk, refund: Refund, agent: User, approver: User, wrong: str = "7777") -> Refund:
+    """Ruled made under a wrong id while the processor cannot be asked, and missed since."""
+    desk.arm("get_payment", "500", times=50)
+    named = {"verdict": Verdict.HAPPENED, "evidence": "", "processor_refund_id": wrong}
+    refund = confirm(propose(refund, **named, actor=agent), actor=approver)
+    assert refund.status == Status.SUCCEEDED
+    desk.sandbox.faults.clear(None)
+    with triggers_off():  # as an hour later
+        RefundAttempt.objects.update(first_sent_at=timezone.now() - timedelta(hours=3))
+    reconcile(desk.account)
+    assert Attention.objects.open().filter(refund=refund, kind=AttentionKind.MISSING).exists()
     return refund
 
 

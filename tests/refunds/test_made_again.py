@@ -1,0 +1,134 @@
+"""What a processor without references lists as failed, and as made again, may be ours all along."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateways.base import RefundState
+from refunds import services
+from refunds.cases import Action, actions, let_go
+from refunds.doubts import note_failure
+from refunds.models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund, Verdict
+from refunds.states import Origin, Status
+
+from .desk import Desk
+from .faults.play import sent
+from .unreferenced import LONG, make_unreferenced, miss, only_nmi, record_listed
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PENDING, MADE, FAILED = RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED
+
+
+@pytest.fixture
+def own(desk: Desk, agent, approver) -> Refund:
+    """Made, ruled so under a wrong id, and missed since: what is listed lands on its payment."""
+    first = miss(desk, make_unreferenced(desk, shape="A"), agent, approver)
+    desk.show_late(0)
+    return first
+
+
+@pytest.fixture(params=["own", "missed"])
+def first(request) -> Refund:
+    """The same, also where another payment takes what is listed."""
+    found: Refund = request.getfixturevalue(request.param)
+    return found
+
+
+def assert_it_waits(desk: Desk, first: Refund, agent) -> Refund:
+    again = sent(services.retry_refund(first, actor=agent))
+    assert again.status == Status.QUEUED
+    assert desk.given_back(again.transaction) == [2_500]
+    return again
+
+
+@only_nmi
+@pytest.mark.parametrize("listed", [PENDING, MADE])
+@pytest.mark.parametrize("is_read", [True, False])
+@pytest.mark.parametrize("is_late", [True, False])
+def test_listed_as_failed_and_as_made_again(
+    desk: Desk, first, rule, agent, listed, is_read, is_late
+):
+    record_listed(desk, listed)
+    first = rule(first, Verdict.DID_NOT)
+    record_listed(desk, FAILED)
+    if is_read:
+        record_listed(desk, MADE)
+        desk.show_late(LONG if is_late else 0)
+    assert_it_waits(desk, first, agent)
+
+
+@only_nmi
+def test_listed_as_failed_and_as_pending_again(desk: Desk, first, rule, agent):
+    record_listed(desk, PENDING)
+    first = rule(first, Verdict.DID_NOT)
+    record_listed(desk, FAILED)
+    record_listed(desk, PENDING)
+    desk.show_late(LONG)
+    assert_it_waits(desk, first, agent)
+
+
+@only_nmi
+def test_a_failure_that_only_a_look_has_seen(desk: Desk, first, rule, agent):
+    record_listed(desk, PENDING)
+    first = rule(first, Verdict.DID_NOT)
+    row = Refund.objects.get(origin=Origin.EXTERNAL)
+    note_failure(desk.account, row.processor_refund_id)
+    record_listed(desk, MADE)
+    desk.show_late(LONG)
+    assert_it_waits(desk, first, agent)
+
+
+@only_nmi
+def test_failed_while_ours_was_unknown_and_made_while_it_counted(desk: Desk, rule, agent, approver):
+    first = make_unreferenced(desk, shape="A")
+    desk.show_late(0)
+    record_listed(desk, PENDING)
+    record_listed(desk, FAILED)
+    assert Doubt.objects.get().answer == DoubtAnswer.FAILED
+    desk.show_late(LONG)
+    first = miss(desk, first, agent, approver)
+    desk.show_late(0)
+    record_listed(desk, MADE)
+    first = rule(first, Verdict.DID_NOT)
+    desk.show_late(LONG)
+    assert_it_waits(desk, first, agent)
+
+
+@only_nmi
+def test_what_was_first_listed_as_failed_can_be_said_to_be_ours(
+    desk: Desk, own, rule, agent, approver
+):
+    first = rule(own, Verdict.DID_NOT)
+    record_listed(desk, FAILED)
+    record_listed(desk, MADE)
+    assert_it_waits(desk, first, agent)
+    case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
+    assert Action.COUNT_AS_OURS in actions(case, approver)
+
+
+@only_nmi
+def test_a_second_person_lets_it_go_however_often_it_was_listed(
+    desk: Desk, own, rule, agent, approver
+):
+    record_listed(desk, PENDING)
+    first = rule(own, Verdict.DID_NOT)
+    for _ in range(2):
+        record_listed(desk, FAILED)
+        record_listed(desk, MADE)
+    again = assert_it_waits(desk, first, agent)
+    assert Doubt.objects.count() == 1
+    let_go(Attention.objects.open().get(refund=again, kind=AttentionKind.NOT_SENT), approver)
+    assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_has_failed_in_the_end_keeps_nothing_back(desk: Desk, own, rule, agent):
+    record_listed(desk, PENDING)
+    first = rule(own, Verdict.DID_NOT)
+    record_listed(desk, FAILED)
+    record_listed(desk, MADE)
+    again = assert_it_waits(desk, first, agent)
+    record_listed(desk, FAILED)
+    desk.show_late(LONG)
+    assert sent(again).status == Status.SUCCEEDED
