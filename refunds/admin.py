@@ -36,6 +36,7 @@ from transactions.timeline import newest_first
 from . import pulling, services, story
 from .approval_limits import ApprovalLimitAdmin
 from .badges import refund_badge
+from .forms import ReasonLineForm
 from .inbox import AttentionAdmin
 from .models import ApprovalLimit, Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
@@ -285,6 +286,10 @@ class RefundReasonAdmin(ModelAdmin):
 
     list_display = ("__str__", "code", "position", "is_active")
     list_editable = ("position", "is_active")
+    sortable_by = ()  # their position is their order
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().get_changelist_form(request, **{"form": ReasonLineForm} | kwargs)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: RefundReason | None = None

@@ -23,6 +23,12 @@ from .cases import NOTE_LENGTH
 from .models import Attention, RefundReason, Ruling
 
 
+if TYPE_CHECKING:  # the class takes its parameter only from the stubs
+    _ReasonForm = forms.ModelForm[RefundReason]
+else:
+    _ReasonForm = forms.ModelForm
+
+
 class RefundForm(forms.Form):
     """The dialog. ``cleaned_data`` has ``amount`` and ``expected_refundable`` as Money.
 
@@ -111,6 +117,15 @@ if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _PersonField = forms.ModelChoiceField[User]
 else:
     _PersonField = forms.ModelChoiceField
+
+
+class ReasonLineForm(_ReasonForm):
+    """One reason in their list; its fields bear their names, as no label stands beside them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["aria-label"] = f"{self.instance}: {field.label}"
 
 
 class CaseForm(forms.Form):

@@ -14,9 +14,9 @@ from playwright.sync_api import expect
 from campaigns import running
 from campaigns.models import Campaign
 from campaigns.services import make
-from refunds.models import RefundReason, WebhookEvent
+from refunds.models import ApprovalLimit, RefundReason, WebhookEvent
 from tests.refunds.states import bring
-from tests.rest import make_account, make_person, make_refund, make_transaction
+from tests.rest import make_account, make_person, make_refund, make_token, make_transaction
 from transactions.exchanges import link
 from transactions.models import Customer, Note
 from transactions.twins import mark_twins_of
@@ -153,6 +153,31 @@ def test_every_page(width, theme, pages, manager, open_page, audit):
     expect(page.get_by_role("dialog", name="Refund")).to_be_visible()
     expect(page.locator(".htmx-settling")).to_have_count(0)
     audit(page, "the dialog")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark")])
+def test_settings(width, theme, manager, open_page, audit):
+    account = make_account("shop")
+    for minor in (50_000, None):
+        ApprovalLimit.objects.create(
+            account=account, currency="USD", above_minor=minor, made_by=manager
+        )
+    make_token(manager)
+    page = open_page(make_person("admin"), width=width, theme=theme)
+    for address in (
+        "refunds/approvallimit/",
+        "refunds/approvallimit/add/",
+        "refunds/refundreason/",
+        "refunds/refundreason/add/",
+        "gateways/processoraccount/",
+        f"gateways/processoraccount/{account.pk}/change/",
+        "auth/user/",
+        f"auth/user/{manager.pk}/change/",
+        "auth/group/",
+        "access/apitoken/",
+    ):
+        page.goto(f"/admin/{address}")
+        audit(page, address)
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark")])
