@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from transactions.admin import TransactionAdmin
-from transactions.badges import Badge
+from transactions.badges import Badge, badge_of
 from transactions.changelist import (
     FlagFilter,
     FromDateFilter,
@@ -35,7 +35,7 @@ from transactions.timeline import newest_first
 
 from . import pulling, services, story
 from .approval_limits import ApprovalLimitAdmin
-from .badges import refund_badge
+from .badges import TONES, refund_badge
 from .forms import ReasonLineForm
 from .inbox import AttentionAdmin
 from .models import ApprovalLimit, Attention, Refund, RefundReason, WebhookEvent
@@ -178,6 +178,8 @@ def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
     row.poll_after = story.poll_after_sums(row.transaction, refunds)
     if reasons := [refund.attention_reason for refund in refunds if refund.attention_reason]:
         row.marks.append(Badge(_("Needs attention"), "warn", " ".join(map(retell, reasons))))
+    if any(refund.status == Status.AWAITING_APPROVAL for refund in refunds):
+        row.marks.append(badge_of(Status.AWAITING_APPROVAL, TONES))
     for refund in refunds:
         if story.may_cancel(refund, user):
             row.undo_url = reverse("admin:refunds_refund_cancel", args=[refund.pk])

@@ -8,6 +8,8 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -18,6 +20,7 @@ from gateways.money import CURRENCIES, InvalidAmount, parse_amount
 from transactions.amounts import delocalize, explain
 from transactions.readonly import signed_in
 from transactions.templatetags.desk import amount as draw_amount
+from transactions.timeline import name_of
 
 from .models import ApprovalLimit
 
@@ -75,15 +78,18 @@ class ApprovalLimitAdmin(ModelAdmin):
     """The limits, old ones too. A new one takes the place of that of its account and currency."""
 
     form = ApprovalLimitForm
-    fields = ("account", "currency", "above")
-    list_display = ("scope", "currency", "above", "state", "made_by", "made_at")
-    list_display_links = None
+    list_display = ("scope", "currency", "above", "state", "by", "since")
     list_select_related = ("account", "made_by")
+    sortable_by = ()
     show_facets = admin.ShowFacets.NEVER
 
+    def get_fields(self, request: HttpRequest, obj: ApprovalLimit | None = None) -> tuple[str, ...]:
+        typed = ("account", "currency", "above")
+        return (*typed, "by", "since") if obj else typed
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalLimit]:
-        in_force = ApprovalLimit.objects.in_force().filter(pk=OuterRef("pk"))
-        return ApprovalLimit.objects.order_by("-pk").annotate(is_in_force=Exists(in_force))
+        newest = ApprovalLimit.objects.newest().filter(pk=OuterRef("pk"))
+        return ApprovalLimit.objects.order_by("-pk").annotate(is_newest=Exists(newest))
 
     @display(description=_("Account"))
     def scope(self, limit: ApprovalLimit) -> str:
@@ -95,8 +101,21 @@ class ApprovalLimitAdmin(ModelAdmin):
 
     @display(description=_("State"), label={True: "success", False: "info"})
     def state(self, limit: ApprovalLimit) -> tuple[bool, str]:
-        is_in_force: bool = getattr(limit, "is_in_force", False)
-        return is_in_force, gettext("In force") if is_in_force else gettext("Replaced")
+        is_newest: bool = getattr(limit, "is_newest", False)
+        return is_newest, gettext("In force") if is_newest else gettext("Replaced")
+
+    @display(description=_("By"))
+    def by(self, limit: ApprovalLimit) -> str:
+        return name_of(limit.made_by)
+
+    @display(description=_("Since"))
+    def since(self, limit: ApprovalLimit) -> str:
+        return date_format(timezone.localtime(limit.made_at), "j M Y, H:i")
+
+    def formfield_for_foreignkey(self, *args: Any, **kwargs: Any) -> Any:
+        return super().formfield_for_foreignkey(
+            *args, **kwargs, empty_label=gettext("Every account")
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: ApprovalLimit | None = None) -> bool:
         return False

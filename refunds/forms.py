@@ -22,7 +22,6 @@ from transactions.models import Transaction
 from .cases import NOTE_LENGTH
 from .models import Attention, RefundReason, Ruling
 
-
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _ReasonForm = forms.ModelForm[RefundReason]
 else:

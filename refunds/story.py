@@ -93,6 +93,9 @@ def may_request(user: User) -> bool:
 
 
 def may_cancel(refund: Refund, user: User) -> bool:
+    """Who is asked to approve a refund rejects it instead."""
+    if _may_approve(refund, user):
+        return False
     return refund.is_cancelable and services.may_cancel(refund, user)
 
 

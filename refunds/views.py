@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from gateways.base import Operation
 from gateways.money import Money
 from transactions.amounts import localize
 from transactions.models import Transaction
@@ -90,13 +91,15 @@ def preview_of(transaction: Transaction, text: str) -> Preview:
         return Preview(problem=_("That is more than the %s that can still be refunded.") % left)
     if blocked := decision.check_step(transaction, amount):
         return Preview(problem=blocked.sentence)
-    operation = decision.plan(transaction, amount).operation
+    approval = services.why_approval(transaction, amount)
+    planned = decision.plan(transaction, amount)
+    is_now = planned.operation is Operation.REFUND and not planned.waits
     return Preview(
         left=Money(left.minor - amount.minor, left.currency),
-        sentence=services.plan_in_words(transaction, amount),
-        costs=cost_in_words(transaction.account, amount, operation),
-        arrives=arrival_in_words(transaction.account, operation),
-        approval=services.why_approval(transaction, amount),
+        sentence="" if approval and is_now else services.plan_in_words(transaction, amount),
+        costs=cost_in_words(transaction.account, amount, planned.operation),
+        arrives=arrival_in_words(transaction.account, planned.operation),
+        approval=approval,
     )
 
 

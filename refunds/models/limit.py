@@ -13,14 +13,16 @@ from gateways.money import MAX_MINOR, Money
 
 
 class ApprovalLimitQuerySet(models.QuerySet["ApprovalLimit"]):
-    def in_force(self) -> ApprovalLimitQuerySet:
+    def newest(self) -> ApprovalLimitQuerySet:
         """The newest of each account and currency, and of all accounts together."""
         newest = self.order_by("account_id", "currency", "-pk").distinct("account_id", "currency")
-        return self.filter(pk__in=newest.values("pk"), above_minor__isnull=False)
+        return self.filter(pk__in=newest.values("pk"))
 
     def of(self, account: ProcessorAccount, currency: str) -> Money | None:
         """The limit of an account: its own, or else that of all; None without any."""
-        found = self.in_force().filter(Q(account=account) | Q(account=None), currency=currency)
+        found = self.newest().filter(
+            Q(account=account) | Q(account=None), currency=currency, above_minor__isnull=False
+        )
         own_first = found.order_by(F("account_id").asc(nulls_last=True)).first()
         return own_first.above if own_first else None
 

@@ -186,7 +186,7 @@ def test_two_people_above_the_limit(sandbox, celery_worker_process, open_page, a
 
     theirs = open_page(manager)
     theirs.goto("/admin/")
-    theirs.get_by_role("link", name="Wait for your approval").click()
+    theirs.get_by_role("link", name="Refunds that wait for your approval").click()
     theirs.locator("#results tbody tr a").first.click()
     expect(theirs.locator("#story")).to_contain_text("because it is more than 50.00 USD")
     theirs.get_by_role("button", name="Approve").click()

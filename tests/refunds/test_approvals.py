@@ -161,7 +161,7 @@ class TestPages:
         refund = ask(make_transaction(), 1_000)
         approver = client_of(make_person("approver", email="approver@example.com"))
         home = visible(approver.get("/admin/"))
-        assert "Wait for your approval 1" in home
+        assert "Refunds that wait for your approval 1" in home
         queue = approver.get("/admin/refunds/refund/?status=awaiting_approval")
         assert "Awaiting approval" in visible(queue)
         page = visible(approver.get(f"/admin/refunds/refund/{refund.pk}/change/"))
@@ -173,7 +173,7 @@ class TestPages:
     def test_nothing_of_one_s_own_waits_for_one_s_approval(self, ask, limit, manager):
         limit(0)
         ask(make_transaction(), 1_000, requested_by=manager)
-        assert "Wait for your approval" not in visible(client_of(manager).get("/admin/"))
+        assert "wait for your approval" not in visible(client_of(manager).get("/admin/"))
 
 
 class TestForm:
