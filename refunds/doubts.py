@@ -41,8 +41,9 @@ _UNANSWERED: dict[str, Any] = {"answer": "", "answered_by": None, "answered_at":
 def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] = ()) -> None:
     """Say that these may be a refund of this payment and amount; what was answered stays so.
 
-    What had failed and is ``listed`` now is in question again. The payment is locked first, so that
-    whoever claims, answers or records at this moment sees it, or is seen.
+    What had failed and is ``listed`` now is in question again, and what was ours then as well: while
+    that stands its row tells. The payment is locked first, so that whoever claims, answers or records
+    at this moment sees it, or is seen.
     """
     if not ids:
         return
@@ -57,8 +58,10 @@ def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] =
     with database.atomic():
         Transaction.objects.select_for_update().only("pk").get(pk=refund.transaction_id)
         Doubt.objects.bulk_create(rows, ignore_conflicts=True)
-        failed = _of(refund).filter(external_id__in=listed, answer=DoubtAnswer.FAILED)
-        failed.update(**_UNANSWERED)
+        told = _of(refund).filter(
+            external_id__in=listed, answer__in=[DoubtAnswer.FAILED, DoubtAnswer.OURS]
+        )
+        told.update(**_UNANSWERED)
 
 
 def standing_doubts(refund: Refund) -> list[str]:
@@ -167,14 +170,14 @@ def _rows(refund: Refund, ids: set[str]) -> QuerySet[Refund]:
 
 
 def _known(refund: Refund, ids: set[str]) -> set[str]:
-    """Those that our rows tell of by now: ours, counted as ours, or another payment's.
+    """Those that our rows tell of by now: ours, what stands as ours, or another payment's.
 
     Not those that have ended here: what is heard of a failure answers the doubt itself, and they
     may be listed as made again.
     """
     told = _rows(refund, ids).filter(
         ~Q(origin=Origin.EXTERNAL)
-        | Q(counts_for__isnull=False)
+        | Q(counts_for__isnull=False, status__in=STANDING)
         | (~Q(transaction=refund.transaction_id) & ~Exists(_PLACED))
     )
     return set(_ids(told))

@@ -394,10 +394,10 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         move(locked, to, kind, changes=failure_fields(reported))
         if sentence and ours:
             record_event(ours, "made_after_all", data={"why": sentence})
+        if sentence and not locked.cases.exists():  # none was raised of a failure
+            flag_outside(locked.account, locked, reported, None)
         if sentence:
             flag(locked, K.PAID_AFTER_ALL, sentence)
-        if sentence and not ours and not locked.cases.filter(kind=K.MADE_OUTSIDE).exists():
-            flag_outside(locked.account, locked, reported, None)  # none was raised of a failure
 
 
 def _end_outside(locked: Refund, to: Status, reported: ReportedRefund, ours: Refund | None) -> None:

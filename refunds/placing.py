@@ -41,8 +41,8 @@ class Unplaced(ValueError):
 def awaited_by(account: ProcessorAccount, reported: ReportedRefund) -> RefundQuerySet:
     """Refunds of ours that may be the reported one, because we still wait for an answer.
 
-    After a restore even one that counts as not sent may be, where references are dropped: then the
-    order id of its payment may stand in place of one.
+    After a restore even one that counts as not sent may be: without a reference none can tell. Where
+    references are dropped, the order id of its payment may stand in place of one.
     """
     unanswered = Q(status__in=[Status.SENDING, Status.UNKNOWN]) | Q(
         status=Status.PENDING, processor_refund_id__isnull=True
@@ -52,10 +52,11 @@ def awaited_by(account: ProcessorAccount, reported: ReportedRefund) -> RefundQue
         attempts__started_at__lte=reported.created_at + CLOCK_SKEW,
     )
     maybe = unanswered & left_before
-    if not keeps_references(account):
-        order = clean(reported.reference, 300)
-        of_order = Q(transaction__order_reference=order) if order else Q()
-        maybe |= of_order & Q(look_up_first=True, status__in=NOT_LEFT)
+    restored = Q(look_up_first=True, status__in=NOT_LEFT)
+    if not reported.reference:
+        maybe |= restored
+    elif not keeps_references(account):
+        maybe |= restored & Q(transaction__order_reference=clean(reported.reference, 300))
     return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
         maybe,
         account=account,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from gateways.base import RefundState
+from gateways.registry import open_gateway
 from refunds import services
-from refunds.cases import Action, actions, let_go
+from refunds.cases import Action, actions, count_as_ours, let_go
 from refunds.doubts import note_failure
 from refunds.models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund, Verdict
+from refunds.outside import record_reported_refunds
+from refunds.services import WrongStatus
 from refunds.states import Origin, Status
 
 from .desk import Desk
@@ -105,6 +112,52 @@ def test_what_was_first_listed_as_failed_can_be_said_to_be_ours(
     assert_it_waits(desk, first, agent)
     case = Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE)
     assert Action.COUNT_AS_OURS in actions(case, approver)
+
+
+@only_nmi
+@pytest.mark.parametrize("listed", [PENDING, MADE])
+@pytest.mark.parametrize("again_as", [PENDING, MADE])
+@pytest.mark.parametrize("is_late", [True, False])
+def test_what_a_person_said_is_ours_failed_and_is_listed_again(
+    desk: Desk, own, rule, agent, approver, listed, again_as, is_late
+):
+    record_listed(desk, listed)
+    first = rule(own, Verdict.DID_NOT)
+    count_as_ours(Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE), approver)
+    record_listed(desk, FAILED)
+    record_listed(desk, again_as)
+    desk.show_late(LONG if is_late else 0)
+    first.refresh_from_db()
+    if first.counts_as_made:  # its row stands again
+        with pytest.raises(WrongStatus):
+            services.retry_refund(first, actor=agent)
+    else:
+        assert_it_waits(desk, first, agent)
+
+
+@only_nmi
+@pytest.mark.parametrize("listed", [PENDING, MADE])
+def test_what_is_ours_by_its_reference_failed_and_is_listed_again(desk: Desk, rule, agent, listed):
+    first = rule(make_unreferenced(desk, shape="A", is_kept=True), Verdict.SEND_AGAIN)
+    services.cancel_refund(first, actor=first.requested_by)
+    desk.show_late(0)
+    for state in (listed, FAILED, listed):
+        record_listed(desk, state)
+    first.refresh_from_db()
+    assert_it_waits(desk, first, agent)
+
+
+@pytest.mark.parametrize("desk", ["stripe"], indirect=True)
+def test_a_double_that_failed_and_is_made_is_told_once(desk: Desk):
+    sent(desk.ask(desk.pay(), 2_500))
+    gateway = open_gateway(desk.account)
+    now = timezone.now()
+    [page] = gateway.list_refunds(now - timedelta(days=1), now + timedelta(days=1))
+    double = replace(page.records[0], external_id="re_double")
+    for state in (PENDING, FAILED, MADE):
+        record_reported_refunds(desk.account, gateway, [replace(double, state=state)])
+    kinds = set(Attention.objects.values_list("kind", flat=True))
+    assert kinds == {AttentionKind.FOUND_SEVERAL, AttentionKind.PAID_AFTER_ALL}
 
 
 @only_nmi
