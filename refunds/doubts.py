@@ -41,9 +41,9 @@ _UNANSWERED: dict[str, Any] = {"answer": "", "answered_by": None, "answered_at":
 def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] = ()) -> None:
     """Say that these may be a refund of this payment and amount; what was answered stays so.
 
-    What had failed and is ``listed`` now is in question again, and what was ours then as well: while
-    that stands its row tells. The payment is locked first, so that whoever claims, answers or records
-    at this moment sees it, or is seen.
+    What had failed and is ``listed`` now is in question again, and what was ours then as well:
+    while that stands its row tells. The payment is locked first, so that whoever claims, answers or
+    records at this moment sees it, or is seen.
     """
     if not ids:
         return

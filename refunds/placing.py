@@ -41,8 +41,8 @@ class Unplaced(ValueError):
 def awaited_by(account: ProcessorAccount, reported: ReportedRefund) -> RefundQuerySet:
     """Refunds of ours that may be the reported one, because we still wait for an answer.
 
-    After a restore even one that counts as not sent may be: without a reference none can tell. Where
-    references are dropped, the order id of its payment may stand in place of one.
+    After a restore even one that counts as not sent may be: without a reference none can tell.
+    Where references are dropped, the order id of its payment may stand in place of one.
     """
     unanswered = Q(status__in=[Status.SENDING, Status.UNKNOWN]) | Q(
         status=Status.PENDING, processor_refund_id__isnull=True
