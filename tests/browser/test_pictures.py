@@ -27,7 +27,9 @@ from .test_refunding import LIST, open_dialog, row_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-SCREENS = [(1360, "light"), (1360, "dark"), (390, "light"), (390, "dark")]
+SCREENS = [(1360, "light"), (390, "dark")]
+if "SCREENSHOTS" in os.environ:  # to be looked at; what fits in the light fits in the dark
+    SCREENS += [(1360, "dark"), (390, "light")]
 # The pictures that are kept, and what they are called.
 KEPT = {
     "transactions-1360-light": "transactions",

@@ -170,6 +170,19 @@ class TestPages:
         assert "Approved; it goes out now." in visible(answer)
         assert Refund.objects.get().status == Status.QUEUED
 
+    def test_its_line_says_that_it_waits(self, ask, limit):
+        limit(0)
+        ask(make_transaction(), 1_000)
+        browser = client_of(make_person("viewer"))
+        assert "Awaiting approval" in visible(browser.get("/admin/transactions/transaction/"))
+
+    def test_the_dialog_does_not_promise_now_what_waits(self, limit):
+        limit(0)
+        address = f"/admin/transactions/transaction/{make_transaction().pk}/refund/"
+        text = visible(client_of(make_person("agent")).get(address))
+        assert "Another person has to approve it" in text
+        assert "It is refunded now" not in text
+
     def test_nothing_of_one_s_own_waits_for_one_s_approval(self, ask, limit, manager):
         limit(0)
         ask(make_transaction(), 1_000, requested_by=manager)

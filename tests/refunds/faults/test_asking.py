@@ -25,7 +25,7 @@ only_stripe = pytest.mark.parametrize("desk", ["stripe"], indirect=True)
 @only_stripe
 def test_f01_a_double_click_is_one_refund(desk):
     key = make_token(make_person("agent"))[1]
-    for round_number in range(5):
+    for round_number in range(2):
         transaction = desk.pay()
 
         def click(_number: int, transaction=transaction, name=f"click {round_number}") -> tuple:
