@@ -12,7 +12,7 @@ from refunds.models import RefundReason
 from transactions.csv_file import CsvFile, LineError, UnreadableFile
 from transactions.filters import read_bound
 from transactions.forms import refuse_card_number
-from transactions.text import clean
+from transactions.text import clean, holds_card_number
 
 from .models import Campaign
 from .preparing import MOST_ITEMS
@@ -120,6 +120,8 @@ def _read(upload: BinaryIO) -> list[Named]:
                 errors.append(record)
             elif not (name := clean(record.values["payment"], 100)):
                 errors.append(LineError(record.line, _("It names no payment.")))
+            elif holds_card_number(name):
+                errors.append(LineError(record.line, _("It names a card, and no payment.")))
             elif not (amount := clean(record.values.get("amount", _ALL), 30)):
                 errors.append(LineError(record.line, _("Its amount is empty.")))
             else:

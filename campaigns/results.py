@@ -36,7 +36,7 @@ def _cells(item: CampaignItem) -> list[str]:
         payment.customer_email if payment else "",
         payment.order_reference if payment else "",
         item.currency,
-        item.amount.major() if item.currency else item.typed,
+        item.amount.major() if item.amount_minor else item.typed,
         item.get_state_display(),
         item.why,
         str(refund.pk) if refund else "",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext
@@ -35,13 +36,14 @@ class ApprovalLimitForm(_LimitForm):
 
     currency = forms.CharField(label=_("Currency"), max_length=3, widget=UnfoldAdminTextInputWidget)
     above = forms.CharField(
-        label=_("More than"),
+        label=_("Limit"),
         required=False,
         max_length=20,
         widget=UnfoldAdminTextInputWidget,
         help_text=_(
             "When more than this goes back of one payment, another person has to approve it. "
-            "0 asks about every refund; empty takes the limit back."
+            "0 asks about every refund; empty takes the limit back. Who raises a limit raises it "
+            "for others only."
         ),
     )
 
@@ -95,14 +97,20 @@ class ApprovalLimitAdmin(ModelAdmin):
     def scope(self, limit: ApprovalLimit) -> str:
         return str(limit.account or gettext("Every account"))
 
-    @display(description=_("More than"))
+    @display(description=_("Limit"))
     def above(self, limit: ApprovalLimit) -> str:
         return draw_amount(limit.above) if limit.above else gettext("No limit")
 
-    @display(description=_("State"), label={True: "success", False: "info"})
-    def state(self, limit: ApprovalLimit) -> tuple[bool, str]:
-        is_newest: bool = getattr(limit, "is_newest", False)
-        return is_newest, gettext("In force") if is_newest else gettext("Replaced")
+    @display(
+        description=_("State"),
+        label={"in force": "success", "taken back": "warning", "replaced": "info"},
+    )
+    def state(self, limit: ApprovalLimit) -> tuple[str, str]:
+        if not getattr(limit, "is_newest", False):
+            return "replaced", gettext("Replaced")
+        if limit.above is None:
+            return "taken back", gettext("Taken back")
+        return "in force", gettext("In force")
 
     @display(description=_("By"))
     def by(self, limit: ApprovalLimit) -> str:
@@ -112,16 +120,36 @@ class ApprovalLimitAdmin(ModelAdmin):
     def since(self, limit: ApprovalLimit) -> str:
         return date_format(timezone.localtime(limit.made_at), "j M Y, H:i")
 
-    def formfield_for_foreignkey(self, *args: Any, **kwargs: Any) -> Any:
-        return super().formfield_for_foreignkey(
-            *args, **kwargs, empty_label=gettext("Every account")
-        )
+    def formfield_for_dbfield(self, *args: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(*args, **kwargs)
+        if isinstance(field, forms.ModelChoiceField):
+            field.empty_label = gettext("Every account")
+            field.widget.can_view_related = field.widget.can_add_related = False
+            field.widget.can_change_related = field.widget.can_delete_related = False
+        return field
 
     def has_change_permission(self, request: HttpRequest, obj: ApprovalLimit | None = None) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ApprovalLimit | None = None) -> bool:
         return False
+
+    def response_add(
+        self, request: HttpRequest, obj: ApprovalLimit, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """To the list, with what counts from now on."""
+        if obj.above is None:
+            sentence = _("%(scope)s: the limit for %(currency)s is taken back.")
+        else:
+            sentence = _("%(scope)s: more than %(above)s of one payment needs another person.")
+        told = {"scope": self.scope(obj), "currency": obj.currency, "above": obj.above}
+        messages.success(request, sentence % told)
+        return redirect("admin:refunds_approvallimit_changelist")
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        only = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        page: HttpResponse = super().add_view(request, extra_context=only)
+        return page
 
     def save_model(self, request: HttpRequest, obj: ApprovalLimit, form: Any, change: bool) -> None:
         obj.made_by = signed_in(request)

@@ -136,7 +136,9 @@ class CaseForm(forms.Form):
         for name, field in self.fields.items():
             described = [f"case-{name}-error"] + [f"case-{name}-help"] * bool(field.help_text)
             field.widget.attrs["aria-describedby"] = " ".join(described)
-        if shown := self.visible_fields():
+        # After errors the first field with one is focused.
+        shown = self.visible_fields()
+        if shown and not self.is_bound:
             shown[0].field.widget.attrs["autofocus"] = True
 
     def renewed(self) -> CaseForm:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
@@ -53,8 +53,11 @@ def count_open_cases(most: int) -> str:
 
 def count_to_approve(user: User, most: int) -> str:
     """How many refunds wait for this person's approval, as :func:`count_open_cases`."""
+    own = Q(requested_by=user)
+    if address := user.email.strip():
+        own |= Q(requested_by__email__iexact=address)
     waiting = Refund.objects.filter(status=Status.AWAITING_APPROVAL)
-    return _count(waiting.exclude(requested_by=user), most)
+    return _count(waiting.exclude(own), most)
 
 
 def _count(rows: QuerySet[Any], most: int) -> str:

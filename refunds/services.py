@@ -25,13 +25,13 @@ from gateways.base import Operation
 from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
-from . import decision, policy
+from . import decision
+from .approval import why_approval_of_reserved
 from .attention import close_cases
 from .doubts import answer, reopen
 from .found import came_back, is_replaced, made_already
 from .history import record_event
 from .models import (
-    ApprovalLimit,
     Attention,
     AttentionKind,
     DoubtAnswer,
@@ -138,7 +138,7 @@ def request_refund(
     try:
         with database.atomic():
             _reserve(transaction, amount, expected_refundable)
-            why = "" if approved_by else _why_approval_now(transaction, amount)
+            why = "" if approved_by else why_approval_of_reserved(transaction, amount, requested_by)
             _record_request(refund, why)
     except RefundRefused:
         # A twin of this very request may have taken the balance a moment ago.
@@ -174,8 +174,7 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
         raise NotAllowed(_("Another person has to approve a refund that you requested."))
     with database.atomic():
         locked = lock_refund(refund.pk)
-        if locked.status != Status.AWAITING_APPROVAL:
-            raise WrongStatus(_("Only a refund that awaits approval can be approved."))
+        _require_awaiting(locked)
         move(
             locked,
             Status.QUEUED,
@@ -190,9 +189,9 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
 def reject_refund(refund: Refund, *, actor: User) -> Refund:
     """Refuse a refund that awaits approval. Raises NotAllowed or WrongStatus."""
     require(actor, "refunds.approve_refund", _("You may not reject refunds."))
-    if refund.status != Status.AWAITING_APPROVAL:
-        raise WrongStatus(_("Only a refund that awaits approval can be rejected."))
-    return _call_off(refund, actor=actor, kind="rejected")
+    with database.atomic():
+        _require_awaiting(lock_refund(refund.pk))
+        return _call_off(refund, actor=actor, kind="rejected")
 
 
 def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) -> Refund:
@@ -432,22 +431,6 @@ def _refuse_if_blocked(transaction: Transaction, amount: Money) -> None:
         raise RefundRefused(found.code, found.sentence, left)
 
 
-def why_approval(transaction: Transaction, amount: Money) -> str:
-    """The sentence why another person has to approve a refund that is asked for now, or ''."""
-    limit = ApprovalLimit.objects.of(transaction.account, amount.currency)
-    return policy.why_approval(amount, transaction.given_back, limit)
-
-
-def _why_approval_now(transaction: Transaction, amount: Money) -> str:
-    """The same for an amount that is reserved already: nobody asks for another one meanwhile."""
-    limit = ApprovalLimit.objects.of(transaction.account, amount.currency)
-    if limit is None:
-        return ""
-    now = Transaction.objects.get(pk=transaction.pk)
-    before = Money(now.given_back.minor - amount.minor, amount.currency)
-    return policy.why_approval(amount, before, limit)
-
-
 def _record_request(refund: Refund, why_approval: str) -> None:
     """Write the refund down, queued or waiting for another person to approve it."""
     refund.operation = decision.plan(refund.transaction, refund.amount).operation.value
@@ -511,6 +494,14 @@ def _try_again(ended: Refund, actor: User, origin: Origin) -> Refund:
         retry_of=ended,
     )
     return renewed
+
+
+def _require_awaiting(locked: Refund) -> None:
+    if locked.status != Status.AWAITING_APPROVAL:
+        raise WrongStatus(
+            _("This refund does not await approval any more: its status is “%s”.")
+            % locked.get_status_display()
+        )
 
 
 def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:

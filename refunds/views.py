@@ -21,6 +21,7 @@ from transactions.models import Transaction
 from transactions.readonly import changed
 
 from . import decision, services
+from .approval import why_approval
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
 from .models import Refund, RefundReason
@@ -51,7 +52,7 @@ def refund_dialog(
     ``show`` renders a form as a dialog, or as a page for a browser without htmx.
     """
     if request.headers.get("HX-Target") == PREVIEW:
-        preview = preview_of(transaction, request.GET.get("amount", ""))
+        preview = preview_of(transaction, request.GET.get("amount", ""), user)
         return render(request, "refunds/_preview.html", {"preview": preview})
     offered = RefundReason.objects.filter(is_active=True)
     asked_for = offered.filter(code=request.GET.get("reason", "")[:50]).first()
@@ -73,12 +74,12 @@ def refund_dialog(
         "typed": typed,
         "token": _token(request),
         "why_not": services.why_not(transaction),
-        "preview": preview_of(transaction, typed or ""),
+        "preview": preview_of(transaction, typed or "", user),
     }
     return show(request, "refunds/_dialog.html", transaction, **context)
 
 
-def preview_of(transaction: Transaction, text: str) -> Preview:
+def preview_of(transaction: Transaction, text: str, user: User) -> Preview:
     """What is left after a refund of the typed amount, and how it will be done."""
     if why_not := services.why_not(transaction):
         return Preview(problem=why_not)
@@ -91,7 +92,7 @@ def preview_of(transaction: Transaction, text: str) -> Preview:
         return Preview(problem=_("That is more than the %s that can still be refunded.") % left)
     if blocked := decision.check_step(transaction, amount):
         return Preview(problem=blocked.sentence)
-    approval = services.why_approval(transaction, amount)
+    approval = why_approval(transaction, amount, user)
     planned = decision.plan(transaction, amount)
     is_now = planned.operation is Operation.REFUND and not planned.waits
     return Preview(

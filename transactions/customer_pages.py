@@ -197,7 +197,8 @@ class CustomerAdmin(ReadOnlyAdmin):
         if not signed_in(request).has_perm(MERGE):
             raise PermissionDenied(_("You may not merge customers."))
         key = request.POST.get("other", "")
-        other = get_object_or_404(customer.absorbed, pk=key if key.isdecimal() else 0)
+        is_key = key.isdecimal() and len(key) < 19  # what a column can hold
+        other = get_object_or_404(customer.absorbed, pk=key if is_key else 0)
         part(other, actor=signed_in(request))
         return self.show(request, customer, _("%s is a customer of their own again.") % other.email)
 

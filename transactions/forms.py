@@ -42,6 +42,8 @@ class NoteForm(forms.Form):
     def clean_text(self) -> str:
         text: str = self.cleaned_data["text"]
         refuse_card_number(text)
+        if not clean(text, 1):
+            raise forms.ValidationError(_("Write something that can be seen."))
         return text
 
 

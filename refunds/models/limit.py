@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -17,14 +17,6 @@ class ApprovalLimitQuerySet(models.QuerySet["ApprovalLimit"]):
         """The newest of each account and currency, and of all accounts together."""
         newest = self.order_by("account_id", "currency", "-pk").distinct("account_id", "currency")
         return self.filter(pk__in=newest.values("pk"))
-
-    def of(self, account: ProcessorAccount, currency: str) -> Money | None:
-        """The limit of an account: its own, or else that of all; None without any."""
-        found = self.newest().filter(
-            Q(account=account) | Q(account=None), currency=currency, above_minor__isnull=False
-        )
-        own_first = found.order_by(F("account_id").asc(nulls_last=True)).first()
-        return own_first.above if own_first else None
 
 
 class ApprovalLimit(models.Model):

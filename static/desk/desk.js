@@ -5,6 +5,9 @@
   const find = (id) => document.getElementById(id);
   const words = () => find("words")?.dataset ?? {};
   let toastTimer;
+  // What had the focus last, also after it was disabled or taken out of the page.
+  let last = null;
+  document.addEventListener("focusin", ({ target }) => { last = target; });
 
   function say(sentence, failed = false, undo = "") {
     if (!sentence) return;
@@ -34,7 +37,11 @@
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     const dialog = find("dialog");
     if (detail.target.id !== "dialog-body" || !dialog) return;
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      const menu = last?.closest(".menu");
+      dialog.opener = menu ? document.querySelector(`[popovertarget="${menu.id}"]`)?.id : last?.id;
+      dialog.showModal();
+    }
     const first = dialog.querySelector("[aria-invalid=true]") ?? dialog.querySelector("[autofocus]");
     if (first) { first.focus(); first.select?.(); }
   });
@@ -42,6 +49,12 @@
     const dialog = find("dialog");
     if (target.closest("[data-close]") || target === dialog) dialog?.close();
   });
+  // The browser gives the focus back, unless what opened the dialog was drawn anew meanwhile.
+  document.addEventListener("close", ({ target }) => {
+    if (target.id === "dialog" && document.activeElement === document.body) {
+      find(target.opener)?.focus();
+    }
+  }, true);
   document.addEventListener("transaction-changed", ({ detail }) => {
     if (!detail.failed) find("dialog")?.close();
     say(detail.say, detail.failed, detail.undo);
@@ -111,6 +124,7 @@
     target.openDetails = [...target.querySelectorAll("details[open][id]")].map(({ id }) => id);
     target.openPopover = target.querySelector(":popover-open")?.id;
     target.said = target.dataset?.say;
+    target.hadFocus = target.contains(last) && (document.activeElement === document.body || target.contains(document.activeElement));
   });
   // After htmx has put all attributes in their place: a style set earlier would be undone.
   document.addEventListener("htmx:afterSettle", ({ detail }) => {
@@ -118,7 +132,15 @@
     if (detail.target.openPopover) find(detail.target.openPopover)?.showPopover();
     const now = detail.target.id && find(detail.target.id)?.dataset.say;
     if (now && now !== detail.target.said) find("announcer").textContent = now;
+    if (detail.target.hadFocus && document.activeElement === document.body) focusAgain(detail.target.id);
   });
+  // What was pressed is gone with what it did: go on where it stood.
+  function focusAgain(id) {
+    const again = find(last?.id) ?? find(id)?.querySelector("h2, h1");
+    if (!again) return;
+    if (again.tabIndex < 0) again.tabIndex = -1;
+    again.focus({ preventScroll: true });
+  }
   // What follows a refund or a pull asks on after an answer that was lost.
   function askAgain(elt) {
     if (elt.matches("[data-transaction], #pulling")) {

@@ -60,6 +60,7 @@ def test_a_file_names_payments():
         ("id\nch_1\n", "payment"),
         ("payment,amount\n ,5\n", "Line 2: It names no payment."),
         ("payment\nch_1,5\n", "Line 2"),
+        ("payment\nch_1\n4242 4242 4242 4242\n", "Line 3: It names a card, and no payment."),
         ("payment,amount\nch_0,5.00\nch_1,\n", "Line 3: Its amount is empty."),
         (b"payment\n\xff\xfe\n", "UTF-8"),
         ("payment\n" + "ch_1\n" * 4, "more than 3 rows"),

@@ -12,6 +12,7 @@ from django.db import transaction as database
 
 from gateways.money import Money
 from refunds import services
+from refunds.approval import limit_for
 from refunds.models import ApprovalLimit, Refund
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
@@ -43,28 +44,58 @@ def limit(manager):
 
 
 class TestLimits:
-    def test_without_any_nobody_is_asked(self):
-        assert ApprovalLimit.objects.of(make_account(), "USD") is None
+    def test_without_any_nobody_is_asked(self, agent):
+        assert limit_for(make_account(), "USD", agent) is None
 
-    def test_an_account_has_its_own_or_that_of_all(self, limit):
+    def test_an_account_has_its_own_or_that_of_all(self, limit, agent):
         own, other = make_account("stripe-own"), make_account("stripe-other")
         limit(50_000)
         limit(70_000, own)
         limit(1_000, own, "EUR")
-        assert ApprovalLimit.objects.of(own, "USD") == Money(70_000, "USD")
-        assert ApprovalLimit.objects.of(other, "USD") == Money(50_000, "USD")
-        assert ApprovalLimit.objects.of(other, "EUR") is None
+        assert limit_for(own, "USD", agent) == Money(70_000, "USD")
+        assert limit_for(other, "USD", agent) == Money(50_000, "USD")
+        assert limit_for(other, "EUR", agent) is None
 
-    def test_the_newest_counts_and_one_without_an_amount_takes_it_back(self, limit):
+    def test_the_newest_counts_and_one_without_an_amount_takes_it_back(self, limit, agent):
         own = make_account()
         limit(50_000)
         limit(20_000, own)
         limit(90_000, own)
-        assert ApprovalLimit.objects.of(own, "USD") == Money(90_000, "USD")
+        assert limit_for(own, "USD", agent) == Money(90_000, "USD")
         limit(None, own)
-        assert ApprovalLimit.objects.of(own, "USD") == Money(50_000, "USD")
+        assert limit_for(own, "USD", agent) == Money(50_000, "USD")
         limit(None)
-        assert ApprovalLimit.objects.of(own, "USD") is None
+        assert limit_for(own, "USD", agent) is None
+
+    @pytest.mark.parametrize("raised", [100_000, None])
+    def test_who_raises_it_raises_it_for_others(self, limit, manager, agent, raised):
+        account = make_account()
+        limit(10_000, account)
+        limit(raised, account)
+        assert limit_for(account, "USD", manager) == Money(10_000, "USD")
+        assert limit_for(account, "USD", agent) == (raised and Money(raised, "USD"))
+
+    def test_also_not_under_another_account_of_theirs(self, limit, manager):
+        account = make_account()
+        limit(10_000, account)
+        limit(100_000, account)
+        twin = make_person("manager", email="ION@example.com")
+        assert limit_for(account, "USD", twin) == Money(10_000, "USD")
+
+    def test_nor_by_one_of_the_account_beside_that_of_all(self, limit, manager):
+        account = make_account()
+        limit(10_000)
+        limit(100_000, account)
+        assert limit_for(account, "USD", manager) == Money(10_000, "USD")
+
+    def test_what_somebody_else_sets_counts_for_them(self, limit, manager):
+        account = make_account()
+        limit(10_000, account)
+        other = make_person("manager", email="other@example.com")
+        ApprovalLimit.objects.create(
+            account=account, currency="USD", above_minor=30_000, made_by=other
+        )
+        assert limit_for(account, "USD", manager) == Money(30_000, "USD")
 
     @pytest.mark.parametrize("change", ["update", "delete"])
     def test_a_limit_is_never_changed_afterwards(self, limit, change):
@@ -109,6 +140,17 @@ class TestRequests:
         refund = ask(make_transaction(), 1_000, requested_by=both)
         with pytest.raises(NotAllowed, match="Another person"):
             services.approve_refund(refund, actor=both)
+
+    def test_what_is_approved_is_not_rejected_by_who_looks_at_an_old_page(
+        self, ask, limit, approver
+    ):
+        limit(0)
+        refund = ask(make_transaction(), 1_000)
+        seen = Refund.objects.get(pk=refund.pk)
+        services.approve_refund(refund, actor=approver)
+        with pytest.raises(WrongStatus, match="does not await approval any more"):
+            services.reject_refund(seen, actor=approver)
+        assert Refund.objects.get().status == Status.QUEUED
 
     def test_trying_again_asks_again(self, ask, limit, agent):
         limit(5_000)
@@ -186,7 +228,10 @@ class TestPages:
     def test_nothing_of_one_s_own_waits_for_one_s_approval(self, ask, limit, manager):
         limit(0)
         ask(make_transaction(), 1_000, requested_by=manager)
-        assert "wait for your approval" not in visible(client_of(manager).get("/admin/"))
+        for person in (manager, make_person("approver", email=manager.email.upper())):
+            assert "wait for your approval" not in visible(client_of(person).get("/admin/"))
+        queue = client_of(manager).get("/admin/refunds/refund/?status=awaiting_approval")
+        assert "that is you" in visible(queue)
 
 
 class TestForm:
@@ -197,12 +242,17 @@ class TestForm:
     def test_a_manager_sets_a_limit(self, manager):
         account = make_account()
         text = visible(self.add(manager, account=str(account.pk), currency="usd"))
-        assert "500.00 USD" in text
+        assert (
+            "stripe-1: more than 500.00 USD of one payment needs another person."
+            in text.replace(account.slug, "stripe-1")
+        )
         assert "In force" in text
         row = ApprovalLimit.objects.get()
         assert (row.account, row.above, row.made_by) == (account, Money(50_000, "USD"), manager)
-        assert "Replaced" in visible(self.add(manager, account=str(account.pk), above=""))
-        assert ApprovalLimit.objects.of(account, "USD") is None
+        text = visible(self.add(manager, account=str(account.pk), above=""))
+        assert "the limit for USD is taken back" in text
+        assert ["Replaced" in text, "Taken back" in text, "In force" in text] == [True, True, False]
+        assert limit_for(account, "USD", make_person("agent")) is None
 
     def test_zero_asks_about_every_refund(self, manager):
         self.add(manager, above="0")
