@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction as database
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from gateways.money import Money, exponent_of
 from refunds.models import Refund, RefundQuerySet
-from refunds.people import are_one_person
+from refunds.people import are_one_person, of_person
 from refunds.publishing import hand_out
 from refunds.services import NotAllowed, WrongStatus, hold_back, require
 from refunds.states import MOVING
@@ -134,6 +134,14 @@ def may_steer(campaign: Campaign, user: User) -> bool:
 def may_start(campaign: Campaign, user: User) -> bool:
     able = user.is_active and user.has_perm("refunds.approve_refund")
     return able and not are_one_person(campaign.created_by, user)
+
+
+def to_start(user: User) -> QuerySet[Campaign]:
+    """The campaigns that wait for this person to look through and start them."""
+    if not user.has_perm("refunds.approve_refund"):
+        return Campaign.objects.none()
+    waiting = Campaign.objects.filter(state=CampaignState.READY, problem="")
+    return waiting.exclude(of_person(user, "created_by"))
 
 
 def totals(campaign: Campaign) -> list[tuple[int, Money]]:

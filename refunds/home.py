@@ -12,10 +12,10 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from gateways.money import Money
-from transactions.badges import Badge
+from transactions.badges import Badge, number_of
 
 from .badges import case_badge
-from .inbox import count_open_cases, count_to_approve
+from .inbox import to_approve
 from .models import Attention, Refund
 from .states import MOVING, STANDING, Status
 
@@ -64,8 +64,8 @@ def describe(user: User) -> Home:
     )
     return Home(
         cases=_own_cases(user) if may_see_cases else [],
-        open_cases=count_open_cases(99) if may_see_cases else "",
-        to_approve=count_to_approve(user, 99) if user.has_perm("refunds.approve_refund") else "",
+        open_cases=number_of(Attention.objects.open()) if may_see_cases else "",
+        to_approve=number_of(to_approve(user)) if user.has_perm("refunds.approve_refund") else "",
         asked_today=sum(row["asked"] for row in sums),
         given_back=[Money(row["minor"], row["currency"]) for row in sums if row["minor"]],
         moving=Refund.objects.filter(status__in=MOVING).count(),

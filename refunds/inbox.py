@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
@@ -39,6 +39,7 @@ from .cases import (
 )
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
+from .people import of_person
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
 from .states import Status
@@ -46,23 +47,10 @@ from .steps import STEPS, Offer, Step, effect_of, label_of, offers, open_ruling,
 from .webhooks import NotProcessable
 
 
-def count_open_cases(most: int) -> str:
-    """How many cases are open, for a badge: ``99+`` beyond ``most``, empty without one."""
-    return _count(Attention.objects.open(), most)
-
-
-def count_to_approve(user: User, most: int) -> str:
-    """How many refunds wait for this person's approval, as :func:`count_open_cases`."""
-    own = Q(requested_by=user)
-    if address := user.email.strip():
-        own |= Q(requested_by__email__iexact=address)
+def to_approve(user: User) -> QuerySet[Refund]:
+    """The refunds that wait for this person's approval."""
     waiting = Refund.objects.filter(status=Status.AWAITING_APPROVAL)
-    return _count(waiting.exclude(own), most)
-
-
-def _count(rows: QuerySet[Any], most: int) -> str:
-    number = len(rows.values_list("pk")[: most + 1])
-    return f"{most}+" if number > most else str(number or "")
+    return waiting.exclude(of_person(user, "requested_by"))
 
 
 class KindFilter(ListFilter):

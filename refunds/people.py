@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
@@ -14,6 +16,12 @@ def are_one_person(one: User, other: User) -> bool:
     """Two accounts with one e-mail address are one person, as far as we can tell."""
     address = one.email.strip().casefold()
     return one.pk == other.pk or bool(address and address == other.email.strip().casefold())
+
+
+def of_person(person: User, role: str) -> Q:
+    """Rows in which the person stands in the role, under whatever account."""
+    address = person.email.strip()
+    return Q(**{role: person}) | (Q(**{f"{role}__email__iexact": address}) if address else Q())
 
 
 def is_requester(refund: Refund, person: User) -> bool:

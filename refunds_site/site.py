@@ -20,7 +20,9 @@ from unfold.sites import UnfoldAdminSite
 
 from access.forms import ProfileForm
 from access.models import Profile
+from campaigns.services import to_start
 from refunds import home
+from transactions.badges import number_of
 
 
 class RefundDeskSite(UnfoldAdminSite):
@@ -60,7 +62,11 @@ class RefundDeskSite(UnfoldAdminSite):
     ) -> HttpResponse:
         """What needs the person, and how it goes; Django's own page for who may see no refunds."""
         if isinstance(request.user, User) and request.user.has_perm("refunds.view_refund"):
-            context = {"title": _("Home"), "home": home.describe(request.user)}
+            context = {
+                "title": _("Home"),
+                "home": home.describe(request.user),
+                "campaigns_to_start": number_of(to_start(request.user)),
+            }
             return TemplateResponse(request, "desk/home.html", self.each_context(request) | context)
         if request.user.has_perm("transactions.view_transaction"):
             return redirect("admin:transactions_transaction_changelist")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import TextChoices
+from django.db.models import QuerySet, TextChoices
 from django.utils.functional import Promise
 
 from .models import RefundProgress, TransactionStatus
@@ -31,6 +32,12 @@ class Badge:
     label: str | Promise
     tone: str
     title: str | Promise = ""
+
+
+def number_of(rows: QuerySet[Any], most: int = 99) -> str:
+    """How many rows there are, for a badge: ``99+`` beyond ``most``, empty without one."""
+    number = len(rows.values_list("pk")[: most + 1])
+    return f"{most}+" if number > most else str(number or "")
 
 
 def badge_of(choice: TextChoices, tones: dict[TextChoices, str] | None = None) -> Badge:

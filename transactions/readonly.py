@@ -24,6 +24,7 @@ from django.views.decorators.http import require_http_methods
 from .changelist import KeysetChangeList
 from .filters import search
 from .models import Transaction
+from .retelling import retell
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -69,7 +70,7 @@ def changed(
 ) -> HttpResponse:
     """Say what happened to a transaction, and have it shown anew. ``undo`` takes the press."""
     if not request.headers.get("HX-Request"):
-        messages.add_message(request, level, sentence)
+        messages.add_message(request, level, retell(sentence))
         return redirect(PAYMENT_PAGE, transaction.pk)
     response = HttpResponse(status=HTTPStatus.NO_CONTENT)
     announce(response, transaction, sentence, failed=level == messages.ERROR, undo=undo)
@@ -92,7 +93,7 @@ def announce(
     undo: str = "",
 ) -> None:
     """Have htmx say the sentence and show the transaction anew, besides what the response does."""
-    event = {"transaction": transaction.pk, "say": sentence, "failed": failed, "undo": undo}
+    event = {"transaction": transaction.pk, "say": retell(sentence), "failed": failed, "undo": undo}
     response["HX-Trigger"] = json.dumps({"transaction-changed": event})
 
 

@@ -16,8 +16,11 @@ from typing import NamedTuple
 from django.conf import settings
 from django.utils.translation import get_language, gettext
 
+from .amounts import localize
+
 # %(name)s, %s, or %% for a per cent sign; as Python's own format has them.
 _GAP = re.compile(r"%(?:\((?P<name>\w+)\))?(?P<kind>[sd%])")
+_AMOUNT = re.compile(r"-?\d+\.\d+ [A-Z]{3}")
 _NUMBER = re.compile(r"%(\(\w+\))?d")  # what was in it is text by now
 # A message that says less than this besides its gaps would be found where it does not stand.
 _LEAST = 8
@@ -51,9 +54,13 @@ def _retell(sentence: str, language: str) -> str:
 
 
 def _filling(found: re.Match[str], language: str) -> dict[str, str] | tuple[str, ...]:
-    """What stood in the gaps. That may be a sentence again."""
-    named = {name: _retell(text, language) for name, text in found.groupdict().items()}
-    return named or tuple(_retell(text, language) for text in found.groups())
+    """What stood in the gaps. That may be a sentence again, or an amount."""
+    named = {name: _fill(text, language) for name, text in found.groupdict().items()}
+    return named or tuple(_fill(text, language) for text in found.groups())
+
+
+def _fill(text: str, language: str) -> str:
+    return localize(text) if _AMOUNT.fullmatch(text) else _retell(text, language)
 
 
 @cache

@@ -51,9 +51,9 @@
   });
   // The browser gives the focus back, unless what opened the dialog was drawn anew meanwhile.
   document.addEventListener("close", ({ target }) => {
-    if (target.id === "dialog" && document.activeElement === document.body) {
-      find(target.opener)?.focus();
-    }
+    const { activeElement } = document;
+    const isLost = activeElement === document.body || target.contains(activeElement);
+    if (target.id === "dialog" && isLost) find(target.opener)?.focus();
   }, true);
   document.addEventListener("transaction-changed", ({ detail }) => {
     if (!detail.failed) find("dialog")?.close();

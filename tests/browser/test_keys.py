@@ -1,5 +1,7 @@
 """The table by keyboard alone."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -45,6 +47,52 @@ def test_lines_are_walked_opened_and_refunded(page, newest):
     page.wait_for_url(f"**{LIST}{newest[1].pk}/change/")
     page.keyboard.press("r")
     expect(page.get_by_role("dialog", name="Refund")).to_be_visible()
+
+
+def draw_anew(page, transaction):
+    row = row_of(page, transaction)
+    with page.expect_response("**fragment=row"):
+        row.evaluate("row => { row.classList.add('old'); htmx.trigger(row, 'refresh'); }")
+    expect(row).not_to_have_class(re.compile("old|htmx"))
+
+
+def test_the_line_keeps_the_focus_when_it_is_drawn_anew(page, newest):
+    for _ in range(2):
+        page.keyboard.press("j")
+    link = link_of(page, newest[1])
+    draw_anew(page, newest[1])
+    expect(link).to_be_focused()
+    page.keyboard.press("r")
+    dialog = page.get_by_role("dialog", name="Refund")
+    expect(dialog.get_by_label("Amount")).to_be_focused()
+    draw_anew(page, newest[1])  # a worker changed it meanwhile
+    dialog.get_by_label("Amount").fill("12.00")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(link).to_be_focused()
+
+
+def test_the_first_field_that_is_wrong_has_the_focus(page, newest):
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    dialog = page.get_by_role("dialog", name="Refund")
+    expect(dialog.locator(".htmx-settling")).to_have_count(0)
+    dialog.get_by_label("Internal note").fill("4242 4242 4242 4242")
+    dialog.get_by_role("button", name="Refund", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("card number")
+    expect(dialog.get_by_label("Internal note")).to_be_focused()
+
+
+def test_what_was_pressed_leaves_the_focus_where_it_stood(page, newest):
+    page.goto(f"{LIST}{newest[0].pk}/change/")
+    page.keyboard.press("r")
+    dialog = page.get_by_role("dialog", name="Refund")
+    dialog.get_by_role("button", name="Refund", exact=True).click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Cancel refund").press("Enter")
+    expect(page.get_by_role("button", name="Cancel refund")).to_have_count(0)
+    inside = "document.querySelector('#story').contains(document.activeElement)"
+    page.wait_for_function(inside)
 
 
 def test_more_filters_are_shown_without_a_request(page, newest):

@@ -3,6 +3,8 @@
 import pytest
 from django.contrib.auth.models import Permission, User
 
+from campaigns.models import Campaign, CampaignState
+from refunds.models import RefundReason
 from refunds_site.unfold import navigation
 from tests.pages import client_of, visible
 from tests.rest import make_person, make_transaction
@@ -122,3 +124,14 @@ def test_a_broken_page_says_what_to_do():
         response = client.get(LIST)
     assert response.status_code == 500
     assert "look at the payment before you try again" in visible(response)
+
+
+def test_a_campaign_that_waits_leads_whoever_may_start_it_there():
+    maker, other = (make_person("manager", email=f"{name}@example.com") for name in ("a", "b"))
+    Campaign.objects.create(
+        name="Outage", reason=RefundReason.objects.get(code="other"), created_by=maker,
+        state=CampaignState.READY, most_refunds=1, most_money=1, is_settled=True,
+    )  # fmt: skip
+    assert "Campaigns that wait for you to start them 1" in visible(client_of(other).get("/admin/"))
+    for person in (maker, make_person("approver", email="A@example.com"), make_person("agent")):
+        assert "wait for you to start" not in visible(client_of(person).get("/admin/"))

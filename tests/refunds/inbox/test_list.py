@@ -8,13 +8,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from refunds.attention import raise_case
-from refunds.inbox import count_open_cases
 from refunds.models import Attention, AttentionKind
 from refunds.recovery import hold_accounts
 from refunds.states import Status
 from tests.pages import client_of, explain_list, visible
 from tests.refunds.states import bring
 from tests.rest import make_account, make_case, make_refund, make_ruling, make_transaction
+from transactions.badges import number_of
 
 from .cases import INBOX, make_unknown, page_of, raise_many, step_of
 
@@ -163,9 +163,9 @@ class TestList:
 
 class TestSidebar:
     def test_it_counts_what_is_open_up_to_a_limit(self, browser):
-        assert count_open_cases(99) == ""
+        assert number_of(Attention.objects.open()) == ""
         raise_many(3)
-        assert count_open_cases(99) == "3"
-        assert count_open_cases(2) == "2+"
+        assert number_of(Attention.objects.open()) == "3"
+        assert number_of(Attention.objects.open(), 2) == "2+"
         html = browser.get("/admin/refunds/refund/").content.decode()
         assert f'href="{INBOX}"' in html
