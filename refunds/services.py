@@ -133,7 +133,8 @@ def request_refund(
         idem_key=idempotency_key,
     )
     refund.request_hash = _request_hash(refund, amount, expected_refundable)
-    if earlier := _same_request(refund):
+    # One of many was hardly ever asked for before: then its key is found to be taken below.
+    if not is_bulk and (earlier := _same_request(refund)):
         return earlier, False
     try:
         with database.atomic():
@@ -440,7 +441,8 @@ def _record_request(refund: Refund, why_approval: str) -> None:
     else:
         refund.next_action_at = Now() + timedelta(seconds=settings.UNDO_SECONDS)
     refund.save(force_insert=True)
-    refund.refresh_from_db(fields=["next_action_at"])
+    if not refund.is_bulk:  # nobody shows those
+        refund.refresh_from_db(fields=["next_action_at"])
     record_event(
         refund,
         "requested",

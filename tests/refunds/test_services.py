@@ -44,24 +44,31 @@ def test_a_request_reserves_the_amount_and_queues_it(make_transaction, ask, agen
     assert (event.kind, event.to_status, event.actor) == ("requested", "queued", agent)
 
 
-def test_the_same_key_and_request_is_the_same_refund(make_transaction, ask):
+one_or_many = pytest.mark.parametrize("is_bulk", [False, True])
+
+
+@one_or_many
+def test_the_same_key_and_request_is_the_same_refund(make_transaction, ask, is_bulk):
     transaction = make_transaction()
-    first = ask(transaction, 2_500, idempotency_key="k")
-    assert ask(transaction, 2_500, idempotency_key="k") == first
+    first = ask(transaction, 2_500, idempotency_key="k", is_bulk=is_bulk)
+    assert ask(transaction, 2_500, idempotency_key="k", is_bulk=is_bulk) == first
     assert balance(transaction) == (2_500, 0, 7_500)
 
 
-def test_a_replay_is_answered_even_when_nothing_is_left(make_transaction, ask):
+@one_or_many
+def test_a_replay_is_answered_even_when_nothing_is_left(make_transaction, ask, is_bulk):
     transaction = make_transaction()
-    first = ask(transaction, 10_000, idempotency_key="k")
-    assert ask(transaction, 10_000, idempotency_key="k") == first
+    first = ask(transaction, 10_000, idempotency_key="k", is_bulk=is_bulk)
+    assert ask(transaction, 10_000, idempotency_key="k", is_bulk=is_bulk) == first
+    assert balance(transaction) == (10_000, 0, 0)
 
 
-def test_the_same_key_for_another_request_is_a_conflict(make_transaction, ask):
+@one_or_many
+def test_the_same_key_for_another_request_is_a_conflict(make_transaction, ask, is_bulk):
     transaction = make_transaction()
-    ask(transaction, 2_500, idempotency_key="k")
+    ask(transaction, 2_500, idempotency_key="k", is_bulk=is_bulk)
     with pytest.raises(RequestConflict):
-        ask(transaction, 2_400, idempotency_key="k")
+        ask(transaction, 2_400, idempotency_key="k", is_bulk=is_bulk)
     assert balance(transaction) == (2_500, 0, 7_500)
 
 
