@@ -11,8 +11,11 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from gateways.base import FailureCode
+from gateways.failures import explain
 from gateways.money import Money
 from transactions.badges import Badge, number_of
+from transactions.retelling import retell
 
 from .badges import case_badge
 from .inbox import to_approve
@@ -46,7 +49,7 @@ class Home:
     asked_today: int
     given_back: list[Money]
     moving: int
-    failed: list[Refund]
+    failed: list[tuple[Refund, str]]  # each with why
     days: list[Day]
     today: date
 
@@ -69,11 +72,7 @@ def describe(user: User) -> Home:
         asked_today=sum(row["asked"] for row in sums),
         given_back=[Money(row["minor"], row["currency"]) for row in sums if row["minor"]],
         moving=Refund.objects.filter(status__in=MOVING).count(),
-        failed=list(
-            Refund.objects.filter(status=Status.FAILED, created_at__gte=since - _LATELY)
-            .select_related("transaction")
-            .order_by("-created_at", "-pk")[:_FAILED]
-        ),
+        failed=_failed_since(since - _LATELY),
         days=last_days(today),
         today=today,
     )
@@ -103,6 +102,19 @@ def _draw(first: date, counted: dict[date, tuple[int, int]]) -> list[Day]:
         Day(each, made, failed, -(-100 * made // tallest), -(-100 * failed // tallest))
         for each, made, failed in found
     ]
+
+
+def _failed_since(moment: datetime) -> list[tuple[Refund, str]]:
+    failed = Refund.objects.filter(status=Status.FAILED, created_at__gte=moment)
+    newest = failed.select_related("transaction").order_by("-created_at", "-pk")[:_FAILED]
+    return [(refund, _why(refund)) for refund in newest]
+
+
+def _why(refund: Refund) -> str:
+    """The words of the playbook, or of the processor where that has none."""
+    if refund.failure_code in {"", FailureCode.OTHER}:
+        return retell(refund.failure_message)
+    return str(explain(refund.failure_code).explanation)
 
 
 def _own_cases(user: User) -> list[tuple[Attention, Badge]]:

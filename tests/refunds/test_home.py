@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import override
 
 from refunds import home
 from refunds.attention import flag
@@ -56,7 +57,7 @@ def test_today_has_what_was_asked_for_and_given_back(agent):
     shown = home.describe(agent)
     assert (shown.asked_today, shown.moving) == (4, 1)
     assert [str(money) for money in shown.given_back] == ["700 JPY", "10.00 USD"]
-    assert shown.failed == [dollars[1]]
+    assert shown.failed == [(dollars[1], "The card is closed.")]
     assert "The card is closed." in text_of(agent)
 
 
@@ -89,6 +90,18 @@ def test_old_failures_are_no_news(agent):
     with triggers_off():
         Refund.objects.filter(pk=refund.pk).update(created_at=timezone.now() - timedelta(days=9))
     assert home.describe(agent).failed == []
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("too_old", "Płatność jest starsza"), ("other", "Do not honor"), ("", "Do not honor")],
+)
+def test_why_one_failed_is_told_in_the_reader_s_language(agent, code, why):
+    refund = make_refund(make_transaction(), 100, agent)
+    bring(refund, Status.FAILED, failure_code=code, failure_message="Do not honor")
+    with override("pl"):
+        [(_refund, told)] = home.describe(agent).failed
+    assert told.startswith(why)
 
 
 def test_it_costs_the_same_however_much_there_is(agent):
