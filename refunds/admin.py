@@ -279,7 +279,7 @@ class RefundAdmin(OfPaymentAdmin):
         except (WrongStatus, RefundRefused, RequestConflict) as refusal:
             return changed(request, refund.transaction, str(refusal), messages.ERROR)
         waits = services.waits_for(refund.account) if result.status == Status.QUEUED else ""
-        return changed(request, refund.transaction, waits or str(button.done))
+        return changed(request, refund.transaction, f"{button.done} {waits}".strip())
 
 
 @admin.register(RefundReason)

@@ -134,7 +134,7 @@ BUTTONS = {
         Button(
             "approve",
             _L("Approve"),
-            _L("Approved; it goes out now."),
+            _L("It is approved."),
             services.approve_refund,
             _may_approve,
         ),

@@ -209,8 +209,15 @@ class TestPages:
         page = visible(approver.get(f"/admin/refunds/refund/{refund.pk}/change/"))
         assert "because it is more than 0.00 USD" in page
         answer = approver.post(f"/admin/refunds/refund/{refund.pk}/approve/", follow=True)
-        assert "Approved; it goes out now." in visible(answer)
+        assert "It is approved." in visible(answer)
         assert Refund.objects.get().status == Status.QUEUED
+
+    def test_what_is_approved_for_a_held_account_says_both(self, ask, limit):
+        limit(0)
+        refund = ask(make_transaction(make_account(held_reason="Restored.")), 1_000)
+        browser = client_of(make_person("approver", email="approver@example.com"))
+        answer = browser.post(f"/admin/refunds/refund/{refund.pk}/approve/", follow=True)
+        assert "It is approved. It waits, and goes out by itself" in visible(answer)
 
     def test_its_line_says_that_it_waits(self, ask, limit):
         limit(0)
