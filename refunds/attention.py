@@ -35,10 +35,10 @@ _SETTLED_BY: dict[Status, frozenset[AttentionKind]] = {
         {K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT, K.AMOUNT_DIFFERS, K.MISSING}
     ),
     Status.FAILED: frozenset({K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT}),
-    Status.CANCELED: frozenset({K.STUCK, K.NOT_SENT}),
+    Status.CANCELED: frozenset({K.NOT_APPROVED, K.STUCK, K.NOT_SENT}),
     Status.UNKNOWN: frozenset({K.NOT_SENT}),  # it was
     Status.PENDING: frozenset({K.UNKNOWN_OUTCOME, K.NOT_SENT}),
-    Status.QUEUED: frozenset({K.UNKNOWN_OUTCOME}),
+    Status.QUEUED: frozenset({K.UNKNOWN_OUTCOME, K.NOT_APPROVED}),
     Status.RETURNED: frozenset({K.MISSING}),
 }
 # In these it is not known what became of a refund. Sent once more, it is no wiser.

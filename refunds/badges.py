@@ -32,6 +32,7 @@ TONES: dict[TextChoices, str] = {
 CASE_TONES: dict[TextChoices, str] = {
     AttentionKind.UNKNOWN_OUTCOME: "warn",
     AttentionKind.PENDING_LONG: "warn",
+    AttentionKind.NOT_APPROVED: "warn",
     AttentionKind.FOUND_SEVERAL: "bad",
     AttentionKind.AMOUNT_DIFFERS: "bad",
     AttentionKind.OVER_REFUNDED: "bad",

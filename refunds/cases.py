@@ -250,6 +250,11 @@ def why_not_accepted(case: Attention) -> str:
         sentence = _("This closes by itself when the refund is made or canceled. %s")
         try_it = _("Have it tried now.") if case.kind == K.STUCK else ""
         return (sentence % (waits_for(case.refund.account) or try_it)).strip()
+    if case.refund and (case.kind, case.refund.status) == (
+        K.NOT_APPROVED,
+        Status.AWAITING_APPROVAL,
+    ):
+        return _("This closes by itself when the refund is approved, rejected or canceled.")
     if case.kind in ANSWERED_BY_PROOF:
         return _(
             "This closes by itself when it is proven what became of the refund: by what the "

@@ -34,6 +34,11 @@ class Plan:
     waits: bool
     sentence: str
 
+    @property
+    def is_now(self) -> bool:
+        """Whether money goes back as soon as it can be sent: nothing is taken back or awaited."""
+        return self.operation is Operation.REFUND and not self.waits
+
 
 # How often a refund that waits for settlement looks again.
 SETTLEMENT_CHECK = timedelta(minutes=30)

@@ -35,6 +35,12 @@ _ID_LENGTH = 100
 _PLACED = RefundEvent.objects.filter(
     refund=OuterRef("pk"), kind="recorded_outside", data__payment=""
 )
+_IN_QUESTION = Doubt.objects.filter(
+    transaction=OuterRef("transaction"),
+    amount_minor=OuterRef("amount_minor"),
+    external_id=OuterRef("processor_refund_id"),
+    answer="",
+)
 _UNANSWERED: dict[str, Any] = {"answer": "", "answered_by": None, "answered_at": None}
 
 
@@ -62,6 +68,11 @@ def raise_doubts(refund: Refund, ids: Collection[str], listed: Collection[str] =
             external_id__in=listed, answer__in=[DoubtAnswer.FAILED, DoubtAnswer.OURS]
         )
         told.update(**_UNANSWERED)
+
+
+def doubt_listed(refund: Refund, external_id: str) -> None:
+    """Say that what the processor lists just now, not as failed, may be the refund."""
+    raise_doubts(refund, [external_id], [external_id])
 
 
 def standing_doubts(refund: Refund) -> list[str]:
@@ -139,15 +150,18 @@ def _placed_elsewhere(refund: Refund) -> list[str]:
 
 
 def _made_elsewhere_since(refund: Refund, left: QuerySet[RefundAttempt]) -> QuerySet[Refund]:
-    """What stands as made elsewhere since something left, and may be that by its looks."""
+    """What stands as made elsewhere since something left, and may be that by its looks.
+
+    Or what has ended here and was listed as made since: it may stand after all.
+    """
     since = left.aggregate(at=Min("first_sent_at"))["at"]
     if since is None:
         return Refund.objects.none()
     alike = Refund.objects.filter(
         origin=Origin.EXTERNAL, account=refund.account_id, mode=refund.mode,
-        currency=refund.currency, amount_minor=refund.amount_minor, status__in=STANDING,
+        currency=refund.currency, amount_minor=refund.amount_minor,
         created_at__gte=since - CLOCK_SKEW,
-    )  # fmt: skip
+    ).filter(Q(status__in=STANDING) | Exists(_IN_QUESTION))  # fmt: skip
     card = refund.transaction.last4
     of_card = Q(Exists(_PLACED), transaction__last4=card) if card else Q()
     return alike.filter(Q(transaction=refund.transaction_id) | of_card)

@@ -18,7 +18,7 @@ from transactions.text import clean
 from .attention import flag
 from .balance import change_sums
 from .clock import day_in_words, in_words
-from .doubts import raise_doubts
+from .doubts import doubt_listed
 from .found import PAID_BESIDES, all_like, count_for, is_paid_besides, may_be, told_after_all
 from .history import record_event
 from .models import Attention, AttentionKind, Refund
@@ -83,8 +83,7 @@ def record_external(
         refund = _new_row(payment, reported, status)
         refund.save(force_insert=True)
         if not case and status != Status.FAILED and all_like(refund):
-            listed = [reported.external_id]
-            raise_doubts(refund, listed, listed)  # before any event is written
+            doubt_listed(refund, reported.external_id)  # before any event is written
         if case and case.made and status != Status.FAILED:
             made, case = case.made, replace(case, sentence=told_after_all(case.sentence, case.made))
             count_for(refund, made, case.sentence)

@@ -296,6 +296,7 @@ K = AttentionKind
 _NEXT_STEPS: dict[str, str | Promise] = {
     K.UNKNOWN_OUTCOME: gettext_lazy("Ask the processor, or say what happened."),
     K.PENDING_LONG: gettext_lazy("Ask the processor, at its website too."),
+    K.NOT_APPROVED: gettext_lazy("Somebody else than who asked for it approves or rejects it."),
     K.FOUND_SEVERAL: gettext_lazy("Look at the processor, then accept."),
     K.AMOUNT_DIFFERS: gettext_lazy("Compare the amounts at the processor, then accept."),
     K.OVER_REFUNDED: gettext_lazy("Find out why, then accept."),

@@ -61,6 +61,12 @@ INVARIANTS = (
              AND unknown_since < now() - interval '16 minutes'""",
     ),
     Invariant(
+        "A refund that nobody approves or rejects is before a person within a day",
+        """SELECT id, 'awaits approval since ' || created_at FROM refunds_refund
+           WHERE status = 'awaiting_approval' AND attention_reason IS NULL
+             AND created_at < now() - interval '25 hours'""",
+    ),
+    Invariant(
         "A refund says what its oldest open case says",
         """SELECT r.id, 'says ' || coalesce(r.attention_reason, 'nothing') || ', its case '
              || coalesce(c.reason, 'nothing')

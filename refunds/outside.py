@@ -29,9 +29,9 @@ from transactions.upsert import SyncCounts, why_refused
 
 from .attention import close_cases, flag
 from .clock import day_in_words
-from .doubts import note_failure, raise_doubts
+from .doubts import doubt_listed, note_failure
 from .external import MADE, STATUS_OF, Case, failure_fields, flag_outside, record_external
-from .found import all_like, told_after_all, told_by_time
+from .found import keeps_references, told_after_all, told_by_time
 from .history import record_event
 from .models import MAX_ATTEMPTS, TAKEN_BACK, Attention, AttentionKind, Refund, RefundAttempt
 from .orders import reference_of
@@ -250,7 +250,7 @@ class _Page:
     def _differ(self, refund: Refund, reported: ReportedRefund) -> Outcome:
         """The processor says that money moves where we have it as ended. Its lists may lag."""
         if refund.origin == Origin.EXTERNAL:
-            _doubt_again(refund, reported)
+            _doubt_again(refund)
             if not reported.payment_id:  # it may be of another payment all the same
                 doubt_all_like(self.account, reported)
         lag = self.gateway.capabilities.lookup_lag
@@ -298,11 +298,10 @@ class _Page:
         return self.payments[reported.payment_id]
 
 
-def _doubt_again(refund: Refund, reported: ReportedRefund) -> None:
+def _doubt_again(refund: Refund) -> None:
     """What was made elsewhere and has ended is listed as made: it may be ours after all."""
-    if all_like(refund):
-        listed = [reported.external_id]
-        raise_doubts(refund, listed, listed)
+    if not keeps_references(refund.account):
+        doubt_listed(refund, refund.processor_refund_id or "")
 
 
 def flag_once(
@@ -390,7 +389,7 @@ def _follow_outside(refund: Refund, reported: ReportedRefund) -> None:
         if status == Status.FAILED:
             sentence = _("It had failed, and the processor reports that it succeeded after all.")
             sentence = told_after_all(sentence, ours) if ours else sentence
-            _doubt_again(locked, reported)  # before any event is written
+            _doubt_again(locked)  # before any event is written
         move(locked, to, kind, changes=failure_fields(reported))
         if sentence and ours:
             record_event(ours, "made_after_all", data={"why": sentence})

@@ -18,7 +18,7 @@ from transactions.upsert import store_payments
 
 from .attention import raise_case
 from .clock import CLOCK_SKEW, in_words
-from .doubts import raise_doubts
+from .doubts import doubt_listed
 from .found import keeps_references, not_made
 from .models import Attention, AttentionKind, Refund, RefundAttempt, RefundQuerySet
 from .states import LIVE_ATTEMPTS, Origin, Status
@@ -133,7 +133,7 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
 def doubt_unless_referenced(awaited: Refund, reported: ReportedRefund) -> None:
     """Remember what may be a refund without an answer: people may rule that out later."""
     if reported.state != RefundState.FAILED and not keeps_references(awaited.account):
-        raise_doubts(awaited, [reported.external_id], [reported.external_id])
+        doubt_listed(awaited, reported.external_id)
 
 
 def doubt_all_like(account: ProcessorAccount, reported: ReportedRefund) -> None:
@@ -141,7 +141,7 @@ def doubt_all_like(account: ProcessorAccount, reported: ReportedRefund) -> None:
     if reported.state == RefundState.FAILED or keeps_references(account):
         return
     for ours in {attempt.refund for attempt in _left_like(account, reported)}:
-        raise_doubts(ours, [reported.external_id], [reported.external_id])
+        doubt_listed(ours, reported.external_id)
 
 
 def _like_ours(
@@ -266,8 +266,10 @@ def put_unreadable_before_a_person(account: ProcessorAccount, record: BadRecord)
 def _raise_once(
     account: ProcessorAccount, external_id: str, reason: str, evidence: dict[str, str]
 ) -> None:
+    """What a person has closed stays so; what the facts closed is raised anew."""
     subject = subject_of(account, external_id)
-    if not Attention.objects.filter(kind=AttentionKind.UNPLACED, subject=subject).exists():
+    before = Attention.objects.filter(kind=AttentionKind.UNPLACED, subject=subject)
+    if not before.filter(Q(closed_at__isnull=True) | Q(closed_by__isnull=False)).exists():
         told = {name: value for name, value in evidence.items() if value}
         raise_case(AttentionKind.UNPLACED, subject, reason, account=account, evidence=told)
 

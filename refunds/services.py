@@ -21,7 +21,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateways.base import Operation
 from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
@@ -335,8 +334,7 @@ def why_held(refund: Refund) -> str:
 def plan_in_words(transaction: Transaction, amount: Money) -> str:
     """How a refund that is asked for now will be done; what waits for its account is not "now"."""
     planned, waits = decision.plan(transaction, amount), waits_for(transaction.account)
-    is_now = planned.operation == Operation.REFUND and not planned.waits
-    return waits if waits and is_now else f"{planned.sentence} {waits}".strip()
+    return waits if waits and planned.is_now else f"{planned.sentence} {waits}".strip()
 
 
 def may_cancel(refund: Refund, person: User) -> bool:

@@ -46,8 +46,9 @@ _PASS_SECONDS = 1.5
 _PER_SLOT = 5
 # A message for a due row that nobody took after this long counts as lost.
 LOST_AFTER = timedelta(seconds=10)
-# An outcome that stays unknown this long is shown to a person; a pending one after some days.
+# What stays unknown, waits for approval or is pending this long is shown to a person.
 _UNKNOWN_ATTENTION = timedelta(minutes=15)
+_APPROVAL_ATTENTION = timedelta(days=1)
 _PENDING_ATTENTION = timedelta(days=3)
 # So many are shown to people in one transaction, while which writers of events wait, and in a pass.
 _FLAGGED_AT_ONCE = 50
@@ -132,22 +133,35 @@ def expire_lease(refund_id: UUID) -> bool:
 
 @_single_flight(5)
 def flag_overdue() -> int:
-    """Show people what stays unproven for too long; how many refunds were new to them."""
+    """Show people what stays unproven or unapproved for too long; how many were new to them."""
     unknown = Refund.objects.filter(
         status=Status.UNKNOWN, unknown_since__lt=Now() - _UNKNOWN_ATTENTION
     )
     pending = Refund.objects.filter(
         status=Status.PENDING, created_at__lt=Now() - _PENDING_ATTENTION
     )
-    return _flag(
-        AttentionKind.UNKNOWN_OUTCOME,
-        unknown,
-        _("It is not known whether the processor made this refund."),
-    ) + _flag(
-        AttentionKind.PENDING_LONG,
-        pending,
-        _("The processor has kept this refund pending for days."),
+    unapproved = Refund.objects.filter(
+        status=Status.AWAITING_APPROVAL, created_at__lt=Now() - _APPROVAL_ATTENTION
     )
+    late = (
+        (
+            AttentionKind.UNKNOWN_OUTCOME,
+            unknown,
+            _("It is not known whether the processor made this refund."),
+        ),
+        (
+            AttentionKind.PENDING_LONG,
+            pending,
+            _("The processor has kept this refund pending for days."),
+        ),
+        (
+            AttentionKind.NOT_APPROVED,
+            unapproved,
+            _("Nobody has approved or rejected this refund for a day."),
+        ),
+    )
+    seconds = _PASS_SECONDS / len(late)
+    return sum(_flag(kind, refunds, sentence, seconds) for kind, refunds, sentence in late)
 
 
 def hurry_settled(account: ProcessorAccount) -> int:
@@ -214,15 +228,14 @@ def _expire(refund: Refund) -> None:
         set_aside(refund)
 
 
-def _flag(kind: AttentionKind, late: QuerySet[Refund], sentence: str) -> int:
+def _flag(kind: AttentionKind, late: QuerySet[Refund], sentence: str, seconds: float) -> int:
     overdue = without_case(late, kind)
     ids = list(overdue.values_list("pk", flat=True)[:_FLAGGED_AT_MOST])
     groups = [
         ids[first : first + _FLAGGED_AT_ONCE] for first in range(0, len(ids), _FLAGGED_AT_ONCE)
     ]
     owners, flagged = Owners(), 0
-    # Two kinds share the time of one pass.
-    for group in one_pass(groups, _PASS_SECONDS / 2):
+    for group in one_pass(groups, seconds):
         with database.atomic():
             idle = {refund.pk: refund for refund in lock_idle(group)}
             still = overdue.filter(pk__in=idle).values_list("pk", flat=True)

@@ -14,7 +14,6 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from gateways.base import Operation
 from gateways.money import Money
 from transactions.amounts import localize
 from transactions.models import Transaction
@@ -94,10 +93,9 @@ def preview_of(transaction: Transaction, text: str, user: User) -> Preview:
         return Preview(problem=blocked.sentence)
     approval = why_approval(transaction, amount, user)
     planned = decision.plan(transaction, amount)
-    is_now = planned.operation is Operation.REFUND and not planned.waits
     return Preview(
         left=Money(left.minor - amount.minor, left.currency),
-        sentence="" if approval and is_now else services.plan_in_words(transaction, amount),
+        sentence="" if approval and planned.is_now else services.plan_in_words(transaction, amount),
         costs=cost_in_words(transaction.account, amount, planned.operation),
         arrives=arrival_in_words(transaction.account, planned.operation),
         approval=approval,

@@ -29,6 +29,7 @@ class AttentionKind(models.TextChoices):
 
     UNKNOWN_OUTCOME = "unknown_outcome", _("Outcome unknown")
     PENDING_LONG = "pending_long", _("Pending for days")
+    NOT_APPROVED = "not_approved", _("Not approved yet")
     FOUND_SEVERAL = "found_several", _("Perhaps refunded twice")
     AMOUNT_DIFFERS = "amount_differs", _("Other amount at the processor")
     OVER_REFUNDED = "over_refunded", _("More went back than was paid")

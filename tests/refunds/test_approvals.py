@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connections
 from django.db import transaction as database
+from django.utils import timezone
 
 from gateways.money import Money
 from refunds import services
 from refunds.approval import limit_for
-from refunds.models import ApprovalLimit, Refund
+from refunds.cases import Action, accept, actions
+from refunds.invariants import INVARIANTS, broken_rows
+from refunds.models import ApprovalLimit, Attention, AttentionKind, Refund
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
+from refunds.sweeps import flag_overdue
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_transaction
 
+from .raw import triggers_off
 from .states import bring
 
 pytestmark = pytest.mark.django_db
 
 LIMITS = "/admin/refunds/approvallimit/"
+UNAPPROVED = "A refund that nobody approves or rejects is before a person within a day"
 
 
 @pytest.fixture
@@ -41,6 +48,11 @@ def limit(manager):
         )
 
     return limit
+
+
+def asked_two_days_ago() -> None:
+    with triggers_off():
+        Refund.objects.update(created_at=timezone.now() - timedelta(days=2))
 
 
 class TestLimits:
@@ -163,6 +175,34 @@ class TestRequests:
         limit(0)
         with pytest.raises(WrongStatus):
             services.hurry_refund(ask(make_transaction(), 1_000), actor=agent)
+
+    def test_what_waits_for_a_day_is_before_a_person_until_it_is_decided(
+        self, ask, limit, manager, approver
+    ):
+        limit(0)
+        refund = ask(make_transaction(), 1_000, requested_by=manager)
+        assert flag_overdue() == 0
+        asked_two_days_ago()
+        assert [each.name for each in INVARIANTS if broken_rows(each)] == [UNAPPROVED]
+        assert (flag_overdue(), flag_overdue()) == (1, 0)
+        assert [each.name for each in INVARIANTS if broken_rows(each)] == []
+        case = Attention.objects.open().get()
+        assert (case.kind, case.owner) == (AttentionKind.NOT_APPROVED, manager)
+        assert Action.CANCEL in actions(case, manager)
+        with pytest.raises(WrongStatus, match="approved, rejected or canceled"):
+            accept(case, approver)
+        services.approve_refund(refund, actor=approver)
+        case.refresh_from_db()
+        assert (case.outcome, case.closed_by) == ("Queued", None)
+
+    @pytest.mark.parametrize("end", [services.reject_refund, services.cancel_refund])
+    def test_what_is_called_off_needs_nobody_any_more(self, ask, limit, approver, end):
+        limit(0)
+        refund = ask(make_transaction(), 1_000)
+        asked_two_days_ago()
+        flag_overdue()
+        end(refund, actor=approver)
+        assert not Attention.objects.open().exists()
 
     def test_what_is_approved_already_is_not_asked_about(self, ask, limit, approver):
         limit(0)

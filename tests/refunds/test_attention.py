@@ -59,7 +59,7 @@ def test_a_refund_repeats_its_oldest_case(refund):
             {K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT, K.AMOUNT_DIFFERS, K.MISSING},
         ),
         (Status.FAILED, {K.UNKNOWN_OUTCOME, K.PENDING_LONG, K.STUCK, K.NOT_SENT}),
-        (Status.CANCELED, {K.STUCK, K.NOT_SENT}),
+        (Status.CANCELED, {K.NOT_APPROVED, K.STUCK, K.NOT_SENT}),
         (Status.PENDING, {K.UNKNOWN_OUTCOME, K.NOT_SENT}),
         (Status.UNKNOWN, {K.NOT_SENT}),
         (Status.SENDING, set()),

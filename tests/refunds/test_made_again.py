@@ -66,6 +66,40 @@ def test_listed_as_failed_and_as_made_again(
 
 
 @only_nmi
+@pytest.mark.parametrize(
+    "listed", [(PENDING, FAILED, PENDING), (MADE, FAILED, MADE), (MADE, FAILED, PENDING)]
+)
+def test_listed_as_failed_and_again_before_it_is_ruled_out(desk: Desk, first, rule, agent, listed):
+    for state in listed:
+        record_listed(desk, state)
+    first = rule(first, Verdict.DID_NOT)
+    desk.show_late(LONG)
+    assert_it_waits(desk, first, agent)
+
+
+@pytest.fixture
+def unplaced(desk: Desk, agent, approver) -> Refund:
+    """The same, where two payments fit what is listed."""
+    desk.pay()
+    first = miss(desk, make_unreferenced(desk, shape="A", payment=desk.pay()), agent, approver)
+    desk.show_late(0)
+    return first
+
+
+@only_nmi
+@pytest.mark.parametrize("listed", [(MADE,), (MADE, FAILED, MADE)])
+def test_what_no_payment_was_found_for_before_it_is_ruled_out(
+    desk: Desk, unplaced, rule, agent, listed
+):
+    for state in listed:
+        record_listed(desk, state)
+    assert Attention.objects.open().filter(kind=AttentionKind.UNPLACED).exists()
+    first = rule(unplaced, Verdict.DID_NOT)
+    desk.show_late(LONG)
+    assert_it_waits(desk, first, agent)
+
+
+@only_nmi
 def test_listed_as_failed_and_as_pending_again(desk: Desk, first, rule, agent):
     record_listed(desk, PENDING)
     first = rule(first, Verdict.DID_NOT)

@@ -80,7 +80,7 @@ def test_what_stays_unproven_is_shown_to_people_once(desk: Desk):
 
 @only_stripe
 def test_five_thousand_unknown_refunds_are_before_people_after_a_few_passes(desk: Desk):
-    """A pass has three quarters of a second for them, and there are 60 in a quarter of an hour."""
+    """A pass has half a second for them, and there are 60 in a quarter of an hour."""
     multiply(desk.ask(desk.pay(), 2_500), 5_000, **due_now(Status.UNKNOWN))
     late = Refund.objects.filter(status=Status.UNKNOWN)
     late.update(unknown_since=timezone.now() - timedelta(minutes=16))
