@@ -86,6 +86,13 @@ def keep_unknown(refund: Refund) -> None:
     tell(refund, "sending", "unknown")
 
 
+def keep_unapproved(refund: Refund) -> None:
+    two_days_ago = timezone.now() - timedelta(days=2)
+    put(refund, status="awaiting_approval", created_at=two_days_ago)
+    RefundEvent.objects.all().delete()
+    tell(refund, "", "awaiting_approval")
+
+
 def be_unknown(refund: Refund) -> None:
     """As it should be."""
     put(refund, status="unknown", unknown_since=timezone.now())
@@ -212,6 +219,7 @@ def change_order(refund: Refund) -> None:
         (leave_the_flag, {"A payment counts as refunded beyond"}),
         (keep_sending, {"No refund stays", "A refund that is on its way"}),
         (keep_unknown, {"An unknown outcome", "A refund that is on its way"}),
+        (keep_unapproved, {"A refund that nobody approves"}),
         (flag_without_a_case, {"A refund says what its oldest"}),
         (hide_a_case, {"A refund says what its oldest"}),
         (succeed_unaccepted, {"A refund of ours that was made"}),
