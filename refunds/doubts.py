@@ -35,11 +35,12 @@ _ID_LENGTH = 100
 _PLACED = RefundEvent.objects.filter(
     refund=OuterRef("pk"), kind="recorded_outside", data__payment=""
 )
+# Listed as made after it had failed. What is said not to be of its own payment is of another one.
 _IN_QUESTION = Doubt.objects.filter(
     transaction=OuterRef("transaction"),
     amount_minor=OuterRef("amount_minor"),
     external_id=OuterRef("processor_refund_id"),
-    answer="",
+    answer__in=["", DoubtAnswer.ANOTHER],
 )
 _UNANSWERED: dict[str, Any] = {"answer": "", "answered_by": None, "answered_at": None}
 
@@ -96,7 +97,7 @@ def standing_doubts(refund: Refund) -> list[str]:
     answered = {each.external_id for each in raised} - failed
     ids |= set(_ids(_rows(refund, failed).filter(status__in=STANDING)))
     ids |= set(_placed_elsewhere(refund)) - answered
-    return sorted(ids - _known(refund, ids))
+    return sorted(ids - _known(refund, ids) - _made_before(refund, ids))
 
 
 def answer(refund: Refund, ids: Iterable[str], said: DoubtAnswer, by: User) -> None:
@@ -147,6 +148,15 @@ def _placed_elsewhere(refund: Refund) -> list[str]:
     """The ids of what was placed on other payments, and may be what counts as not made here."""
     made = _made_elsewhere_since(refund, left_like(refund))
     return _ids(made.exclude(transaction=refund.transaction_id))
+
+
+def _made_before(refund: Refund, ids: set[str]) -> set[str]:
+    """Those that were made before anything left that counts as not made."""
+    since = left_like(refund).aggregate(at=Min("first_sent_at"))["at"]
+    if since is None or refund.look_up_first:  # after a restore something may be missing
+        return set()
+    rows = _rows(refund, ids).filter(origin=Origin.EXTERNAL)
+    return set(_ids(rows.filter(created_at__lt=since - CLOCK_SKEW)))
 
 
 def _made_elsewhere_since(refund: Refund, left: QuerySet[RefundAttempt]) -> QuerySet[Refund]:

@@ -228,6 +228,7 @@ class _Page:
         if is_ours and status == Status.SENDING:
             return "awaited"
         if against := another_payment(refund, reported):
+            self._doubt_named(reported)
             evidence = {"refund": reported.external_id, "payment": reported.payment_id}
             told = {name: clean(value, 100) for name, value in evidence.items() if value}
             flag_once(refund, against.kind, against.sentence, told)
@@ -246,6 +247,18 @@ class _Page:
             return self._differ(refund, reported)
         self.confirmed.add(refund.pk)
         return "changed"
+
+    def _doubt_named(self, reported: ReportedRefund) -> None:
+        """What was placed on another payment by its looks may be ours of the one it names now."""
+        if reported.state == RefundState.FAILED or keeps_references(self.account):
+            return
+        ours = Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
+            account=self.account,
+            transaction__external_id=reported.payment_id,
+            amount_minor=reported.amount.minor,
+        )
+        if refund := ours.first():
+            doubt_listed(refund, reported.external_id)
 
     def _differ(self, refund: Refund, reported: ReportedRefund) -> Outcome:
         """The processor says that money moves where we have it as ended. Its lists may lag."""

@@ -4,6 +4,8 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const words = () => find("words")?.dataset ?? {};
+  // What is drawn works at once: until it has settled, a form would load the page anew.
+  htmx.config.defaultSettleDelay = 0;
   let toastTimer;
   // What had the focus last, also after it was disabled or taken out of the page.
   let last = null;

@@ -62,7 +62,6 @@ def test_a_twin_is_found_and_refunded_in_one_step(open_page, manager, pair, sett
     page.locator("#results tbody tr a").first.click()
     page.get_by_role("link", name="Refund this one as a duplicate").click()
     dialog = page.get_by_role("dialog", name="Refund")
-    expect(dialog.locator(".htmx-settling")).to_have_count(0)
     dialog.get_by_role("button", name="Refund", exact=True).click()
     expect(page.locator("#story")).to_contain_text("Queued")
     assert Refund.objects.get().reason.code == "duplicate"
@@ -98,7 +97,6 @@ def test_customers_are_marked_merged_and_parted(open_page, manager, customer):
     page.get_by_role("link", name="Merge", exact=True).click()
     dialog = page.get_by_role("dialog", name="Merge customers")
     expect(dialog).to_contain_text("Of the same name: m.santos@example.com")
-    expect(dialog.locator(".htmx-settling")).to_have_count(0)
     dialog.get_by_label("The other e-mail").fill("m.santos@example.com")
     dialog.get_by_role("button", name="Merge").click()
     expect(page.get_by_text("Also m.santos@example.com")).to_be_visible()

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from gateways.base import RefundState
 from gateways.registry import open_gateway
 from refunds import services
-from refunds.cases import Action, actions, count_as_ours, let_go
+from refunds.cases import Action, accept, actions, count_as_ours, let_go
 from refunds.doubts import note_failure
 from refunds.models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund, Verdict
 from refunds.outside import record_reported_refunds
@@ -20,6 +21,7 @@ from refunds.states import Origin, Status
 
 from .desk import Desk
 from .faults.play import sent
+from .raw import triggers_off
 from .unreferenced import LONG, make_unreferenced, miss, only_nmi, record_listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -179,6 +181,27 @@ def test_what_is_ours_by_its_reference_failed_and_is_listed_again(desk: Desk, ru
         record_listed(desk, state)
     first.refresh_from_db()
     assert_it_waits(desk, first, agent)
+
+
+@only_nmi
+def test_what_was_made_by_hand_before_ours_left_keeps_nothing_back(
+    desk: Desk, rule, agent, approver
+):
+    payment = desk.pay()
+    desk.post("accounts", account=desk.name, refund_keeps_order_id=False)
+    desk.post("refunds", payment_id=payment.external_id, amount_minor=2_500)
+    for state in (PENDING, FAILED, MADE):
+        record_listed(desk, state)
+    for case in Attention.objects.open():
+        accept(case, approver)
+    with triggers_off():
+        days_ago = F("created_at") - timedelta(days=5)
+        Refund.objects.filter(origin=Origin.EXTERNAL).update(created_at=days_ago)
+    first = rule(
+        make_unreferenced(desk, shape="A", when="before", payment=payment), Verdict.DID_NOT
+    )
+    desk.show_late(LONG)
+    assert sent(services.retry_refund(first, actor=agent)).status == Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("desk", ["stripe"], indirect=True)

@@ -7,10 +7,11 @@ from threading import Thread
 import pytest
 from django.db import OperationalError, connections
 
+from gateways.base import RefundState
 from gateways.errors import NotSent
 from gateways.nmi import NmiGateway
 from refunds import execution, external, outside, rulings, services
-from refunds.cases import let_go
+from refunds.cases import accept, let_go
 from refunds.earlier import Earlier
 from refunds.models import Attention, AttentionKind, Doubt, Refund, Verdict
 from refunds.reconciliation import reconcile
@@ -20,9 +21,11 @@ from transactions.streams import SyncFailed
 
 from .desk import Desk
 from .faults.play import sent
-from .unreferenced import make_unreferenced, only_nmi, record_listed
+from .unreferenced import LONG, make_unreferenced, only_nmi, record_listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+PENDING, MADE, FAILED = RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED
 
 
 def assert_asked_about(desk: Desk, again: Refund) -> None:
@@ -118,6 +121,54 @@ def test_a_second_person_lets_it_go_also_where_the_payment_could_not_be_read(
 
 def _unreachable(*_args):
     raise NotSent("NMI cannot be reached.", reason="unreachable")
+
+
+@pytest.fixture
+def failed_and_listed(desk: Desk, missed) -> Refund:
+    """Ours counts as made; what was placed on another payment has failed, and is listed again."""
+    for state in (PENDING, FAILED, PENDING):
+        record_listed(desk, state)
+    outside = Refund.objects.get(origin=Origin.EXTERNAL)
+    assert (outside.status, outside.transaction == missed.transaction) == (Status.FAILED, False)
+    return missed
+
+
+@only_nmi
+def test_that_it_is_not_the_other_payments_does_not_say_that_it_is_not_ours(
+    desk: Desk, failed_and_listed, rule, agent, approver
+):
+    accept(Attention.objects.open().get(kind=AttentionKind.MADE_OUTSIDE), approver)
+    first = rule(failed_and_listed, Verdict.DID_NOT)
+    desk.show_late(LONG)
+    assert_asked_about(desk, services.retry_refund(first, actor=agent))
+
+
+@only_nmi
+def test_nor_that_a_refund_of_the_other_payment_was_let_go(
+    desk: Desk, failed_and_listed, rule, agent, approver
+):
+    outside = Refund.objects.get(origin=Origin.EXTERNAL)
+    never = make_unreferenced(desk, shape="A", when="before", payment=outside.transaction)
+    again = sent(services.retry_refund(rule(never, Verdict.DID_NOT), actor=agent))
+    let_go(Attention.objects.open().get(refund=again, kind=AttentionKind.NOT_SENT), approver)
+    assert sent(again).status == Status.SUCCEEDED
+    desk.show_late(LONG)
+    first = rule(failed_and_listed, Verdict.DID_NOT)
+    assert_asked_about(desk, services.retry_refund(first, actor=agent))
+
+
+@only_nmi
+@pytest.mark.parametrize("is_ruled_out", [True, False])
+def test_what_has_failed_elsewhere_names_this_payment_now(
+    desk: Desk, missed, rule, agent, is_ruled_out
+):
+    record_listed(desk, PENDING)
+    record_listed(desk, FAILED)
+    first = rule(missed, Verdict.DID_NOT) if is_ruled_out else missed
+    record_listed(desk, MADE, payment=first.transaction)
+    first = first if is_ruled_out else rule(first, Verdict.DID_NOT)
+    desk.show_late(LONG)
+    assert_asked_about(desk, services.retry_refund(first, actor=agent))
 
 
 @only_nmi

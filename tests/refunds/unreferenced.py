@@ -72,13 +72,25 @@ def miss(desk: Desk, refund: Refund, agent: User, approver: User, wrong: str = "
     return refund
 
 
-def record_listed(desk: Desk, state: RefundState | None = None) -> list[SyncCounts]:
-    """What a sync does after it has read the payments, for each page; as if all had the ``state``."""
+def record_listed(
+    desk: Desk, state: RefundState | None = None, payment: Transaction | None = None
+) -> list[SyncCounts]:
+    """What a sync does after it has read the payments, for each page.
+
+    As if all had the ``state`` and named the ``payment``, where these are given.
+    """
     gateway = open_gateway(desk.account)
     now = timezone.now()
     counts = []
     for page in gateway.list_refunds(now - timedelta(days=3), now + timedelta(days=3)):
-        records = [replace(each, state=state or each.state) for each in page.records]
+        records = [
+            replace(
+                each,
+                state=state or each.state,
+                payment_id=payment.external_id if payment else each.payment_id,
+            )
+            for each in page.records
+        ]
         counts.append(record_reported_refunds(desk.account, gateway, records))
     return counts
 
