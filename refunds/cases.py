@@ -65,6 +65,8 @@ class Action(StrEnum):
 
     ASK_NOW = "ask_now"  # services.check_refund
     TRY_NOW = "try_now"  # services.hurry_refund, for one that still waits
+    APPROVE = "approve"  # services.approve_refund, for one that awaits it
+    REJECT = "reject"
     CANCEL = "cancel"  # services.cancel_refund, for one that still waits
     CONFIRM_HAPPENED = "confirm_happened"  # rulings.propose, Verdict.HAPPENED
     CONFIRM_DID_NOT = "confirm_did_not"
@@ -311,7 +313,7 @@ def actions(case: Attention, user: User) -> list[Action]:
         offered.append(Action.CHECK_ACCOUNT)
     if case.kind == K.NOT_SENT and case.refund and waits_for_a_person(case.refund):
         offered.append(Action.LET_GO)
-    if case.refund and case.refund.is_cancelable:
+    if case.refund and case.refund.is_cancelable and not _rejects(case, user):
         offered.append(Action.CANCEL)
     if like_ours(case):
         offered.append(Action.COUNT_AS_OURS)
@@ -378,6 +380,8 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
         offered.append(Action.ASK_NOW)
     if refund.status == Status.QUEUED and not refund.account.stopped_reason:
         offered.append(Action.TRY_NOW)
+    if refund.status == Status.AWAITING_APPROVAL:
+        offered += [Action.APPROVE, Action.REJECT]
     ruling = Ruling.objects.open().filter(refund=refund).first()
     if ruling:
         if rulings.may_confirm(ruling, user):
@@ -388,6 +392,12 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
         missing = rulings.allowed(refund)
         offered += [action for verdict, action in _PROPOSES.items() if not missing[verdict]]
     return offered
+
+
+def _rejects(case: Attention, user: User) -> bool:
+    """Who is asked to approve a refund rejects it instead of canceling it."""
+    awaits = case.refund is not None and case.refund.status == Status.AWAITING_APPROVAL
+    return awaits and _may_decide(case, user)
 
 
 def _may_accept(case: Attention, user: User) -> bool:
@@ -401,7 +411,7 @@ def _may_cancel(case: Attention, user: User) -> bool:
     return case.refund is not None and services.may_cancel(case.refund, user)
 
 
-def _may_let_go(case: Attention, user: User) -> bool:
+def _may_decide(case: Attention, user: User) -> bool:
     is_own = case.refund is not None and is_requester(case.refund, user)
     return not is_own and user.has_perm("refunds.approve_refund")
 
@@ -424,13 +434,13 @@ def _needs(permission: str) -> Callable[[Attention, User], bool]:
 _RIGHTS: dict[Action, Callable[[Attention, User], bool]] = {
     Action.ASK_NOW: lambda _case, user: may_see_to(user),
     Action.TRY_NOW: _needs("refunds.request_refund"),
+    **dict.fromkeys([Action.APPROVE, Action.REJECT, Action.LET_GO], _may_decide),
     Action.CANCEL: _may_cancel,
     **dict.fromkeys(_PROPOSES.values(), lambda _case, user: rulings.may_propose(user)),
     Action.CONFIRM_RULING: _needs("refunds.approve_refund"),
     Action.REJECT_RULING: _may_reject,
     Action.PROCESS_WEBHOOK: _needs("refunds.process_webhook"),
     Action.CHECK_ACCOUNT: _needs("gateways.change_processoraccount"),
-    Action.LET_GO: _may_let_go,
     Action.COUNT_AS_OURS: _needs("refunds.approve_refund"),
     Action.ACCEPT: _may_accept,
     Action.TAKE: lambda _case, user: may_own(user),

@@ -273,7 +273,8 @@ def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str
         return _("Ask an administrator to enter working credentials.")
     if not may_own(user):
         return _("You may look at this case, and not change it.")
-    if user.has_perm("refunds.approve_refund"):
+    awaits = case.refund and case.refund.status == Status.AWAITING_APPROVAL
+    if user.has_perm("refunds.approve_refund") and not awaits:
         return _("Hand it over to somebody who may request refunds.")
     if Action.HAND_OVER in names:
         return _("Hand it over to somebody who may approve refunds.")

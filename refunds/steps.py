@@ -91,11 +91,31 @@ def _try_now(case: Attention, actor: User, _values: Values) -> str:
     return _("The refund goes out as soon as a worker is free. This page shows what comes of it.")
 
 
+def _approve(case: Attention, actor: User, _values: Values) -> str:
+    refund = _refund_of(case)
+    try:
+        services.approve_refund(refund, actor=actor)
+    except WrongStatus:  # the second press of a double click, as below
+        if not refund.events.filter(kind="approved", actor=actor).exists():
+            raise
+    return _("It is approved.")
+
+
+def _reject_refund(case: Attention, actor: User, _values: Values) -> str:
+    refund = _refund_of(case)
+    try:
+        services.reject_refund(refund, actor=actor)
+    except WrongStatus:
+        if not refund.events.filter(kind="rejected", actor=actor).exists():
+            raise
+    return _("Rejected; nothing was refunded.")
+
+
 def _cancel(case: Attention, actor: User, _values: Values) -> str:
     refund = _refund_of(case)
     try:
         services.cancel_refund(refund, actor=actor)
-    except WrongStatus:  # the second press of a double click
+    except WrongStatus:
         if not refund.events.filter(kind="canceled", actor=actor).exists():
             raise
     return _("Canceled; nothing was refunded.")
@@ -230,6 +250,18 @@ STEPS = {
             _L("It still waits to be sent. A worker takes it up at once, and may send it."),
             _try_now,
             stays=True,
+        ),
+        Step(
+            Action.APPROVE,
+            _L("Approve"),
+            _L("It is owed, and goes out."),
+            _approve,
+        ),
+        Step(
+            Action.REJECT,
+            _L("Reject"),
+            _L("It is not owed. Nothing is sent; its money becomes free."),
+            _reject_refund,
         ),
         Step(
             Action.CONFIRM_HAPPENED,

@@ -8,9 +8,9 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from refunds.attention import raise_case
-from refunds.models import Attention, AttentionKind
+from refunds.models import ApprovalLimit, Attention, AttentionKind
 from tests.refunds.states import ago, leave_unknown
-from tests.rest import make_account, make_case, make_refund, make_transaction
+from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
 INBOX = "/admin/refunds/attention/"
@@ -33,6 +33,14 @@ def make_unknown(
     sent = ago(timedelta(hours=hours)) | {"processor_message": "The answer broke off."}
     refund = leave_unknown(make_refund(transaction, 2500, agent), **sent)
     return make_case(refund, AttentionKind.UNKNOWN_OUTCOME, "Nobody knows what became of it.")
+
+
+def make_unapproved(agent: User) -> Attention:
+    """The case of a refund of 25.00 that nobody has approved or rejected."""
+    limits = {"currency": "USD", "above_minor": 0}
+    ApprovalLimit.objects.create(made_by=make_person("manager"), **limits)
+    refund = make_refund(make_transaction(), 2500, agent)
+    return make_case(refund, AttentionKind.NOT_APPROVED, "Nobody has approved it for a day.")
 
 
 def raise_many(number: int, kind: AttentionKind = AttentionKind.DISPUTED) -> Transaction:

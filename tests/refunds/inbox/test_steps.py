@@ -1,6 +1,7 @@
 """What is done from the page of a case: rulings of two people, and single steps."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from gateways.models import ProcessorAccount
@@ -13,7 +14,7 @@ from tests.refunds.states import add_attempt, bring
 from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
 from transactions.models import Transaction
 
-from .cases import HTMX, INBOX, make_unknown, page_of, raise_many, step_of
+from .cases import HTMX, INBOX, make_unapproved, make_unknown, page_of, raise_many, step_of
 
 pytestmark = pytest.mark.django_db
 
@@ -324,6 +325,41 @@ class TestSteps:
         assert refund.status == Status.CANCELED
         assert refund.events.filter(kind="canceled", actor=agent).count() == 1
         assert not Attention.objects.open().exists()
+
+    @pytest.mark.parametrize(
+        ("step", "said", "status", "kind"),
+        [
+            ("approve", "It is approved.", Status.QUEUED, "approved"),
+            ("reject", "Rejected; nothing was refunded.", Status.CANCELED, "rejected"),
+        ],
+    )
+    def test_what_nobody_approved_is_decided_where_its_case_stands(
+        self, second, agent, approver, step, said, status, kind
+    ):
+        case = make_unapproved(agent)
+        page = second.get(page_of(case)).content.decode()
+        assert step_of(case, "cancel") not in page
+        for name in ("approve", "reject"):
+            assert step_of(case, name) in page
+        for _ in range(2):
+            answer = second.post(step_of(case, step), follow=True)
+            assert said in visible(answer)
+        refund = Refund.objects.get()
+        assert refund.status == status
+        assert refund.events.filter(kind=kind, actor=approver).count() == 1
+        assert not Attention.objects.open().exists()
+
+    def test_who_asked_for_it_does_not_decide(self, agent):
+        agent.user_permissions.add(Permission.objects.get(codename="approve_refund"))
+        case = make_unapproved(agent)
+        browser = client_of(agent)
+        page = browser.get(page_of(case))
+        assert step_of(case, "cancel") in page.content.decode()
+        assert "Hand it over to somebody who may approve refunds." in visible(page)
+        for name in ("approve", "reject"):
+            assert step_of(case, name) not in page.content.decode()
+        assert browser.post(step_of(case, "approve")).status_code == 403
+        assert Refund.objects.get().status == Status.AWAITING_APPROVAL
 
     def test_what_is_settled_already_has_no_button_any_more(self, second, agent):
         refund = bring(make_refund(make_transaction(), 1000, agent), Status.SUCCEEDED)
