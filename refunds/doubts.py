@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from transactions.models import Transaction
 
 from .clock import CLOCK_SKEW
-from .found import has_left, keeps_references, left_like
+from .found import first_asked_at, has_left, keeps_references, left_like
 from .models import (
     Attention,
     AttentionKind,
@@ -151,12 +151,12 @@ def _placed_elsewhere(refund: Refund) -> list[str]:
 
 
 def _made_before(refund: Refund, ids: set[str]) -> set[str]:
-    """Those that were made before anything left that counts as not made."""
-    since = left_like(refund).aggregate(at=Min("first_sent_at"))["at"]
-    if since is None or refund.look_up_first:  # after a restore something may be missing
-        return set()
+    """Those that were made before any refund of this payment and amount was asked for.
+
+    Not before one left: what left before a restore may be known no more.
+    """
     rows = _rows(refund, ids).filter(origin=Origin.EXTERNAL)
-    return set(_ids(rows.filter(created_at__lt=since - CLOCK_SKEW)))
+    return set(_ids(rows.filter(created_at__lt=first_asked_at(refund) - CLOCK_SKEW)))
 
 
 def _made_elsewhere_since(refund: Refund, left: QuerySet[RefundAttempt]) -> QuerySet[Refund]:

@@ -228,6 +228,11 @@ def _asked_since(ours: Refund) -> RefundQuerySet:
     return asked.filter(asked__gt=Subquery(ended))
 
 
+def first_asked_at(refund: Refund) -> datetime:
+    """When as much was first asked for of the refund's payment."""
+    return _of_ours(refund).earliest("created_at").created_at
+
+
 def _of_ours(refund: Refund) -> RefundQuerySet:
     """What was asked for here of the same payment and amount."""
     alike = Refund.objects.filter(

@@ -184,7 +184,7 @@ def test_what_is_ours_by_its_reference_failed_and_is_listed_again(desk: Desk, ru
 
 
 @only_nmi
-def test_what_was_made_by_hand_before_ours_left_keeps_nothing_back(
+def test_what_was_made_by_hand_before_ours_was_asked_for_keeps_nothing_back(
     desk: Desk, rule, agent, approver
 ):
     payment = desk.pay()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from gateways.errors import OutcomeUnknown
@@ -15,14 +16,22 @@ from refunds.cases import accept
 from refunds.models import Attention, AttentionKind, Doubt, Refund, RefundAttempt, Verdict
 from refunds.reconciliation import reconcile
 from refunds.rulings import InvalidRuling, confirm, propose, reject
-from refunds.states import Status
+from refunds.states import Origin, Status
 from refunds.sync import sync_account
 from transactions.models import Transaction
 
 from .desk import Desk
 from .faults.play import looked_up, sent
 from .raw import triggers_off
-from .unreferenced import LONG, make_unreferenced, miss, only_nmi, show_before_claim
+from .test_execution import forget
+from .unreferenced import (
+    LONG,
+    make_unreferenced,
+    miss,
+    only_nmi,
+    record_listed,
+    show_before_claim,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -304,3 +313,36 @@ def test_the_id_of_another_card_named_by_mistake_keeps_nothing_waiting(desk: Des
         propose(first, **named, processor_refund_id=made["id"])
     again = services.retry_refund(rule(first, Verdict.DID_NOT), actor=agent)
     assert sent(again).status == Status.SUCCEEDED
+
+
+@only_nmi
+def test_what_left_before_a_restore_is_not_older_than_ours(desk: Desk, agent, approver):
+    desk.post("accounts", account=desk.name, refund_shape="A", refund_keeps_order_id=False)
+    first = sent(desk.ask(desk.pay(), 2_500))
+    _age_by_hours(desk, first)
+    forget(first)
+    record_listed(desk)
+    first.refresh_from_db()
+    assert sent(first).status == Status.QUEUED
+    services.let_go(first, actor=approver)
+    desk.arm("refund", "refusal", code="301")
+    assert sent(first).status == Status.QUEUED
+    services.cancel_refund(first, actor=approver)  # it was the one listed after all
+    record_listed(desk)
+    assert Refund.objects.filter(origin=Origin.EXTERNAL).exists()
+    first.refresh_from_db()
+    assert sent(services.retry_refund(first, actor=agent)).status == Status.QUEUED
+    assert desk.given_back(first.transaction) == [2_500]
+
+
+def _age_by_hours(desk: Desk, refund: Refund) -> None:
+    """Paid five hours ago, asked for two hours ago and made one hour ago."""
+    ledger = desk.sandbox.ledger
+    with ledger.lock:
+        payment = ledger.payment(ledger.accounts[desk.name], refund.transaction.external_id)
+        [made] = ledger.refunds_of(payment)
+        made.created_at -= timedelta(hours=1)
+        payment.created_at -= timedelta(hours=5)
+    with triggers_off():
+        Refund.objects.update(created_at=F("created_at") - timedelta(hours=2))
+        Transaction.objects.update(created_at=F("created_at") - timedelta(hours=5))
