@@ -12,10 +12,14 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from .models import ApiToken
+from gateways.admin import ProcessorAccountAdmin
+from gateways.models import ProcessorAccount
+
+from .models import AccountRole, ApiToken
+from .rights import may_somewhere, within
 from .roles import Role
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
@@ -23,8 +27,53 @@ if TYPE_CHECKING:  # the class takes its parameter only from the stubs
 else:
     _UserAdmin = DjangoUserAdmin
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+admin.site.unregister([User, Group, ProcessorAccount])
+
+
+@admin.register(ProcessorAccount)
+class AccountAdmin(ProcessorAccountAdmin):
+    """The accounts that a person sees; a new one is made by who may change every account."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ProcessorAccount]:
+        rows: QuerySet[ProcessorAccount] = super().get_queryset(request)
+        return within(rows, request.user, "gateways.view_processoraccount", "pk")
+
+    def has_view_permission(
+        self, request: HttpRequest, obj: ProcessorAccount | str | None = None
+    ) -> bool:
+        return _may(request, "gateways.view_processoraccount", obj)
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: ProcessorAccount | str | None = None
+    ) -> bool:
+        return _may(request, "gateways.change_processoraccount", obj)
+
+
+def _may(request: HttpRequest, right: str, account: ProcessorAccount | str | None) -> bool:
+    """For some account, or for one; django-unfold asks with the key in the address."""
+    if account is None:
+        return may_somewhere(request.user, right)
+    if isinstance(account, ProcessorAccount):
+        return request.user.has_perm(right, account)
+    found = within(ProcessorAccount.objects.all(), request.user, right, "pk")
+    return account.isdecimal() and found.filter(pk=account).exists()
+
+
+class AccountRoles(TabularInline):
+    """What a person may do for single accounts, beside what their groups let them do for all."""
+
+    model = AccountRole
+    extra = 0
+    verbose_name = gettext_lazy("role for one account")
+    verbose_name_plural = gettext_lazy("Roles for single accounts")
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("auth.view_user")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("auth.change_user")
+
+    has_change_permission = has_delete_permission = has_add_permission
 
 
 @admin.register(User)
@@ -39,7 +88,8 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
     change_password_form = AdminPasswordChangeForm
     show_facets = admin.ShowFacets.NEVER
     filter_horizontal = ()
-    # Rights come from groups alone: one place to look when somebody can do too much or too little.
+    # Rights come from roles alone: one place to look when somebody can do too much or too little.
+    inlines = (AccountRoles,)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (gettext_lazy("Person"), {"fields": ("first_name", "last_name", "email")}),
@@ -58,6 +108,9 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
         if not change:
             obj.is_staff = True  # who is added here is meant to sign in here
         super().save_model(request, obj, form, change)
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
+        return self.inlines if obj else ()  # who is added is asked about on the next page
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         shown = super().get_readonly_fields(request, obj)

@@ -1,4 +1,4 @@
-"""API tokens, shown once, stored hashed and narrowed to scopes; and what people set up."""
+"""Roles for single accounts, API tokens narrowed to scopes, and what people set up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import secrets
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -83,6 +84,31 @@ class TokenAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.token} {self.account}"
+
+
+class AccountRole(models.Model):
+    """A role of a person for one account; their groups are what they have for every account."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="account_roles")
+    role = models.ForeignKey(
+        Group, models.CASCADE, related_name="account_roles", verbose_name=_("role")
+    )
+    account = models.ForeignKey(
+        ProcessorAccount, models.CASCADE, related_name="+", verbose_name=_("account")
+    )
+
+    class Meta:
+        verbose_name = _("role for one account")
+        verbose_name_plural = _("roles for one account")
+        default_permissions = ()  # who may change people gives and takes them
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "role", "account"], name="account_role_is_given_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} ({self.account.slug})"
 
 
 class Profile(models.Model):

@@ -1,6 +1,6 @@
 """What a request may do, and the accounts whose objects exist for it.
 
-A person may do what Django's permissions say. A token may do what its person may, within its
+A person may do what their rights say for an account. A token may do what its person may, within its
 scopes, and to what belongs to its accounts; anything else is not there at all.
 """
 
@@ -19,6 +19,7 @@ from rest_framework.viewsets import GenericViewSet
 from gateways.models import ProcessorAccount
 
 from .models import ApiToken, Scope
+from .rights import accounts_where, may_somewhere, within
 
 Row = TypeVar("Row", bound=Model)
 # What viewsets call a method that the address does not have: 405 follows.
@@ -43,9 +44,12 @@ class HasRight(BasePermission):
         if view.action in _NO_ACTIONS:
             return True
         right: Right | None = view.rights.get(view.action)
-        if right is None or not (user.is_staff and user.has_perm(right.permission)):
+        if right is None or not (user.is_staff and may_somewhere(user, right.permission)):
             return False
         return not isinstance(request.auth, ApiToken) or right.scope in request.auth.scopes
+
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
+        return request.user.has_perm(view.rights[view.action].permission, obj)
 
 
 class ScopedViewSet(GenericViewSet[Row]):
@@ -56,24 +60,29 @@ class ScopedViewSet(GenericViewSet[Row]):
     account_field: ClassVar[str] = "account"
 
     def get_queryset(self) -> QuerySet[Row]:
-        return limit_to_accounts(super().get_queryset(), self.request, self.account_field)
+        rows, field = super().get_queryset(), self.account_field
+        return limit_to_accounts(rows, request=self.request, right=self.rights["list"], field=field)
 
 
-def limit_to_accounts(rows: QuerySet[Row], request: Request, field: str) -> QuerySet[Row]:
+def limit_to_accounts(
+    rows: QuerySet[Row], request: Request, right: Right, field: str
+) -> QuerySet[Row]:
     """The rows whose account, found at ``field``, the request may see."""
+    rows = within(rows, request.user, right.permission, field)
     if isinstance(request.auth, ApiToken) and (accounts := request.auth.accounts.all()):
         return rows.filter(**{f"{field}__in": [account.pk for account in accounts]})
     return rows
 
 
-def staff_accounts(request: HttpRequest) -> list[ProcessorAccount]:
-    """Every account, by name, as the staff site shows them; read once for a request."""
+def staff_accounts(request: HttpRequest, right: str) -> list[ProcessorAccount]:
+    """The accounts for which the person has a right, by name; read once for a request."""
     kept = vars(request)
     if "staff_accounts" not in kept:
         kept["staff_accounts"] = list(ProcessorAccount.objects.order_by("slug"))
     accounts: list[ProcessorAccount] = kept["staff_accounts"]
-    return accounts
+    theirs = accounts_where(request.user, right)
+    return [account for account in accounts if theirs is None or account.pk in theirs]
 
 
-def visible_accounts(request: Request) -> QuerySet[ProcessorAccount]:
-    return limit_to_accounts(ProcessorAccount.objects.all(), request, "pk")
+def visible_accounts(request: Request, right: Right) -> QuerySet[ProcessorAccount]:
+    return limit_to_accounts(ProcessorAccount.objects.all(), request, right, "pk")

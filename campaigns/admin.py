@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -19,6 +19,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from access.rights import may_somewhere
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
@@ -114,7 +115,7 @@ def badge_of(campaign: Campaign) -> Badge:
 
 @admin.register(Campaign)
 class CampaignAdmin(ReadOnlyAdmin):
-    """Every campaign, whoever made it."""
+    """Every campaign whose payments a person may all see, whoever made it."""
 
     list_select_related = ("created_by", "reason")
     list_filter = (StateFilter,)
@@ -142,13 +143,13 @@ class CampaignAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"may_make": may_make(signed_in(request))}
+        context = {"may_make": services.may_make(signed_in(request))}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Make a campaign of what the query of the address shows, or of a file."""
         user = signed_in(request)
-        if not may_make(user):
+        if not services.may_make(user):
             raise PermissionDenied(_("You may not make campaigns."))
         table = self.admin_site.get_model_admin(Transaction)
         assert isinstance(table, TransactionTable)
@@ -214,12 +215,20 @@ class CampaignAdmin(ReadOnlyAdmin):
             else None,
         }
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A campaign has payments of several accounts: :meth:`get_queryset` finds whose."""
+        return may_somewhere(request.user, self.view_right)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
+        seen = services.within_reach(Campaign.objects.all(), signed_in(request), self.view_right)
+        return seen.order_by(*self.get_ordering(request))
+
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Campaign | None:
         related = ("created_by", "started_by", "reason")
         try:
-            return Campaign.objects.select_related(*related).get(pk=object_id)
+            return self.get_queryset(request).select_related(*related).get(pk=object_id)
         except (Campaign.DoesNotExist, ValueError, OverflowError):
             return None
 
@@ -240,7 +249,7 @@ class CampaignAdmin(ReadOnlyAdmin):
     def result_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Every payment of the campaign and what became of it, as a file."""
         campaign = self.get_visible(request, object_id)
-        if not request.user.has_perm("transactions.export_transaction"):
+        if not services.reaches(campaign, signed_in(request), "transactions.export_transaction"):
             raise PermissionDenied(_("You may not export transactions."))
         headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'}
         kind = "text/csv; charset=utf-8"
@@ -253,7 +262,3 @@ def _why_not_asked(request: HttpRequest, query: str, user: User) -> str:
         return _("The search is too long or cannot be read. Filter anew.")
     asked = {name: value for name, value in request.GET.dict().items() if value.strip()}
     return why_not_read(read_query(urlencode(asked), user)) if asked else ""
-
-
-def may_make(user: User) -> bool:
-    return user.has_perm(services.MAKE) and user.has_perm("refunds.request_refund")

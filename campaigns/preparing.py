@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from access.models import Profile
+from access.rights import within
 from gateways.models import ProcessorAccount
 from gateways.money import InvalidAmount, Money, parse_amount
 from gateways.registry import gateway_class
@@ -26,6 +27,7 @@ from transactions.models import Transaction
 from transactions.table import Narrowed, TransactionTable
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
+from .services import RIGHTS_TO_MAKE
 
 _PAGE = 500
 # More payments than this are no campaign any more.
@@ -94,7 +96,7 @@ def _look_at_page(campaign: Campaign) -> bool:
 
 def _look_at_lines(campaign: Campaign) -> bool:
     items = list(campaign.items.filter(state=ItemState.NAMED).order_by("pk")[:_PAGE])
-    found = _find([item.named for item in items])
+    found = _find([item.named for item in items], campaign.created_by)
     known = campaign.items.filter(transaction__isnull=False)
     taken = set(known.values_list("transaction", flat=True))
     for item in items:
@@ -107,15 +109,16 @@ def _look_at_lines(campaign: Campaign) -> bool:
             item.state, item.why = ItemState.EXCLUDED, _("The file names this payment twice.")
             continue
         taken.add(payment.pk)
-        _judge(item, payment, campaign.percent)
+        _judge(item, payment, campaign)
     written = ["transaction", "currency", "amount_minor", "left_minor", "state", "why"]
     CampaignItem.objects.bulk_update(items, written)
     return len(items) < _PAGE
 
 
-def _find(ids: Sequence[str]) -> dict[str, list[Transaction]]:
-    """The payments that bear these ids at any account, by id."""
-    accounts = ProcessorAccount.objects.values_list("pk", flat=True)
+def _find(ids: Sequence[str], person: User) -> dict[str, list[Transaction]]:
+    """The payments that bear these ids at any account that the person sees, by id."""
+    seen = within(ProcessorAccount.objects.all(), person, "transactions.view_transaction", "pk")
+    accounts = seen.values_list("pk", flat=True)
     # By account, as the index of ids begins with it.
     rows = Transaction.objects.filter(account__in=list(accounts), external_id__in=ids)
     found: dict[str, list[Transaction]] = {}
@@ -132,21 +135,21 @@ def _why_not_found(payments: Sequence[Transaction]) -> str:
 
 def _item(campaign: Campaign, payment: Transaction) -> CampaignItem:
     item = CampaignItem(campaign=campaign)
-    _judge(item, payment, campaign.percent)
+    _judge(item, payment, campaign)
     return item
 
 
-def _judge(item: CampaignItem, payment: Transaction, percent: int) -> None:
+def _judge(item: CampaignItem, payment: Transaction, campaign: Campaign) -> None:
     """Say how much of a payment goes back, or why nothing does."""
     item.transaction = payment
     item.currency, item.left_minor = payment.currency, payment.refundable_minor
     item.state, item.why = ItemState.INCLUDED, ""
     try:
-        amount = _amount(item.typed, payment, percent)
+        amount = _amount(item.typed, payment, campaign.percent)
     except InvalidAmount as error:
         amount, item.why = Money(0, payment.currency), explain(error)
     item.amount_minor = amount.minor
-    item.why = item.why or _why_left_out(payment, amount)
+    item.why = item.why or _why_left_out(payment, amount, campaign.created_by)
     if item.why:
         item.state, item.why = ItemState.EXCLUDED, item.why[:300]
 
@@ -160,7 +163,9 @@ def _amount(typed: str, payment: Transaction, percent: int) -> Money:
     return Money(minor - minor % step, payment.currency)
 
 
-def _why_left_out(payment: Transaction, amount: Money) -> str:
+def _why_left_out(payment: Transaction, amount: Money, person: User) -> str:
+    if not all(person.has_perm(right, payment) for right in RIGHTS_TO_MAKE):
+        return _("You may not make campaigns for this account.")
     if found := services.blocked(payment):
         return found.sentence
     if not amount.minor:

@@ -34,7 +34,7 @@ from refunds.states import CANCELABLE, MOVING, Status
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 from .preparing import prepare
-from .services import TASK, each_batch, hold, refunds_of
+from .services import APPROVE, REQUEST, TASK, each_batch, hold, reaches, refunds_of
 
 log = structlog.get_logger(__name__)
 
@@ -111,9 +111,8 @@ def _run(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
 
 def _why_not_run(campaign: Campaign) -> str:
     """The sentence why nothing may be asked for any more: both people still have to be allowed."""
-    rights = ((campaign.created_by, "request_refund"), (campaign.started_by, "approve_refund"))
-    for person, right in rights:
-        if person is None or not (person.is_active and person.has_perm(f"refunds.{right}")):
+    for person, right in ((campaign.created_by, REQUEST), (campaign.started_by, APPROVE)):
+        if person is None or not reaches(campaign, person, right):
             return _("Paused: who made or started this campaign may no longer do so. Cancel it.")
     return ""
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction as database
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from access.rights import accounts_where, may_somewhere
 from gateways.money import Money, exponent_of
 from refunds.models import Refund, RefundQuerySet
 from refunds.people import are_one_person, of_person
 from refunds.publishing import hand_out
-from refunds.services import NotAllowed, WrongStatus, hold_back, require
+from refunds.services import NotAllowed, WrongStatus, hold_back
 from refunds.states import MOVING
 
 from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 MAKE = "campaigns.add_campaign"
+REQUEST, APPROVE = "refunds.request_refund", "refunds.approve_refund"
+# Needed for the account of each payment that is put into a campaign.
+RIGHTS_TO_MAKE = (MAKE, REQUEST)
 TASK = "campaigns.tasks.work"
 # So many refunds are locked at once.
 _LOCKED_AT_ONCE = 200
@@ -45,8 +49,8 @@ class Named:
 
 def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign:
     """Begin the dry run of a campaign, of the file's ``lines`` or its query. Raises NotAllowed."""
-    require(actor, MAKE, _("You may not make campaigns."))
-    require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    if not may_make(actor):
+        raise NotAllowed(_("You may not make campaigns."))
     campaign.created_by = actor
     with database.atomic():
         campaign.save(force_insert=True)
@@ -65,7 +69,8 @@ def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign
 
 def start(campaign: Campaign, *, actor: User) -> Campaign:
     """Let a campaign go, as the second person. Raises NotAllowed or WrongStatus."""
-    require(actor, "refunds.approve_refund", _("You may not approve refunds."))
+    if not reaches(campaign, actor, APPROVE):
+        raise NotAllowed(_("You may not approve refunds of all these accounts."))
     if are_one_person(campaign.created_by, actor):
         raise NotAllowed(_("Another person has to start a campaign that you made."))
     with database.atomic():
@@ -125,23 +130,42 @@ def hold(campaign: Campaign, goes_on: Callable[[], bool] = lambda: True) -> None
     each_batch(hold_back, refunds_of(campaign).filter(is_held=False, status__in=MOVING), goes_on)
 
 
+def may_make(user: User) -> bool:
+    """Whether there is an account whose payments the person may put into a campaign."""
+    return all(may_somewhere(user, right) for right in RIGHTS_TO_MAKE)
+
+
+def within_reach(campaigns: QuerySet[Campaign], user: User, right: str) -> QuerySet[Campaign]:
+    """Those whose payments are all of accounts for which the person has the right."""
+    accounts = accounts_where(user, right)
+    if accounts is None:
+        return campaigns
+    if not accounts:
+        return campaigns.none()
+    items = CampaignItem.objects.filter(campaign=OuterRef("pk"), transaction__isnull=False)
+    return campaigns.filter(~Exists(items.exclude(transaction__account__in=sorted(accounts))))
+
+
+def reaches(campaign: Campaign, user: User, right: str) -> bool:
+    """Whether the person has the right for the accounts of all its payments."""
+    return within_reach(Campaign.objects.filter(pk=campaign.pk), user, right).exists()
+
+
 def may_steer(campaign: Campaign, user: User) -> bool:
     """Whether the person may pause it, go on and cancel it: who made it, or who may approve."""
-    made = user.pk == campaign.created_by_id and user.has_perm("refunds.request_refund")
-    return user.is_active and (made or user.has_perm("refunds.approve_refund"))
+    made = user.pk == campaign.created_by_id and reaches(campaign, user, REQUEST)
+    return made or reaches(campaign, user, APPROVE)
 
 
 def may_start(campaign: Campaign, user: User) -> bool:
-    able = user.is_active and user.has_perm("refunds.approve_refund")
+    able = reaches(campaign, user, APPROVE)
     return able and not are_one_person(campaign.created_by, user)
 
 
 def to_start(user: User) -> QuerySet[Campaign]:
     """The campaigns that wait for this person to look through and start them."""
-    if not user.has_perm("refunds.approve_refund"):
-        return Campaign.objects.none()
     waiting = Campaign.objects.filter(state=CampaignState.READY, problem="")
-    return waiting.exclude(of_person(user, "created_by"))
+    return within_reach(waiting, user, APPROVE).exclude(of_person(user, "created_by"))
 
 
 def totals(campaign: Campaign) -> list[tuple[int, Money]]:

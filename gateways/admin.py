@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -92,7 +93,11 @@ class ProcessorAccountAdmin(ModelAdmin):
     def check_credentials(
         self, request: HttpRequest, _form: BaseDialogForm, object_id: str
     ) -> HttpResponse:
-        account = get_object_or_404(ProcessorAccount, pk=object_id)
+        account = self.get_object(request, object_id)
+        if account is None:
+            raise Http404
+        if not self.has_change_permission(request, account):
+            raise PermissionDenied
         try:
             messages.success(request, check_account(account))
         except GatewayError as error:

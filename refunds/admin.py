@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
+from access.rights import may_somewhere, within
 from transactions.admin import TransactionAdmin
 from transactions.badges import Badge, badge_of
 from transactions.changelist import (
@@ -114,9 +115,10 @@ class RefundableTransactionAdmin(TransactionAdmin):
     def describe(self, request: HttpRequest, transaction: Transaction) -> dict[str, Any]:
         user = signed_in(request)
         refunds = story.load(transaction.refunds.order_by("-created_at", "-pk"))
-        told = story.tell(refunds, user) if user.has_perm("refunds.view_refund") else []
+        may_see = user.has_perm("refunds.view_refund", transaction)
+        told = story.tell(refunds, user) if may_see else []
         lines = [line for one in told for line in one.lines]
-        if user.has_perm("refunds.view_webhookevent"):
+        if user.has_perm("refunds.view_webhookevent", transaction):
             lines += webhook_lines(transaction, [one.refund for one in told])
         unlinked = transaction.cases.filter(refund__isnull=True).order_by("raised_at", "pk")
         context = super().describe(request, transaction)
@@ -128,24 +130,23 @@ class RefundableTransactionAdmin(TransactionAdmin):
 
     def refund_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         user = signed_in(request)
-        if not story.may_request(user):
+        transaction = self.get_visible(request, object_id)
+        if not story.may_request(transaction, user):
             raise PermissionDenied
-        return refund_dialog(
-            request, self.get_visible(request, object_id), user, self.render_dialog
-        )
+        return refund_dialog(request, transaction, user, self.render_dialog)
 
     def pull_view(self, request: HttpRequest) -> HttpResponse:
         needed = "sync_transaction" if request.method == "POST" else "view_transaction"
-        if not request.user.has_perm(f"transactions.{needed}"):
+        if not may_somewhere(request.user, f"transactions.{needed}"):
             raise PermissionDenied
         return pulling.answer(request)
 
     def reread_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Have a worker read what is new at the account of a payment."""
-        if not request.user.has_perm("transactions.sync_transaction"):
-            raise PermissionDenied
         transaction = self.get_visible(request, object_id)
-        if problem := pulling.enqueue(transaction.account.slug):
+        if not request.user.has_perm("transactions.sync_transaction", transaction):
+            raise PermissionDenied
+        if problem := pulling.enqueue([transaction.account]):
             return changed(request, transaction, problem, messages.ERROR)
         sentence = _("A worker reads account %s. Load this page again in a moment.")
         return changed(request, transaction, sentence % transaction.account.slug)
@@ -157,23 +158,26 @@ class RefundedCustomerAdmin(CustomerAdmin):
 
     def describe(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         user = signed_in(request)
-        refunds = Refund.objects.filter(transaction__customer=customer)
+        refunds = within(
+            Refund.objects.filter(transaction__customer=customer), user, "refunds.view_refund"
+        )
         newest = refunds.select_related(*RefundAdmin.list_select_related).defer(
             "transaction__search_text"
         )
-        cases = Attention.objects.open().filter(transaction__customer=customer)
+        cases = within(
+            Attention.objects.open().filter(transaction__customer=customer),
+            user, "refunds.view_attention",
+        )  # fmt: skip
         shown = newest.order_by("-created_at", "-pk")[: self.list_per_page]
         return super().describe(request, customer) | {
-            "refunds": [(refund, refund_badge(refund)) for refund in shown]
-            if user.has_perm("refunds.view_refund")
-            else [],
+            "refunds": [(refund, refund_badge(refund)) for refund in shown],
             "cases": story.tell_cases(cases.order_by("raised_at", "pk")[:_CASES], user),
         }
 
 
 def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
     """What the line of a transaction says of its refunds, oldest first, and offers to do."""
-    if story.may_request(user):
+    if story.may_request(row.transaction, user):
         row.refund_url = reverse("admin:transactions_transaction_refund", args=[row.transaction.pk])
     row.poll_after = story.poll_after_sums(row.transaction, refunds)
     if reasons := [refund.attention_reason for refund in refunds if refund.attention_reason]:
@@ -269,8 +273,8 @@ class RefundAdmin(OfPaymentAdmin):
 
     def act_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:
         """Do what a button says. The service checks the right and the status."""
-        refunds = Refund.objects.select_related("transaction", "account")
-        refund = get_object_or_404(refunds, pk=object_id)
+        seen = within(Refund.objects.all(), request.user, self.view_right)
+        refund = get_object_or_404(seen.select_related("transaction", "account"), pk=object_id)
         button = story.BUTTONS[action]
         try:
             result = button.service(refund, actor=signed_in(request))

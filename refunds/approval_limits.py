@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -17,6 +17,9 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from access.rights import accounts_where, may_somewhere
+from access.scoping import staff_accounts
+from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, parse_amount
 from transactions.amounts import delocalize, explain
 from transactions.readonly import signed_in
@@ -29,6 +32,9 @@ if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _LimitForm = forms.ModelForm[ApprovalLimit]
 else:
     _LimitForm = forms.ModelForm
+
+
+_VIEW, _ADD = "refunds.view_approvallimit", "refunds.add_approvallimit"
 
 
 class ApprovalLimitForm(_LimitForm):
@@ -91,7 +97,34 @@ class ApprovalLimitAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalLimit]:
         newest = ApprovalLimit.objects.newest().filter(pk=OuterRef("pk"))
-        return ApprovalLimit.objects.order_by("-pk").annotate(is_newest=Exists(newest))
+        rows = ApprovalLimit.objects.order_by("-pk").annotate(is_newest=Exists(newest))
+        accounts = accounts_where(signed_in(request), _VIEW)
+        if accounts is None:
+            return rows
+        return rows.filter(Q(account=None) | Q(account__in=sorted(accounts)))
+
+    def has_view_permission(self, request: HttpRequest, obj: ApprovalLimit | None = None) -> bool:
+        """What counts for every account is for everybody's eyes who sees limits at all."""
+        return may_somewhere(request.user, _VIEW)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may_somewhere(request.user, _ADD)
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: ApprovalLimit | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """A form of the accounts for which the person may set limits."""
+        shown = super().get_form(request, obj, change, **kwargs)
+        if obj is None:
+            shown.base_fields["account"].queryset = ProcessorAccount.objects.filter(
+                pk__in=[account.pk for account in staff_accounts(request, _ADD)]
+            )
+            shown.base_fields["account"].required = not request.user.has_perm(_ADD)
+        return shown
 
     @display(description=_("Account"))
     def scope(self, limit: ApprovalLimit) -> str:
@@ -123,7 +156,8 @@ class ApprovalLimitAdmin(ModelAdmin):
     def formfield_for_dbfield(self, *args: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(*args, **kwargs)
         if isinstance(field, forms.ModelChoiceField):
-            field.empty_label = gettext("Every account")
+            may_set_all = kwargs["request"].user.has_perm(_ADD)
+            field.empty_label = gettext("Every account") if may_set_all else "—"
             field.widget.can_view_related = field.widget.can_add_related = False
             field.widget.can_change_related = field.widget.can_delete_related = False
         return field

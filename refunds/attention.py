@@ -7,15 +7,15 @@ repeat its oldest open case.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from heapq import heapreplace
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, FilteredRelation, Q, QuerySet
+from django.db.models import Count, FilteredRelation, Model, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from access.rights import account_of
 from gateways.models import ProcessorAccount
 from transactions.models import Transaction
 
@@ -117,7 +117,7 @@ def raise_case(
             webhook=webhook,
             reason=reason[:300],
             evidence=dict(evidence or {}),
-            owner=choose_owner(),
+            owner=choose_owner(account),
         )
     )
 
@@ -159,43 +159,46 @@ def _close_ruling(refund: Refund) -> None:
         record_event(refund, "ruling_superseded", data={"why": refund.get_status_display()})
 
 
-def choose_owner(refund: Refund | None = None) -> User | None:
-    """Who asked for the refund, while active; else who may approve and has the fewest open cases.
+def choose_owner(about: Refund | ProcessorAccount) -> User | None:
+    """Who asked for the refund, while they may; else who may approve and has the fewest open cases.
 
-    None only where nobody may approve.
+    None only where nobody may approve refunds of the account.
     """
-    return Owners().choose(refund)
+    return Owners().choose(about)
 
 
 class Owners:
-    """Owners for the new cases of one pass: rights and open cases are read once."""
+    """Owners for the new cases of one pass: rights and open cases are read once for an account."""
 
     def __init__(self) -> None:
-        self._may_request: dict[int, bool] = {}
+        self._able: dict[tuple[int, int], bool] = {}
+        self._approvers: dict[int, list[tuple[int, int, User]]] = {}
 
-    def choose(self, refund: Refund | None) -> User | None:
+    def choose(self, about: Refund | ProcessorAccount) -> User | None:
         """See :func:`choose_owner`."""
-        requester = refund.requested_by if refund else None
-        if requester and self._may(requester):
+        requester = about.requested_by if isinstance(about, Refund) else None
+        if requester and self._may(requester, about):
             return requester
-        if not self._approvers:
+        account_id = account_of(about)
+        if account_id not in self._approvers:
+            self._approvers[account_id] = self._read(about)
+        able = self._approvers[account_id]
+        if not able:
             return None
-        open_cases, number, approver = self._approvers[0]
-        heapreplace(self._approvers, (open_cases + 1, number, approver))
+        open_cases, number, approver = able[0]
+        heapreplace(able, (open_cases + 1, number, approver))
         return approver
 
-    def _may(self, person: User) -> bool:
-        if person.pk not in self._may_request:
-            able = person.is_active and person.has_perm("refunds.request_refund")
-            self._may_request[person.pk] = able
-        return self._may_request[person.pk]
+    def _may(self, person: User, about: Model) -> bool:
+        key = (person.pk, account_of(about))
+        if key not in self._able:
+            may = person.has_perm("refunds.request_refund", about)
+            self._able[key] = person.is_active and may
+        return self._able[key]
 
-    @cached_property
-    def _approvers(self) -> list[tuple[int, int, User]]:
-        """A heap of who may approve, by the number of their open cases."""
-        able = get_user_model().objects.with_perm(
-            "refunds.approve_refund", backend="django.contrib.auth.backends.ModelBackend"
-        )
+    def _read(self, about: Model) -> list[tuple[int, int, User]]:
+        """A heap of who may approve there, by the number of their open cases."""
+        able = get_user_model().objects.with_perm("refunds.approve_refund", obj=about)
         # The condition stands in the join, or it would read all the cases there ever were.
         is_open = Q(attention_cases__closed_at__isnull=True)
         able = able.alias(own=FilteredRelation("attention_cases", condition=is_open))

@@ -94,7 +94,7 @@ _PROPOSES = {
 
 def take(case: Attention, actor: User) -> Attention:
     """Make the person the owner. Raises NotAllowed, or WrongStatus for a closed case."""
-    if not may_own(actor):
+    if not may_own(case, actor):
         raise NotAllowed(_("Only who may request or approve refunds can own a case."))
     with _held(case) as held:
         _give(held, actor, actor)
@@ -109,7 +109,7 @@ def hand_over(case: Attention, to: User, actor: User) -> Attention:
     with _held(case) as held:
         if not may(Action.HAND_OVER, held, actor):
             raise NotAllowed(_("Only its owner, or who may approve refunds, may hand it over."))
-        if not may_own(to):
+        if not may_own(held, to):
             raise WrongStatus(
                 _("%s may neither request nor approve refunds. Choose somebody who does.") % to
             )
@@ -337,22 +337,20 @@ def why_forbidden(action: Action) -> str:
     return _("Another person than who asked for it, who may approve refunds, has to let it go.")
 
 
-def may_own(user: User) -> bool:
-    """Whether cases can be this person's: who may rule may own."""
-    return rulings.may_propose(user)
+def may_own(case: Attention, user: User) -> bool:
+    """Whether the case can be this person's: who may rule may own."""
+    return rulings.may_propose(case, user)
 
 
 def reassign_orphans() -> int:
     """Give open cases whose owner is gone or switched off to somebody active; how many."""
     orphans = Attention.objects.open().filter(Q(owner__isnull=True) | Q(owner__is_active=False))
-    if choose_owner() is None:
-        return 0
     given = 0
     for case in one_pass(orphans.order_by("raised_at", "pk")):
         try:
             with _held(case) as held:
                 if held.owner is None or not held.owner.is_active:
-                    given += _give(held, choose_owner(held.refund), None)
+                    given += _give(held, choose_owner(held.refund or held.account), None)
         except WrongStatus:  # closed meanwhile
             continue
     return given
@@ -388,7 +386,7 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
             offered.append(Action.CONFIRM_RULING)
         if rulings.may_reject(ruling, user):
             offered.append(Action.REJECT_RULING)
-    elif refund.status in _RULED_ABOUT and rulings.may_propose(user):
+    elif refund.status in _RULED_ABOUT and rulings.may_propose(refund, user):
         missing = rulings.allowed(refund)
         offered += [action for verdict, action in _PROPOSES.items() if not missing[verdict]]
     return offered
@@ -402,8 +400,8 @@ def _rejects(case: Attention, user: User) -> bool:
 
 def _may_accept(case: Attention, user: User) -> bool:
     owns = case.owner_id == user.pk and case.kind in _OWNER_MAY_ACCEPT
-    return user.has_perm("refunds.approve_refund") or (
-        owns and user.has_perm("refunds.request_refund")
+    return user.has_perm("refunds.approve_refund", case) or (
+        owns and user.has_perm("refunds.request_refund", case)
     )
 
 
@@ -413,37 +411,37 @@ def _may_cancel(case: Attention, user: User) -> bool:
 
 def _may_decide(case: Attention, user: User) -> bool:
     is_own = case.refund is not None and is_requester(case.refund, user)
-    return not is_own and user.has_perm("refunds.approve_refund")
+    return not is_own and user.has_perm("refunds.approve_refund", case)
 
 
 def _may_hand_over(case: Attention, user: User) -> bool:
-    owns = case.owner_id == user.pk and may_own(user)
-    return owns or user.has_perm("refunds.approve_refund")
+    owns = case.owner_id == user.pk and may_own(case, user)
+    return owns or user.has_perm("refunds.approve_refund", case)
 
 
 def _may_reject(case: Attention, user: User) -> bool:
     """Whoever may approve, and who proposed something: a second press finds it withdrawn."""
     proposed = Ruling.objects.filter(refund=case.refund_id, proposed_by=user)
-    return user.has_perm("refunds.approve_refund") or proposed.exists()
+    return user.has_perm("refunds.approve_refund", case) or proposed.exists()
 
 
 def _needs(permission: str) -> Callable[[Attention, User], bool]:
-    return lambda _case, user: user.has_perm(permission)
+    return lambda case, user: user.has_perm(permission, case)
 
 
 _RIGHTS: dict[Action, Callable[[Attention, User], bool]] = {
-    Action.ASK_NOW: lambda _case, user: may_see_to(user),
+    Action.ASK_NOW: may_see_to,
     Action.TRY_NOW: _needs("refunds.request_refund"),
     **dict.fromkeys([Action.APPROVE, Action.REJECT, Action.LET_GO], _may_decide),
     Action.CANCEL: _may_cancel,
-    **dict.fromkeys(_PROPOSES.values(), lambda _case, user: rulings.may_propose(user)),
+    **dict.fromkeys(_PROPOSES.values(), rulings.may_propose),
     Action.CONFIRM_RULING: _needs("refunds.approve_refund"),
     Action.REJECT_RULING: _may_reject,
     Action.PROCESS_WEBHOOK: _needs("refunds.process_webhook"),
     Action.CHECK_ACCOUNT: _needs("gateways.change_processoraccount"),
     Action.COUNT_AS_OURS: _needs("refunds.approve_refund"),
     Action.ACCEPT: _may_accept,
-    Action.TAKE: lambda _case, user: may_own(user),
+    Action.TAKE: may_own,
     Action.HAND_OVER: _may_hand_over,
 }
 

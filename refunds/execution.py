@@ -230,7 +230,7 @@ def has_authority(refund: Refund) -> bool:
         rights[refund.approved_by_id] = "refunds.approve_refund"
     people = User.objects.in_bulk(rights.keys() - {None})  # anew: a person keeps rights once read
     return rights.keys() == people.keys() and all(
-        people[pk].is_active and people[pk].has_perm(right) for pk, right in rights.items()
+        people[pk].is_active and people[pk].has_perm(right, refund) for pk, right in rights.items()
     )
 
 

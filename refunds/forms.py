@@ -236,14 +236,13 @@ class HandOverForm(CaseForm):
         super().__init__(case, *args, **kwargs)
         able = Q()
         for right in ("refunds.request_refund", "refunds.approve_refund"):
-            able |= Q(pk__in=User.objects.with_perm(right, backend=_BACKEND).values("pk"))
+            able |= Q(pk__in=User.objects.with_perm(right, obj=case).values("pk"))
         choice = self.fields["to"]
         assert isinstance(choice, forms.ModelChoiceField)
         people = User.objects.filter(able)
         choice.queryset = people.order_by("first_name", "last_name", "username")
 
 
-_BACKEND = "django.contrib.auth.backends.ModelBackend"
 _STALE = _("This form is incomplete. Close it and open it again.")
 
 

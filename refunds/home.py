@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from access.rights import within
 from gateways.base import FailureCode
 from gateways.failures import explain
 from gateways.money import Money
@@ -58,31 +59,32 @@ def describe(user: User) -> Home:
     """The page of a person, in as many queries however many refunds there are."""
     today = timezone.localdate()
     since = _midnight(today)
-    may_see_cases = user.has_perm("refunds.view_attention")
+    refunds = within(Refund.objects.all(), user, "refunds.view_refund")
+    open_cases = within(Attention.objects.open(), user, "refunds.view_attention")
     sums = list(
-        Refund.objects.filter(created_at__gte=since)
+        refunds.filter(created_at__gte=since)
         .order_by("currency")
         .values("currency")
         .annotate(asked=Count("pk"), minor=Sum("amount_minor", filter=Q(status__in=STANDING)))
     )
     return Home(
-        cases=_own_cases(user) if may_see_cases else [],
-        open_cases=number_of(Attention.objects.open()) if may_see_cases else "",
-        to_approve=number_of(to_approve(user)) if user.has_perm("refunds.approve_refund") else "",
+        cases=_own_cases(open_cases, user),
+        open_cases=number_of(open_cases),
+        to_approve=number_of(to_approve(user)),
         asked_today=sum(row["asked"] for row in sums),
         given_back=[Money(row["minor"], row["currency"]) for row in sums if row["minor"]],
-        moving=Refund.objects.filter(status__in=MOVING).count(),
-        failed=_failed_since(since - _LATELY),
-        days=last_days(today),
+        moving=refunds.filter(status__in=MOVING).count(),
+        failed=_failed_since(refunds, since - _LATELY),
+        days=last_days(refunds, today),
         today=today,
     )
 
 
-def last_days(today: date) -> list[Day]:
+def last_days(refunds: QuerySet[Refund], today: date) -> list[Day]:
     """Every one of the last thirty days, oldest first, whether anything was asked for or not."""
     first = today - timedelta(days=DAYS - 1)
     counted = (
-        Refund.objects.filter(created_at__gte=_midnight(first))
+        refunds.filter(created_at__gte=_midnight(first))
         .annotate(day=TruncDate("created_at"))
         .order_by("day")
         .values_list("day")
@@ -104,8 +106,8 @@ def _draw(first: date, counted: dict[date, tuple[int, int]]) -> list[Day]:
     ]
 
 
-def _failed_since(moment: datetime) -> list[tuple[Refund, str]]:
-    failed = Refund.objects.filter(status=Status.FAILED, created_at__gte=moment)
+def _failed_since(refunds: QuerySet[Refund], moment: datetime) -> list[tuple[Refund, str]]:
+    failed = refunds.filter(status=Status.FAILED, created_at__gte=moment)
     newest = failed.select_related("transaction").order_by("-created_at", "-pk")[:_FAILED]
     return [(refund, _why(refund)) for refund in newest]
 
@@ -117,10 +119,9 @@ def _why(refund: Refund) -> str:
     return str(explain(refund.failure_code).explanation)
 
 
-def _own_cases(user: User) -> list[tuple[Attention, Badge]]:
+def _own_cases(open_cases: QuerySet[Attention], user: User) -> list[tuple[Attention, Badge]]:
     cases: Iterable[Attention] = (
-        Attention.objects.open()
-        .filter(owner=user)
+        open_cases.filter(owner=user)
         .select_related("transaction", "refund")
         .order_by("raised_at", "pk")[:_CASES]
     )

@@ -19,6 +19,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access.rights import within
 from gateways.errors import GatewayError
 from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
@@ -49,7 +50,8 @@ from .webhooks import NotProcessable
 
 def to_approve(user: User) -> QuerySet[Refund]:
     """The refunds that wait for this person's approval."""
-    waiting = Refund.objects.filter(status=Status.AWAITING_APPROVAL)
+    theirs = within(Refund.objects.all(), user, "refunds.approve_refund")
+    waiting = theirs.filter(status=Status.AWAITING_APPROVAL)
     return waiting.exclude(of_person(user, "requested_by"))
 
 
@@ -271,10 +273,10 @@ def _nothing_to_do(case: Attention, user: User, offered: Sequence[Offer]) -> str
         return _("There is nothing to decide here.")
     if _is_paused(case):
         return _("Ask an administrator to enter working credentials.")
-    if not may_own(user):
+    if not may_own(case, user):
         return _("You may look at this case, and not change it.")
     awaits = case.refund and case.refund.status == Status.AWAITING_APPROVAL
-    if user.has_perm("refunds.approve_refund") and not awaits:
+    if user.has_perm("refunds.approve_refund", case) and not awaits:
         return _("Hand it over to somebody who may request refunds.")
     if Action.HAND_OVER in names:
         return _("Hand it over to somebody who may approve refunds.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,10 +17,12 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
+from access.rights import accounts_where, may_somewhere
 from access.scoping import staff_accounts
 from gateways.models import ProcessorAccount
 from transactions.models import Stream, SyncState
 
+PULL = "transactions.sync_transaction"
 _EPOCH = re.compile("[0-9]{1,10}")
 _POLL_AFTER = 1500  # milliseconds
 # After that a run that was asked for and has not begun is no longer waited for.
@@ -92,14 +95,15 @@ class Pulling:
 
 
 def describe(request: HttpRequest, asked: int = 0, problem: str = "") -> Pulling:
-    """How far every active account is; ``asked`` is when somebody pressed the button (epoch)."""
+    """How far the active accounts are that the person sees; ``asked`` is when they pressed the
+    button (epoch).
+    """
     states = Prefetch("sync_states", SyncState.objects.order_by("stream"))
-    active = [account for account in staff_accounts(request) if account.is_active]
+    shown = staff_accounts(request, "transactions.view_transaction")
+    active = [account for account in shown if account.is_active]
     prefetch_related_objects(active, states)
     accounts = [AccountSync(account) for account in active]
-    pulling = Pulling(
-        accounts, asked, request.user.has_perm("transactions.sync_transaction"), problem=problem
-    )
+    pulling = Pulling(accounts, asked, may_somewhere(request.user, PULL), problem=problem)
     pressed = datetime.fromtimestamp(asked, UTC)
     waits = timezone.now() - pressed < _PATIENCE and not all(
         one.has_begun_since(pressed) for one in accounts if not one.account.paused_reason
@@ -112,7 +116,7 @@ def describe(request: HttpRequest, asked: int = 0, problem: str = "") -> Pulling
 def answer(request: HttpRequest) -> HttpResponse:
     """POST asks a worker to pull one account (``account``) or all; GET shows how far that is."""
     if request.method == "POST":
-        asked, problem = int(time.time()), enqueue(request.POST.get("account", ""))
+        asked, problem = int(time.time()), _pull(request)
         if not request.headers.get("HX-Request"):
             return redirect("admin:transactions_transaction_changelist")
         pulling = describe(request, asked, problem)
@@ -125,15 +129,23 @@ def answer(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def enqueue(slug: str) -> str:
-    """Hand the work to a queue; the sentence of what stands against it, or nothing."""
-    account = ProcessorAccount.objects.filter(slug=slug).first() if slug else None
-    if slug and not account:
-        return _("There is no account %s.") % slug
+def _pull(request: HttpRequest) -> str:
+    """Have the account read that was named, or all that the person may have read."""
+    slug, theirs = request.POST.get("account", ""), staff_accounts(request, PULL)
+    if slug:
+        named = [account for account in theirs if account.slug == slug]
+        return enqueue(named) if named else _("There is no account %s.") % slug
+    if accounts_where(request.user, PULL) is None:
+        return enqueue()
+    return enqueue([each for each in theirs if each.is_active and not each.paused_reason])
+
+
+def enqueue(accounts: Sequence[ProcessorAccount] | None = None) -> str:
+    """Have these accounts read, or all; the sentence of what stands against it, or nothing."""
     try:
-        if account:
+        for account in accounts or ():
             current_app.send_task("refunds.tasks.sync_account", args=[account.pk])
-        else:
+        if accounts is None:
             current_app.send_task("refunds.tasks.sync_all_accounts")
     except (OperationalError, OSError):
         return _("The queue cannot be reached. Nothing was asked for; try again in a minute.")

@@ -33,6 +33,7 @@ from .verdicts import ask_about, why_not
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.db.models import Model
 
 # Evidence that it did not happen says at least what was looked at, and where.
 EVIDENCE_LENGTH = 20
@@ -55,21 +56,22 @@ def allowed(refund: Refund) -> dict[Verdict, str]:
     return {verdict: why_not(refund, attempt, verdict) for verdict in Verdict}
 
 
-def may_propose(user: User) -> bool:
-    """Whether the person may be the first one."""
-    return may_see_to(user)
+def may_propose(about: Model, user: User) -> bool:
+    """Whether the person may be the first one, for what belongs to an account."""
+    return may_see_to(about, user)
 
 
 def may_confirm(ruling: Ruling, user: User) -> bool:
     """Whether the person may be the second one."""
-    able = user.is_active and user.has_perm("refunds.approve_refund")
+    able = user.is_active and user.has_perm("refunds.approve_refund", ruling.refund)
     return able and not are_one_person(ruling.proposed_by, user)
 
 
 def may_reject(ruling: Ruling, user: User) -> bool:
     """Whoever may approve, and who proposed it: they withdraw it."""
     proposed = user.pk == ruling.proposed_by_id
-    return user.is_active and (proposed or user.has_perm("refunds.approve_refund"))
+    may_approve = user.has_perm("refunds.approve_refund", ruling.refund)
+    return user.is_active and (proposed or may_approve)
 
 
 def propose(
@@ -83,7 +85,7 @@ def propose(
         InvalidRuling: the evidence or the processor's id is missing or not good enough, or the
             processor says that the id is no refund, or another one.
     """
-    if not may_propose(actor):
+    if not may_propose(refund, actor):
         raise NotAllowed(_("You may not rule about refunds."))
     if verdict != Verdict.HAPPENED:
         processor_refund_id = ""
@@ -120,7 +122,7 @@ def confirm(ruling: Ruling, *, actor: User) -> Refund:
         WrongStatus: it is decided already, its condition does not hold any more, or the processor
             says meanwhile that the id is no refund, or another one.
     """
-    if not actor.is_active or not actor.has_perm("refunds.approve_refund"):
+    if not actor.is_active or not actor.has_perm("refunds.approve_refund", ruling.refund):
         raise NotAllowed(_("You may not confirm rulings about refunds."))
     note = _ask_once_more(ruling, actor)
     try:
@@ -128,7 +130,7 @@ def confirm(ruling: Ruling, *, actor: User) -> Refund:
             held = _lock(ruling)
             if not may_confirm(held, actor):
                 raise NotAllowed(_("Another person has to confirm what you proposed."))
-            if not may_propose(held.proposed_by):
+            if not may_propose(held.refund, held.proposed_by):
                 raise WrongStatus(
                     _("Who proposed this no longer may. Reject it, and propose it yourself.")
                 )

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import IntegrityError
 from django.db import transaction as database
-from django.db.models import F
+from django.db.models import F, Model
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from gateways.models import ProcessorAccount
 
 
+_MAY_NOT_REFUND = gettext_lazy("You may not refund transactions of this account.")
 _PAID_OTHERWISE = gettext_lazy(
     "The money of this refund went back already. Ask for a new refund if more is owed."
 )
@@ -112,7 +114,7 @@ def request_refund(
         RequestConflict: the key belongs to another request.
         RefundRefused: the refund cannot work, or the balance is not what the person saw.
     """
-    require(requested_by, "refunds.request_refund", _("You may not refund transactions."))
+    require(requested_by, "refunds.request_refund", _MAY_NOT_REFUND, transaction)
     refund = Refund(
         transaction=transaction,
         account_id=transaction.account_id,
@@ -169,7 +171,8 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
 
     Raises NotAllowed or WrongStatus.
     """
-    require(actor, "refunds.approve_refund", _("You may not approve refunds."))
+    may_not = _("You may not approve refunds of this account.")
+    require(actor, "refunds.approve_refund", may_not, refund)
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person has to approve a refund that you requested."))
     with database.atomic():
@@ -188,7 +191,8 @@ def approve_refund(refund: Refund, *, actor: User) -> Refund:
 
 def reject_refund(refund: Refund, *, actor: User) -> Refund:
     """Refuse a refund that awaits approval. Raises NotAllowed or WrongStatus."""
-    require(actor, "refunds.approve_refund", _("You may not reject refunds."))
+    may_not = _("You may not reject refunds of this account.")
+    require(actor, "refunds.approve_refund", may_not, refund)
     with database.atomic():
         _require_awaiting(lock_refund(refund.pk))
         return _call_off(refund, actor=actor, kind="rejected")
@@ -202,7 +206,7 @@ def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) 
     off for came back, it is tried again in its turn. Raises NotAllowed, WrongStatus or
     RefundRefused.
     """
-    require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    require(actor, "refunds.request_refund", _MAY_NOT_REFUND, refund)
     if refund.status == Status.QUEUED:
         return hurry_refund(refund, actor=actor)
     with database.atomic():
@@ -225,7 +229,7 @@ def hurry_refund(refund: Refund, *, actor: User) -> Refund:
 
     Raises NotAllowed or WrongStatus, also while nothing is sent through its account.
     """
-    require(actor, "refunds.request_refund", _("You may not refund transactions."))
+    require(actor, "refunds.request_refund", _MAY_NOT_REFUND, refund)
     if refund.status != Status.QUEUED:
         raise WrongStatus(_("Only a refund that waits can be hurried."))
     if sentence := why_held(refund) or waits_for(refund.account):
@@ -238,7 +242,8 @@ def let_go(refund: Refund, *, actor: User) -> Refund:
 
     By a second person, and it closes the case. Raises NotAllowed or WrongStatus.
     """
-    require(actor, "refunds.approve_refund", _("You may not let refunds go."))
+    may_not = _("You may not let refunds of this account go.")
+    require(actor, "refunds.approve_refund", may_not, refund)
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person than who asked for it has to let it go."))
     with database.atomic():
@@ -296,7 +301,7 @@ def check_refund(refund: Refund, *, actor: User) -> Refund:
 
     Asking never makes it be sent again sooner. Raises NotAllowed or WrongStatus.
     """
-    if not may_see_to(actor):
+    if not may_see_to(refund, actor):
         raise NotAllowed(_("Only who may request or approve refunds may ask the processor."))
     if refund.status not in {Status.UNKNOWN, Status.PENDING}:
         raise WrongStatus(_("Only a refund that is unknown or pending can be checked."))
@@ -339,20 +344,22 @@ def plan_in_words(transaction: Transaction, amount: Money) -> str:
 
 def may_cancel(refund: Refund, person: User) -> bool:
     """Whether the person has the right to call the refund off, should its status allow it."""
-    own = person.pk == refund.requested_by_id and person.has_perm("refunds.request_refund")
-    return own or person.has_perm("refunds.approve_refund")
+    own = person.pk == refund.requested_by_id and person.has_perm("refunds.request_refund", refund)
+    return own or person.has_perm("refunds.approve_refund", refund)
 
 
-def may_see_to(person: User) -> bool:
-    """Whether the person may request or approve refunds: then they may see to open ones, too."""
+def may_see_to(about: Model, person: User) -> bool:
+    """Whether the person may request or approve refunds of an account: then they may see to open
+    ones, too.
+    """
     rights = ("refunds.request_refund", "refunds.approve_refund")
-    return person.is_active and any(person.has_perm(right) for right in rights)
+    return person.is_active and any(person.has_perm(right, about) for right in rights)
 
 
-def require(person: User, permission: str, sentence: str) -> None:
-    """Raise NotAllowed, with the sentence, for who is switched off or lacks the right."""
-    if not (person.is_active and person.has_perm(permission)):
-        raise NotAllowed(sentence)
+def require(person: User, permission: str, sentence: str | Promise, about: Model) -> None:
+    """Raise NotAllowed, with the sentence, for who is switched off or lacks the right there."""
+    if not (person.is_active and person.has_perm(permission, about)):
+        raise NotAllowed(str(sentence))
 
 
 def _request_hash(refund: Refund, amount: Money, expected_refundable: Money | None) -> bytes:

@@ -218,6 +218,8 @@ def _hand_over(case: Attention, actor: User, values: Values) -> str:
 
 
 def _process_webhook(case: Attention, actor: User, _values: Values) -> str:
+    if not cases.may(Action.PROCESS_WEBHOOK, case, actor):
+        raise NotAllowed(_("You may not have webhooks processed again."))
     if case.webhook is None:
         raise WrongStatus(_("This case is not about a webhook."))
     webhooks.process_again(case.webhook, actor=actor)
@@ -395,7 +397,9 @@ def _refusals(case: Attention, user: User) -> dict[Verdict, str]:
     refund = case.refund
     if case.closed_at or refund is None or refund.status != Status.UNKNOWN:
         return {}
-    return {} if refund.waiting_ruling or not rulings.may_propose(user) else rulings.allowed(refund)
+    if refund.waiting_ruling or not rulings.may_propose(refund, user):
+        return {}
+    return rulings.allowed(refund)
 
 
 def why_gone(case: Attention, step: Step, user: User) -> str:

@@ -88,8 +88,8 @@ class Told:
     lines: list[Line]
 
 
-def may_request(user: User) -> bool:
-    return user.has_perm("refunds.request_refund")
+def may_request(about: Refund | Transaction, user: User) -> bool:
+    return user.has_perm("refunds.request_refund", about)
 
 
 def may_cancel(refund: Refund, user: User) -> bool:
@@ -103,7 +103,7 @@ def _may_approve(refund: Refund, user: User) -> bool:
     return (
         refund.status == Status.AWAITING_APPROVAL
         and not is_requester(refund, user)
-        and user.has_perm("refunds.approve_refund")
+        and user.has_perm("refunds.approve_refund", refund)
     )
 
 
@@ -111,7 +111,7 @@ def _may_retry(refund: Refund, user: User) -> bool:
     """Where the playbook knows why it failed, only if trying again is what it advises."""
     told = _explain(refund, [])
     advised = told is None or Action.TRY_AGAIN in told.actions
-    may = advised and services.can_be_retried(refund) and may_request(user)
+    may = advised and services.can_be_retried(refund) and may_request(refund, user)
     is_owed = not refund.is_doubted and not (refund.retry_of and refund.retry_of.counts_as_made)
     may = may and is_owed and not hasattr(refund, "retried_as")
     # Where the playbook advises it, it has looked for what was asked for since.
@@ -120,11 +120,11 @@ def _may_retry(refund: Refund, user: User) -> bool:
 
 def _may_hurry(refund: Refund, user: User) -> bool:
     is_free = not (refund.is_held or refund.account.stopped_reason)
-    return refund.is_postponed and is_free and may_request(user)
+    return refund.is_postponed and is_free and may_request(refund, user)
 
 
 def _may_check(refund: Refund, user: User) -> bool:
-    return refund.status in {Status.UNKNOWN, Status.PENDING} and services.may_see_to(user)
+    return refund.status in {Status.UNKNOWN, Status.PENDING} and services.may_see_to(refund, user)
 
 
 _L = gettext_lazy
@@ -188,7 +188,7 @@ def _press(name: str) -> Callable[[Refund, User], Remedy | None]:
 
 
 def _pull_again(refund: Refund, user: User) -> Remedy | None:
-    if not user.has_perm("transactions.sync_transaction"):
+    if not user.has_perm("transactions.sync_transaction", refund):
         return None
     address = reverse("admin:transactions_transaction_reread", args=[refund.transaction_id])
     return Remedy(_("Pull it again"), address, is_press=True)
@@ -196,14 +196,15 @@ def _pull_again(refund: Refund, user: User) -> Remedy | None:
 
 def _refund_rest(refund: Refund, user: User) -> Remedy | None:
     left = refund.transaction.refundable_minor
-    return _dialog(refund, _("Refund what is left")) if left and may_request(user) else None
+    may = left and may_request(refund, user)
+    return _dialog(refund, _("Refund what is left")) if may else None
 
 
 def _cancel_whole(refund: Refund, user: User) -> Remedy | None:
     payment = refund.transaction
     is_whole = payment.refundable_minor == payment.amount_minor
     unsettled = payment.status == TransactionStatus.CAPTURED
-    if not (is_whole and unsettled and may_request(user)):
+    if not (is_whole and unsettled and may_request(refund, user)):
         return None
     return _dialog(refund, _("Cancel the whole payment"))
 
@@ -214,14 +215,14 @@ def _dialog(refund: Refund, label: str) -> Remedy:
 
 
 def _open_account(refund: Refund, user: User) -> Remedy | None:
-    if not user.has_perm("gateways.view_processoraccount"):
+    if not user.has_perm("gateways.view_processoraccount", refund):
         return None
     address = reverse("admin:gateways_processoraccount_change", args=[refund.account_id])
     return Remedy(_("Open the account"), address)
 
 
 def _write_note(refund: Refund, user: User) -> Remedy | None:
-    if not user.has_perm("transactions.add_note"):
+    if not user.has_perm("transactions.add_note", refund):
         return None
     page = reverse("admin:transactions_transaction_change", args=[refund.transaction_id])
     return Remedy(_("Write a note"), f"{page}#id_text")
@@ -261,10 +262,12 @@ def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
 
 
 def tell_cases(cases: Iterable[Attention], user: User) -> list[tuple[Attention, Badge]]:
-    """Those of the cases that are open, for a person who may see cases."""
-    if not user.has_perm("refunds.view_attention"):
-        return []
-    return [(case, case_badge(case)) for case in cases if case.closed_at is None]
+    """Those of the cases that are open and that the person may see."""
+    return [
+        (case, case_badge(case))
+        for case in cases
+        if case.closed_at is None and user.has_perm("refunds.view_attention", case)
+    ]
 
 
 def poll_after(refunds: Iterable[Refund]) -> int | None:

@@ -15,6 +15,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access.rights import within
 from transactions.badges import Badge, badge_of
 from transactions.changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
 from transactions.list_filters import AccountFilter
@@ -112,7 +113,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             "row": row,
             "event": event,
             "body_sha256": bytes(event.body_sha256).hex(),
-            "may_process": request.user.has_perm("refunds.process_webhook"),
+            "may_process": request.user.has_perm("refunds.process_webhook", event),
             "poll_after": _POLL_AFTER if event.state == WebhookState.RECEIVED else None,
         }
         if request.GET.get("fragment") == "story":
@@ -163,8 +164,10 @@ def _known(
 ) -> dict[tuple[int, str], Any]:
     """The keys of our rows by account and processor's id, as far as the person may see them."""
     right = f"{rows.model._meta.app_label}.view_{rows.model._meta.model_name}"
-    if not ids or not request.user.has_perm(right):
+    if not ids:
         return {}
     accounts, names = zip(*ids, strict=True)
-    found = rows.filter(account__in=set(accounts), **{f"{column}__in": names})
+    found = within(rows, request.user, right).filter(
+        account__in=set(accounts), **{f"{column}__in": names}
+    )
     return {(account, name): pk for pk, account, name in found.values_list("pk", "account", column)}

@@ -158,7 +158,7 @@ def process_again(event: WebhookEvent, *, actor: User) -> None:
 
     Raises NotAllowed without the right, NotProcessable for one that was rejected.
     """
-    if not actor.has_perm("refunds.process_webhook"):
+    if not actor.has_perm("refunds.process_webhook", event):
         raise NotAllowed(_("You may not have webhooks processed again."))
     taken = WebhookEvent.objects.filter(pk=event.pk).exclude(state=WebhookState.REJECTED)
     if not taken.update(

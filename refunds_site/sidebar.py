@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import escape, format_html
 from django.utils.translation import gettext as _
 
+from access.rights import may_somewhere, within
 from campaigns.services import to_start
 from refunds.inbox import to_approve
 from refunds.models import Attention
@@ -52,7 +53,7 @@ class Sidebar:
             "icon": "home",
             "link": address,
             "active": self.request.path == address,
-            "permission": lambda request: request.user.has_perm("refunds.view_refund"),
+            "permission": lambda request: may_somewhere(request.user, "refunds.view_refund"),
         }
 
     def _transactions(self) -> list[Item]:
@@ -74,7 +75,8 @@ class Sidebar:
         )
         campaigns = self._item(_("Campaigns"), "campaign", "campaigns_campaign")
         if self.user:
-            self._count(cases, Attention.objects.open())
+            open_cases = within(Attention.objects.open(), self.user, "refunds.view_attention")
+            self._count(cases, open_cases)
             self._count(queue, to_approve(self.user))
             self._count(campaigns, to_start(self.user))
         return [
@@ -89,16 +91,16 @@ class Sidebar:
     def _settings(self) -> list[Item]:
         reasons, accounts = "refunds_refundreason", "gateways_processoraccount"
         return [
-            self._item(_("Refund reasons"), "label", reasons, "refunds.change_refundreason"),
+            self._item_of_all(_("Refund reasons"), "label", reasons, "refunds.change_refundreason"),
             self._item(_("Approval limits"), "approval", "refunds_approvallimit"),
             self._item(_("Processor accounts"), "account_balance", accounts),
-            self._item(_("People"), "group", "auth_user"),
-            self._item(_("Groups"), "badge", "auth_group"),
-            self._item(_("API tokens"), "key", "access_apitoken"),
+            self._item_of_all(_("People"), "group", "auth_user"),
+            self._item_of_all(_("Groups"), "badge", "auth_group"),
+            self._item_of_all(_("API tokens"), "key", "access_apitoken"),
         ]
 
     def _views(self) -> list[Item]:
-        if not (self.user and self.user.has_perm("transactions.view_transaction")):
+        if not (self.user and may_somewhere(self.user, "transactions.view_transaction")):
             return []
         address = reverse(f"admin:{_PAYMENTS}_changelist")
         shown = canonical(self.request.GET.dict(), self.request.GET.keys() - {"p"})
@@ -131,8 +133,16 @@ class Sidebar:
             "icon": icon,
             "link": f"{address}?{urlencode(query)}" if query else address,
             "active": self.request.path == address and chosen == query,
-            "permission": lambda request: request.user.has_perm(right or f"{app}.view_{name}"),
+            "permission": lambda request: may_somewhere(
+                request.user, right or f"{app}.view_{name}"
+            ),
         }
+
+    def _item_of_all(self, title: str, icon: str, model: str, right: str = "") -> Item:
+        """A link to what belongs to no account: for who has the right for every one."""
+        needed = right or f"{model.replace('_', '.view_', 1)}"
+        link = self._item(title, icon, model)
+        return link | {"permission": lambda request: request.user.has_perm(needed)}
 
     def _count(self, item: Item, rows: QuerySet[Any]) -> None:
         if item["permission"](self.request):

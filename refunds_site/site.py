@@ -20,6 +20,7 @@ from unfold.sites import UnfoldAdminSite
 
 from access.forms import ProfileForm
 from access.models import Profile
+from access.rights import may_somewhere
 from campaigns.services import to_start
 from refunds import home
 from transactions.badges import number_of
@@ -61,14 +62,15 @@ class RefundDeskSite(UnfoldAdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """What needs the person, and how it goes; Django's own page for who may see no refunds."""
-        if isinstance(request.user, User) and request.user.has_perm("refunds.view_refund"):
+        person = request.user
+        if isinstance(person, User) and may_somewhere(person, "refunds.view_refund"):
             context = {
                 "title": _("Home"),
-                "home": home.describe(request.user),
-                "campaigns_to_start": number_of(to_start(request.user)),
+                "home": home.describe(person),
+                "campaigns_to_start": number_of(to_start(person)),
             }
             return TemplateResponse(request, "desk/home.html", self.each_context(request) | context)
-        if request.user.has_perm("transactions.view_transaction"):
+        if may_somewhere(person, "transactions.view_transaction"):
             return redirect("admin:transactions_transaction_changelist")
         page: HttpResponse = super().index(request, extra_context)
         return page

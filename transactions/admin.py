@@ -7,16 +7,18 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+
+from access.rights import within
 
 from . import exchanges
 from .columns import chosen_by
 from .customer_pages import CustomerAdmin, totals_of
 from .forms import NoteForm
-from .models import Customer, Note, Transaction
+from .models import Customer, Exchange, Note, Transaction
 from .readonly import PAYMENT_PAGE, announce, changed, pressed, signed_in
 from .table import TransactionTable
 from .timeline import newest_first, payment_lines
@@ -62,10 +64,10 @@ class TransactionAdmin(TransactionTable):
         context = self.describe(request, transaction) | (extra_context or {})
         if fragment == "story":
             return render(request, "transactions/_story.html", context)
-        if request.user.has_perm("transactions.add_note"):
+        if request.user.has_perm("transactions.add_note", transaction):
             context["note_form"] = NoteForm()
         if transaction.customer:
-            context["totals"] = totals_of(transaction.customer)
+            context["totals"] = totals_of(transaction.customer, signed_in(request))
         template = "admin/transactions/transaction/change_form.html"
         return self.render(request, template, transaction, **context)
 
@@ -75,7 +77,7 @@ class TransactionAdmin(TransactionTable):
         whole = max(transaction.amount_minor, 1)
         gone = transaction.refunded_minor + transaction.reserved_minor
         notes = self.list_notes(request, transaction)
-        linked = list(exchanges.of(transaction))
+        linked = self.list_exchanges(request, transaction)
         return {
             "transaction": transaction,
             "notes": notes,
@@ -86,15 +88,22 @@ class TransactionAdmin(TransactionTable):
                 "gone": min(100 * gone // whole, 100),
             },
             "exchanges": linked,
-            "twins": list(twins_of(transaction)),
+            "twins": list(within(twins_of(transaction), request.user, self.view_right)),
             "timeline": newest_first(payment_lines(transaction, notes, linked)),
         }
 
     def list_notes(self, request: HttpRequest, transaction: Transaction) -> list[Note]:
         """The notes on it, newest first, as far as the person may see them."""
-        if not request.user.has_perm("transactions.view_note"):
+        if not request.user.has_perm("transactions.view_note", transaction):
             return []
         return list(transaction.notes.select_related("author"))
+
+    def list_exchanges(self, request: HttpRequest, transaction: Transaction) -> list[Exchange]:
+        """Those of it whose both payments the person may see."""
+        rows = exchanges.of(transaction)
+        for side in ("original__account", "replacement__account"):
+            rows = within(rows, request.user, self.view_right, side)
+        return list(rows)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -107,7 +116,7 @@ class TransactionAdmin(TransactionTable):
     def add_note_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         transaction = self.get_visible(request, object_id)
         author = signed_in(request)
-        if not author.has_perm("transactions.add_note"):
+        if not author.has_perm("transactions.add_note", transaction):
             raise PermissionDenied
         form = NoteForm(request.POST)
         saved = form.is_valid()
@@ -132,7 +141,7 @@ class TransactionAdmin(TransactionTable):
         """Link the payment for what the customer got in exchange."""
         transaction = self.get_visible(request, object_id)
         user = signed_in(request)
-        if not user.has_perm(exchanges.ADD):
+        if not user.has_perm(exchanges.ADD, transaction):
             raise PermissionDenied(_("You may not link exchanges."))
         try:
             exchange = exchanges.link(transaction, request.POST.get("payment", ""), actor=user)
@@ -143,9 +152,12 @@ class TransactionAdmin(TransactionTable):
 
     def unlink_view(self, request: HttpRequest, object_id: str, key: int) -> HttpResponse:
         transaction = self.get_visible(request, object_id)
-        if not request.user.has_perm(exchanges.DELETE):
+        if not request.user.has_perm(exchanges.DELETE, transaction):
             raise PermissionDenied(_("You may not unlink exchanges."))
-        get_object_or_404(exchanges.of(transaction), pk=key).delete()
+        shown = [each for each in self.list_exchanges(request, transaction) if each.pk == key]
+        if not shown:
+            raise Http404
+        shown[0].delete()
         return self.show_exchanges(request, transaction, _("They are not linked any more."))
 
     def show_exchanges(
@@ -153,7 +165,8 @@ class TransactionAdmin(TransactionTable):
     ) -> HttpResponse:
         if not request.headers.get("HX-Request"):
             return changed(request, transaction, said)
-        context = {"transaction": transaction, "exchanges": list(exchanges.of(transaction))}
+        linked = self.list_exchanges(request, transaction)
+        context = {"transaction": transaction, "exchanges": linked}
         response = render(request, "transactions/_exchanges.html", context)
         announce(response, transaction, said)
         return response

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access.rights import accounts_where, may_somewhere, within
 from gateways.money import Money
 
 from .changelist import KeysetChangeList
@@ -59,7 +60,7 @@ class CustomerChangeList(KeysetChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        paid = Transaction.objects.filter(customer__in=self.result_list).order_by()
+        paid = seen_by(request.user).filter(customer__in=self.result_list).order_by()
         counted = paid.values("customer").annotate(payments=Count("pk"), newest=Max("created_at"))
         by_key = {each["customer"]: (each["payments"], each["newest"]) for each in counted}
         self.rows = [
@@ -89,8 +90,20 @@ class CustomerAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]  # fmt: skip
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Customers pay through several accounts: :meth:`get_object` finds whom a person sees."""
+        return may_somewhere(request.user, self.view_right)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        return Customer.objects.filter(merged_into=None)
+        return self.payers(request).filter(merged_into=None)
+
+    def payers(self, request: HttpRequest) -> QuerySet[Customer]:
+        """Those who paid through an account of which the person may see the customers."""
+        accounts = accounts_where(request.user, self.view_right)
+        if accounts is None:
+            return Customer.objects.all()
+        paid = Transaction.objects.filter(customer=OuterRef("pk"), account__in=sorted(accounts))
+        return Customer.objects.filter(Exists(paid))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Customer], search_term: str
@@ -101,7 +114,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Customer | None:
         try:
-            return Customer.objects.get(pk=object_id)
+            return self.payers(request).get(pk=object_id)
         except (Customer.DoesNotExist, ValueError, OverflowError):
             return None
 
@@ -131,25 +144,26 @@ class CustomerAdmin(ReadOnlyAdmin):
     def describe(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """The context of a customer's page."""
         user = signed_in(request)
-        paid = Transaction.objects.filter(customer=customer).select_related("account", "customer")
+        paid = seen_by(user).filter(customer=customer).select_related("account", "customer")
         newest = list(paid.order_by("-created_at", "-pk")[: self.list_per_page + 1])
-        notes = Note.objects.filter(transaction__customer=customer)
+        notes = within(
+            Note.objects.filter(transaction__customer=customer),
+            user, "transactions.view_note", "transaction__account",
+        )  # fmt: skip
         every = reverse("admin:transactions_transaction_changelist")
         is_long = len(newest) > self.list_per_page
         return {
             "rows": self.table.build_rows(request, newest[: self.list_per_page]),
             "every_url": f"{every}?customer={customer.pk}" if is_long else "",
-            "totals": totals_of(customer),
+            "totals": totals_of(customer, user),
             "absorbed": list(customer.absorbed.order_by("email")),
             "form": CustomerForm(instance=customer) if self.may_edit(request) else None,
             "may_merge": user.has_perm(MERGE),
-            "notes": notes.select_related("author", "transaction")[:_NOTES]
-            if user.has_perm("transactions.view_note")
-            else (),
+            "notes": notes.select_related("author", "transaction")[:_NOTES],
         }
 
     def may_edit(self, request: HttpRequest) -> bool:
-        return signed_in(request).has_perm("transactions.change_customer")
+        return may_somewhere(signed_in(request), "transactions.change_customer")
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Keep what staff know of the customer."""
@@ -208,10 +222,16 @@ class CustomerAdmin(ReadOnlyAdmin):
         return follow(request, reverse(PAGE, args=[customer.pk]))
 
 
-def totals_of(customer: Customer) -> list[Total]:
-    """What the customer paid and got back, per currency."""
+def seen_by(person: Any) -> QuerySet[Transaction]:
+    """The payments that the person may see."""
+    return within(Transaction.objects.all(), person, "transactions.view_transaction")
+
+
+def totals_of(customer: Customer, person: Any) -> list[Total]:
+    """What the customer paid and got back, per currency, as far as the person may see it."""
     sums = (
-        Transaction.objects.filter(customer=customer, status__in=TAKEN)
+        seen_by(person)
+        .filter(customer=customer, status__in=TAKEN)
         .order_by("currency")
         .values_list("currency")
         .annotate(Count("pk"), Sum("amount_minor"), Sum("refunded_minor"))

@@ -8,6 +8,8 @@ from django.db import transaction as database
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
+from access.rights import within
+
 from .filters import search
 from .models import Exchange, Transaction
 from .text import clean
@@ -24,7 +26,7 @@ def link(original: Transaction, text: str, *, actor: User) -> Exchange:
 
     Raises NotLinked.
     """
-    replacement = _find(original, text)
+    replacement = _find(original, text, actor)
     exchange = Exchange(original=original, replacement=replacement, linked_by=actor)
     try:
         with database.atomic():
@@ -41,12 +43,13 @@ def of(payment: Transaction) -> QuerySet[Exchange]:
     return rows.select_related("original", "replacement", "linked_by")
 
 
-def _find(original: Transaction, text: str) -> Transaction:
-    """The one payment of the same mode that the text names."""
+def _find(original: Transaction, text: str, person: User) -> Transaction:
+    """The one payment of the same mode that the text names, among those that the person sees."""
     text = clean(text, 320)
     if not text:
         raise NotLinked(_("Enter the id or the order of the payment for the replacement."))
     others = Transaction.objects.filter(mode=original.mode).exclude(pk=original.pk)
+    others = within(others, person, "transactions.view_transaction")
     found_by_text = search(others, text)
     is_number = text.isascii() and text.isdigit() and len(text) < 19
     for rows in (

@@ -95,7 +95,10 @@ class MomentFilter(filters.IsoDateTimeFilter):
 
 
 def _accounts(request: Request | None) -> QuerySet[ProcessorAccount]:
-    return visible_accounts(request) if request else ProcessorAccount.objects.none()
+    if request is None:
+        return ProcessorAccount.objects.none()
+    view: Any = request.parser_context["view"]
+    return visible_accounts(request, view.rights["list"])
 
 
 class AccountFilter(filters.ModelChoiceFilter):

@@ -30,7 +30,8 @@ class AccountFilter(ListFilter):
     parameter_name = "account"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        self.ids = {account.slug: account.pk for account in staff_accounts(request)}
+        shown = staff_accounts(request, model_admin.view_right)
+        self.ids = {account.slug: account.pk for account in shown}
         return [(slug, slug) for slug in self.ids]
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:

@@ -21,6 +21,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from access.rights import may_somewhere, within
+
 from .changelist import KeysetChangeList
 from .filters import search
 from .models import Transaction
@@ -108,6 +110,11 @@ class ReadOnlyAdmin(_ModelAdmin):
     results_template: ClassVar[str]
     list_class: ClassVar[type[KeysetChangeList]] = KeysetChangeList
     list_title: ClassVar[str | Promise] = ""  # in place of Django's "Select … to view"
+    account_field: ClassVar[str] = "account"  # leads from a row to its account
+
+    @property
+    def view_right(self) -> str:
+        return f"{self.opts.app_label}.view_{self.opts.model_name}"
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -119,7 +126,13 @@ class ReadOnlyAdmin(_ModelAdmin):
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}")
+        if obj is None:
+            return may_somewhere(request.user, self.view_right)
+        return request.user.has_perm(self.view_right, obj)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return within(rows, request.user, self.view_right, self.account_field)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return self.list_class
@@ -134,16 +147,26 @@ class ReadOnlyAdmin(_ModelAdmin):
             response.template_name = self.results_template
         return response
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        self.get_visible(request, object_id)
+        page: HttpResponse = super().history_view(request, object_id, extra_context)
+        return page
+
     def refuse_writing(self, request: HttpRequest) -> None:
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
 
     def get_visible(self, request: HttpRequest, object_id: str) -> Any:
-        """The object of a page. Raises Http404, or PermissionDenied without the right to view."""
+        """The object of a page. Raises PermissionDenied for who may see none of them.
+
+        Raises Http404 for one that is not there, or is of an account that the person does not see.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = self.get_object(request, unquote(object_id))
-        if found is None:
+        if found is None or not self.has_view_permission(request, found):
             raise Http404(_("There is no such %s.") % self.opts.verbose_name)
         return found
 

@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from access.models import Profile
+from access.rights import may_somewhere, within
 from gateways.models import Processor
 
 from . import columns, saved_views
@@ -221,11 +222,12 @@ class TransactionTable(ReadOnlyAdmin):
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Everything that the table shows for the query of the address, as a file."""
-        if not self.require_viewer(request).has_perm(_EXPORT):
+        person = self.require_viewer(request)
+        if not may_somewhere(person, _EXPORT):
             raise PermissionDenied(_("You may not export transactions."))
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
-        rows = self.narrowed(request, request.GET.urlencode())
+        rows = within(self.narrowed(request, request.GET.urlencode()), person, _EXPORT)
         name = f"transactions-{timezone.localdate():%Y-%m-%d}.{form}"
         if form == "xlsx":
             file = TemporaryFile()  # noqa: SIM115  the response closes it

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from campaigns.models import Campaign
 
 
@@ -37,28 +40,30 @@ def payments(account):
     return [make_transaction(account, external_id=f"ch_{number}") for number in range(4)]
 
 
-@pytest.fixture
-def campaign_of(maker):
-    """``campaign_of(query="…")`` or ``campaign_of([Named(…), …])``: a campaign after its dry run."""
+def make_campaign(maker: User, lines=(), *, is_prepared=True, **fields) -> Campaign:
+    """A campaign of these lines, or of what ``query`` shows, after its dry run."""
     from campaigns import running, services
     from campaigns.models import Campaign
     from refunds.models import RefundReason
 
-    def campaign_of(lines=(), *, is_prepared=True, **fields) -> Campaign:
-        values = {
-            "name": "Outage of Friday",
-            "query": "" if lines else "account=shop",
-            "reason": RefundReason.objects.get(code="service_issue"),
-            "most_refunds": 1000,
-            "most_money": 10_000_000,
-        }
-        campaign = services.make(Campaign(**values | fields), lines, actor=maker)
-        if is_prepared:
-            running.work(campaign.pk)
-            campaign.refresh_from_db()
-        return campaign
+    values = {
+        "name": "Outage of Friday",
+        "query": "" if lines else "account=shop",
+        "reason": RefundReason.objects.get(code="service_issue"),
+        "most_refunds": 1000,
+        "most_money": 10_000_000,
+    }
+    campaign = services.make(Campaign(**values | fields), lines, actor=maker)
+    if is_prepared:
+        running.work(campaign.pk)
+        campaign.refresh_from_db()
+    return campaign
 
-    return campaign_of
+
+@pytest.fixture
+def campaign_of(maker):
+    """``campaign_of(query="…")`` or ``campaign_of([Named(…), …])``, made by ``maker``."""
+    return partial(make_campaign, maker)
 
 
 @pytest.fixture

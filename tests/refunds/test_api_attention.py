@@ -133,8 +133,8 @@ def test_a_page_of_cases_costs_the_same_however_long_it_is(
     for _ in range(2):
         for _ in range(5):
             make_case(make_refund(payment, 100), "returned")
-        # The token, its accounts, two for the person's permissions, and the page.
-        with django_assert_num_queries(5):
+        # The token, its accounts, one for the person's rights, and the page.
+        with django_assert_num_queries(4):
             client.get(CASES)
 
 

@@ -121,5 +121,5 @@ def test_a_page_costs_the_same_number_of_queries_however_long_it_is(client):
             client.get(REFUNDS)
         counts.append(len(queries))
         assert not any("count(" in query["sql"].lower() for query in queries)
-    # The token, its accounts, two for the person's permissions, the page, attempts and rulings.
-    assert counts == [7, 7]
+    # The token, its accounts, one for the person's rights, the page, attempts and rulings.
+    assert counts == [6, 6]

@@ -77,7 +77,7 @@ def test_every_day_has_its_bar(agent):
         ):
             moment = timezone.now() - timedelta(days=days)
             Refund.objects.filter(pk=refund.pk).update(created_at=moment)
-    days = home.last_days(timezone.localdate())
+    days = home.last_days(Refund.objects.all(), timezone.localdate())
     assert len(days) == 30
     assert [day.date for day in days] == sorted(day.date for day in days)
     told = {29 - n: (day.made, day.failed, day.made_share, day.failed_share)

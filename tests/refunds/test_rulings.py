@@ -184,7 +184,7 @@ def test_who_may_propose_confirm_and_reject(unknown, agent, approver, make_user)
     assert not may_reject(ruling, viewer)
     with pytest.raises(NotAllowed):
         reject(ruling, actor=viewer)
-    assert may_propose(approver)
+    assert may_propose(unknown, approver)
     assert may_confirm(ruling, approver)
     assert may_reject(ruling, agent)
 
@@ -217,7 +217,7 @@ def test_who_no_longer_may_has_proposed_nothing(unknown, agent, approver, how):
         agent.save()
     else:
         agent.user_permissions.clear()
-    assert not may_propose(User.objects.get(pk=agent.pk))
+    assert not may_propose(unknown, User.objects.get(pk=agent.pk))
     with pytest.raises(WrongStatus, match="no longer may"):
         confirm(ruling, actor=approver)
     reject(ruling, actor=approver)

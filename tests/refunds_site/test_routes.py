@@ -4,6 +4,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
+from access.models import AccountRole
 from access.roles import Role
 from tests.rest import (
     client_of,
@@ -119,15 +120,26 @@ def test_a_role_may_what_the_matrix_says(call, row, role):
     assert response.status_code == (status if role in roles else 403), response.content
 
 
+@pytest.fixture(params=["token", "person"])
+def foreign(request, db):
+    """Somebody who may everything for another account: by their token, or by their role."""
+    theirs = make_account("theirs")
+    if request.param == "token":
+        return client_of("admin", accounts=[theirs])
+    client = client_of("admin")
+    [role] = client.person.groups.all()
+    AccountRole.objects.create(user=client.person, role=role, account=theirs)
+    client.person.groups.clear()
+    return client
+
+
 @pytest.mark.parametrize("row", [row for row in MATRIX if "<" in row[0]], ids=" ".join)
-def test_what_belongs_to_another_account_is_not_there(call, row):
-    foreign = client_of("admin", accounts=[make_account("theirs")])
+def test_what_belongs_to_another_account_is_not_there(call, row, foreign):
     assert call(foreign, *row).status_code == 404
 
 
 @pytest.mark.parametrize("row", [row for row in MATRIX if "<" not in row[0]], ids=" ".join)
-def test_lists_leave_out_what_belongs_to_another_account(call, row):
-    foreign = client_of("admin", accounts=[make_account("theirs")])
+def test_lists_leave_out_what_belongs_to_another_account(call, row, foreign):
     ours = [
         one
         for one in call(foreign, *row).json()["results"]

@@ -117,8 +117,8 @@ def test_a_page_costs_the_same_number_of_queries_however_long_it_is():
             client.get(LIST)
         counts.append(len(queries))
         assert not any("count(" in query["sql"].lower() for query in queries)
-    # The token, its accounts, two for the person's permissions, and one for the page.
-    assert counts == [5, 5]
+    # The token, its accounts, one for the person's rights, and one for the page.
+    assert counts == [4, 4]
 
 
 def test_a_detail_page_costs_the_same_number_of_queries_however_much_happened():
@@ -134,7 +134,7 @@ def test_a_detail_page_costs_the_same_number_of_queries_however_much_happened():
         with CaptureQueriesContext(connection) as queries:
             client.get(address)
         counts.append(len(queries))
-    assert counts == [9, 9]
+    assert counts == [8, 8]
 
 
 def plan_of(client, query):
