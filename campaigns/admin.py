@@ -207,6 +207,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             ],
             "waits_for_another": is_ready and not services.may_start(campaign, user),
             "poll_after": None if is_ready or is_over else _POLL_AFTER,
+            "may_export": _may_export(campaign, user),
             "items": found[: self.list_per_page],
             "item_states": ItemState.choices,
             "state_shown": shown,
@@ -249,11 +250,16 @@ class CampaignAdmin(ReadOnlyAdmin):
     def result_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Every payment of the campaign and what became of it, as a file."""
         campaign = self.get_visible(request, object_id)
-        if not services.reaches(campaign, signed_in(request), "transactions.export_transaction"):
+        if not _may_export(campaign, signed_in(request)):
             raise PermissionDenied(_("You may not export transactions."))
         headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'}
         kind = "text/csv; charset=utf-8"
         return StreamingHttpResponse(result_lines(campaign), content_type=kind, headers=headers)
+
+
+def _may_export(campaign: Campaign, user: User) -> bool:
+    found = Campaign.objects.filter(pk=campaign.pk)
+    return services.within_reach(found, user, "transactions.export_transaction").exists()
 
 
 def _why_not_asked(request: HttpRequest, query: str, user: User) -> str:

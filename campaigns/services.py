@@ -135,20 +135,31 @@ def may_make(user: User) -> bool:
     return all(may_somewhere(user, right) for right in RIGHTS_TO_MAKE)
 
 
-def within_reach(campaigns: QuerySet[Campaign], user: User, right: str) -> QuerySet[Campaign]:
-    """Those whose payments are all of accounts for which the person has the right."""
+def within_reach(
+    campaigns: QuerySet[Campaign],
+    user: User,
+    right: str,
+    items: QuerySet[CampaignItem] | None = None,
+) -> QuerySet[Campaign]:
+    """Those whose payments, or ``items``, are all of accounts for which a person has the right."""
     accounts = accounts_where(user, right)
     if accounts is None:
         return campaigns
     if not accounts:
         return campaigns.none()
-    items = CampaignItem.objects.filter(campaign=OuterRef("pk"), transaction__isnull=False)
-    return campaigns.filter(~Exists(items.exclude(transaction__account__in=sorted(accounts))))
+    rows = CampaignItem.objects.all() if items is None else items
+    theirs = rows.filter(campaign=OuterRef("pk"), transaction__isnull=False)
+    return campaigns.filter(~Exists(theirs.exclude(transaction__account__in=sorted(accounts))))
 
 
 def reaches(campaign: Campaign, user: User, right: str) -> bool:
-    """Whether the person has the right for the accounts of all its payments."""
-    return within_reach(Campaign.objects.filter(pk=campaign.pk), user, right).exists()
+    """Whether the person has the right for the accounts of all payments that it refunds."""
+    found = Campaign.objects.filter(pk=campaign.pk)
+    return within_reach(found, user, right, _refunded()).exists()
+
+
+def _refunded() -> QuerySet[CampaignItem]:
+    return CampaignItem.objects.exclude(state=ItemState.EXCLUDED)
 
 
 def may_steer(campaign: Campaign, user: User) -> bool:
@@ -165,7 +176,7 @@ def may_start(campaign: Campaign, user: User) -> bool:
 def to_start(user: User) -> QuerySet[Campaign]:
     """The campaigns that wait for this person to look through and start them."""
     waiting = Campaign.objects.filter(state=CampaignState.READY, problem="")
-    return within_reach(waiting, user, APPROVE).exclude(of_person(user, "created_by"))
+    return within_reach(waiting, user, APPROVE, _refunded()).exclude(of_person(user, "created_by"))
 
 
 def totals(campaign: Campaign) -> list[tuple[int, Money]]:

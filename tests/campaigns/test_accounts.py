@@ -45,6 +45,11 @@ def test_what_the_maker_may_not_refund_is_left_out(account, other, two_payments,
     assert items["ch_shop"].state == ItemState.INCLUDED
     assert items["ch_other"].state == ItemState.EXCLUDED
     assert items["ch_other"].why == "You may not make campaigns for this account."
+    starter = give(make_person("viewer"), "approver", account)
+    assert services.start(campaign, actor=starter).state == CampaignState.RUNNING
+    running.work(campaign.pk)
+    campaign.refresh_from_db()
+    assert (campaign.state, services.refunds_of(campaign).count()) == (CampaignState.RUNNING, 1)
 
 
 def test_a_file_finds_no_payment_that_its_maker_does_not_see(account, two_payments, maker):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django import template
+from django.db.models import Model
 from django.template import Context
 from django.template.loader import render_to_string
 from django.utils import formats, timezone
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
+from access.rights import may_somewhere
 from gateways.money import Money
 from transactions.badges import Badge
 from transactions.columns import chosen_by
@@ -26,6 +28,13 @@ if TYPE_CHECKING:  # the table draws itself with these
     from transactions.table import Row
 
 register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def may(context: Context, right: str, about: Model | None = None) -> bool:
+    """Whether who reads the page has the right for the account of an object, or for any account."""
+    person = context["request"].user
+    return person.has_perm(right, about) if about else may_somewhere(person, right)
 
 
 @register.filter
