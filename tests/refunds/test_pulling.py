@@ -86,7 +86,7 @@ def test_who_may_not_has_no_button_and_is_refused(account, valkey):
 
 
 def test_a_queue_that_is_gone_is_said():
-    script = "from refunds.pulling import enqueue; print(enqueue(''))"
+    script = "from refunds.pulling import enqueue; print(enqueue())"
     assert run_script(script, REDIS_URL=NO_BROKER).endswith(
         "The queue cannot be reached. Nothing was asked for; try again in a minute."
     )
