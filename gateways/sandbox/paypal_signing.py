@@ -6,6 +6,7 @@ import base64
 import zlib
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from threading import Lock
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 ALGORITHM = "SHA256withRSA"
 CERT_PATH = "/v1/notifications/certs/"
 _AUTHORITY = "Refund Desk Sandbox CA"
+_MAKING = Lock()
 _SUBJECT = "messageverificationcerts.sandbox.paypal.com"
 
 
@@ -54,9 +56,17 @@ class Signer:
         return True
 
 
-@cache
 def signer() -> Signer:
-    """The process's signer: making keys takes a moment, so it is made when first needed."""
+    """The process's signer: making keys takes a moment, so it is made when first needed.
+
+    By one thread: of several that begin together each would make one, and only one is served.
+    """
+    with _MAKING:
+        return _signer()
+
+
+@cache
+def _signer() -> Signer:
     return Signer()
 
 
