@@ -26,12 +26,6 @@ class ProfileBackend(ModelBackend):
         rights = rights_of(user_obj)
         return set(rights.everywhere if obj is None else rights.at(account_of(obj)))
 
-    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
-        if not user_obj.is_active or user_obj.is_anonymous:
-            return False
-        rights = rights_of(user_obj)
-        return perm in (rights.everywhere if obj is None else rights.at(account_of(obj)))
-
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         """For some account: a list shows what there is for it."""
         if not user_obj.is_active or user_obj.is_anonymous:

@@ -273,8 +273,8 @@ class RefundAdmin(OfPaymentAdmin):
 
     def act_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:
         """Do what a button says. The service checks the right and the status."""
-        seen = within(Refund.objects.all(), request.user, self.view_right)
-        refund = get_object_or_404(seen.select_related("transaction", "account"), pk=object_id)
+        refunds = self.get_queryset(request).select_related("transaction", "account")
+        refund = get_object_or_404(refunds, pk=object_id)
         button = story.BUTTONS[action]
         try:
             result = button.service(refund, actor=signed_in(request))

@@ -17,8 +17,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from access.rights import accounts_where, may_somewhere
-from access.scoping import staff_accounts
+from access.rights import accounts_where, may_somewhere, within
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, parse_amount
 from transactions.amounts import delocalize, explain
@@ -120,8 +119,8 @@ class ApprovalLimitAdmin(ModelAdmin):
         """A form of the accounts for which the person may set limits."""
         shown = super().get_form(request, obj, change, **kwargs)
         if obj is None:
-            shown.base_fields["account"].queryset = ProcessorAccount.objects.filter(
-                pk__in=[account.pk for account in staff_accounts(request, _ADD)]
+            shown.base_fields["account"].queryset = within(
+                ProcessorAccount.objects.all(), request.user, _ADD, "pk"
             )
             shown.base_fields["account"].required = not request.user.has_perm(_ADD)
         return shown

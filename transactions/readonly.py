@@ -110,7 +110,6 @@ class ReadOnlyAdmin(_ModelAdmin):
     results_template: ClassVar[str]
     list_class: ClassVar[type[KeysetChangeList]] = KeysetChangeList
     list_title: ClassVar[str | Promise] = ""  # in place of Django's "Select … to view"
-    account_field: ClassVar[str] = "account"  # leads from a row to its account
 
     @property
     def view_right(self) -> str:
@@ -132,7 +131,7 @@ class ReadOnlyAdmin(_ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        return within(rows, request.user, self.view_right, self.account_field)
+        return within(rows, request.user, self.view_right)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return self.list_class
