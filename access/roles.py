@@ -32,7 +32,7 @@ _VIEW = {
     "transactions.view_note",
     "transactions.view_syncstate",
     "transactions.view_transaction",
-    "refunds.view_approvallimit",
+    "refunds.view_approvalrule",
     "refunds.view_attention",
     "refunds.view_reconciliation",
     "refunds.view_refund",
@@ -58,7 +58,7 @@ _MANAGE = {
     "transactions.merge_customer",
     "transactions.share_savedview",
     "transactions.sync_transaction",
-    "refunds.add_approvallimit",
+    "refunds.add_approvalrule",
     "refunds.add_refundreason",
     "refunds.change_refundreason",
 }

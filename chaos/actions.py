@@ -16,7 +16,7 @@ from gateways.failpoints import FAILPOINTS
 from gateways.money import Money
 from gateways.sandbox.faults import KINDS
 from gateways.sandbox.signatures import FORGERIES
-from refunds import services
+from refunds import approvals, services
 from refunds.models import Refund
 from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from transactions.models import Transaction
@@ -72,8 +72,8 @@ def change_mind(world: World, pick: Random) -> None:
                 services.retry_refund,
                 services.hurry_refund,
                 services.check_refund,
-                services.approve_refund,
-                services.reject_refund,
+                approvals.approve_refund,
+                approvals.reject_refund,
             )
         )
         actor = _person(pick)

@@ -34,12 +34,13 @@ from transactions.retelling import retell
 from transactions.table import Row
 from transactions.timeline import newest_first
 
-from . import pulling, services, story
-from .approval_limits import ApprovalLimitAdmin
+from . import deciding, pulling, services, story
+from .approval_rules import ApprovalRuleAdmin
 from .badges import TONES, refund_badge
+from .deciding import QUEUE
 from .forms import ReasonLineForm
 from .inbox import AttentionAdmin
-from .models import ApprovalLimit, Attention, Refund, RefundReason, WebhookEvent
+from .models import ApprovalRule, Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .timeline import webhook_lines
@@ -47,10 +48,12 @@ from .views import refund_dialog
 from .webhook_log import WebhookEventAdmin
 
 admin.site.unregister([Transaction, Customer])
-admin.site.register(ApprovalLimit, ApprovalLimitAdmin)
+admin.site.register(ApprovalRule, ApprovalRuleAdmin)
 admin.site.register(Attention, AttentionAdmin)
 admin.site.register(WebhookEvent, WebhookEventAdmin)
 
+_NAME = "refunds_refund"
+_PAGE = f"admin:{_NAME}_change"
 # The open cases that a customer's page names.
 _CASES = 10
 
@@ -233,12 +236,37 @@ class RefundAdmin(OfPaymentAdmin):
     results_template = "refunds/_results.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(pressed(self.act_view, "admin:refunds_refund_change"))
+        view = self.admin_site.admin_view(pressed(self.act_view, _PAGE))
         actions = [
-            path(f"<uuid:object_id>/{name}/", view, {"action": name}, name=f"refunds_refund_{name}")
+            path(f"<uuid:object_id>/{name}/", view, {"action": name}, name=f"{_NAME}_{name}")
             for name in story.BUTTONS
         ]
-        return [*actions, *super().get_urls()]
+        decide = self.admin_site.admin_view(
+            pressed(self.decide_view, "admin:refunds_refund_change")
+        )
+        actions += [
+            path(
+                f"<uuid:object_id>/{name}/", decide, {"action": name}, name=f"refunds_refund_{name}"
+            )
+            for name in ("approve", "reject")
+        ]
+        queue = path("approvals/", self.admin_site.admin_view(self.queue_view), name=QUEUE)
+        return [queue, *actions, *super().get_urls()]
+
+    def queue_view(self, request: HttpRequest) -> HttpResponse:
+        """What waits for the person's approval, the oldest first."""
+        self.refuse_writing(request)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        refunds = story.load(self.get_queryset(request)).select_related("transaction")
+        context = deciding.queue(refunds, signed_in(request)) | {"title": _("To approve")}
+        return self.render(request, "admin/refunds/refund/approvals.html", None, **context)
+
+    def decide_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:
+        """Approve or reject. The service checks the right, the status and what was seen."""
+        refunds = story.load(self.get_queryset(request)).select_related("transaction")
+        refund = get_object_or_404(refunds, pk=object_id)
+        return deciding.decide(request, refund, signed_in(request), action)
 
     def change_view(
         self,

@@ -24,12 +24,16 @@ import transactions.api
 from access.models import Scope
 from access.scoping import Right, ScopedViewSet
 from transactions.models import Transaction
+from transactions.serializers import StrictSerializer
 
-from . import cases, rulings, services
+from . import approvals, cases, rulings, services, story
+from .deciding import decision_of
 from .filters import AttentionFilter, RefundableTransactionFilter, RefundFilter
 from .models import Attention, Refund, RefundAttempt, Ruling, Verdict
 from .serializers import (
     AcceptSerializer,
+    ApprovalSerializer,
+    ApproveSerializer,
     CaseDetailSerializer,
     CaseSerializer,
     NewRefundSerializer,
@@ -37,6 +41,7 @@ from .serializers import (
     NothingSerializer,
     RefundableTransactionSerializer,
     RefundSerializer,
+    RejectSerializer,
 )
 from .states import Origin
 
@@ -150,6 +155,7 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
         # Who may cancel depends on whose refund it is: the service says.
         "cancel": Right("refunds.view_refund", Scope.REFUND),
         "retry": Right("refunds.request_refund", Scope.REFUND),
+        "approval": Right("refunds.view_refund", Scope.READ),
         "approve": Right("refunds.approve_refund", Scope.APPROVE),
         "reject": Right("refunds.approve_refund", Scope.APPROVE),
         # Either of two rights will do, and who proposed may withdraw: the service says.
@@ -180,17 +186,28 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
         """Ask the processor now what became of a refund without a proven outcome."""
         return self._perform(request, services.check_refund)
 
-    @extend_schema(request=None, responses=RefundSerializer)
+    @extend_schema(request=None, responses=ApprovalSerializer)
+    @action(detail=True, methods=["get"])
+    def approval(self, request: Request, **_kwargs: Any) -> Response:
+        """What there is to decide about a refund that awaits approval; 409 once it does not."""
+        found = story.load(Refund.objects.filter(pk=self.get_object().pk))
+        refund = found.select_related("transaction").get()
+        decision = decision_of(refund, cast(User, request.user))
+        if decision is None:
+            raise Conflict(_("This refund does not await approval."), "wrong_status")
+        return Response(ApprovalSerializer(decision).data)
+
+    @extend_schema(request=ApproveSerializer, responses=RefundSerializer)
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, **_kwargs: Any) -> Response:
-        """Let a refund that awaits approval go out."""
-        return self._perform(request, services.approve_refund)
+        """Let a refund that awaits approval go out: with ``seen`` only as it was shown."""
+        return self._perform(request, approvals.approve_refund, ApproveSerializer)
 
-    @extend_schema(request=None, responses=RefundSerializer)
+    @extend_schema(request=RejectSerializer, responses=RefundSerializer)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, **_kwargs: Any) -> Response:
         """Refuse a refund that awaits approval."""
-        return self._perform(request, services.reject_refund)
+        return self._perform(request, approvals.reject_refund, RejectSerializer)
 
     @extend_schema(request=NewRulingSerializer, responses={HTTPStatus.CREATED: RefundSerializer})
     @action(detail=True, methods=["post"], url_path="rulings")
@@ -229,11 +246,17 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
             service(found, actor=request.user)
         return Response(_serialize(refund))
 
-    def _perform(self, request: Request, service: Callable[..., Refund]) -> Response:
+    def _perform(
+        self,
+        request: Request,
+        service: Callable[..., Refund],
+        said_by: type[StrictSerializer] = NothingSerializer,
+    ) -> Response:
         refund = self.get_object()
-        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        said = said_by(data=request.data)
+        said.is_valid(raise_exception=True)
         with refusals_as_http():
-            refund = service(refund, actor=request.user)
+            refund = service(refund, actor=request.user, **said.validated_data)
         return Response(_serialize(refund))
 
 

@@ -22,6 +22,7 @@ from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
 
 from . import rulings, services
+from .approvals import may_decide
 from .attention import choose_owner, close_cases, flag
 from .clock import in_words
 from .doubts import answer
@@ -394,8 +395,7 @@ def _about_refund(refund: Refund, user: User) -> list[Action]:
 
 def _rejects(case: Attention, user: User) -> bool:
     """Who is asked to approve a refund rejects it instead of canceling it."""
-    awaits = case.refund is not None and case.refund.status == Status.AWAITING_APPROVAL
-    return awaits and _may_decide(case, user)
+    return case.refund is not None and may_decide(case.refund, user)
 
 
 def _may_accept(case: Attention, user: User) -> bool:

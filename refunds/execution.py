@@ -38,6 +38,7 @@ from .earlier import look_back
 from .found import is_counted, made_already
 from .models import AttentionKind, Refund, RefundAttempt
 from .recording import evidence_of, fail_unsent, pause_account, record_answer
+from .rules import ask_again, why_ask_again
 from .states import AttemptState, Status
 from .transitions import lock_refund, move
 from .turns import a_moment, is_silence, listening, put_off, take_up
@@ -246,11 +247,14 @@ def _may_go(refund: Refund) -> bool:
         )
         _call_off(refund, "made_before", AttentionKind.PAID_AFTER_ALL, why)
         return False
-    if has_authority(refund):
-        return True
-    sentence = _("Who requested or approved this refund no longer may, so it was not sent.")
-    _call_off(refund, "authority_lost", AttentionKind.NOT_SENT, sentence)
-    return False
+    if not has_authority(refund):
+        sentence = _("Who requested or approved this refund no longer may, so it was not sent.")
+        _call_off(refund, "authority_lost", AttentionKind.NOT_SENT, sentence)
+        return False
+    if reasons := why_ask_again(refund):
+        ask_again(refund, reasons)
+        return False
+    return True
 
 
 def _record_unsent(refund: Refund, error: GatewayError) -> None:

@@ -19,6 +19,7 @@ from transactions.amounts import delocalize, explain
 from transactions.forms import refuse_card_number
 from transactions.models import Transaction
 
+from .approvals import shown
 from .cases import NOTE_LENGTH
 from .models import Attention, RefundReason, Ruling
 
@@ -200,6 +201,41 @@ class RulingForm(CaseForm):
         if self.errors:
             self.data = {"ruling": shown.pk if shown else ""}
         return self
+
+
+class ApproveForm(CaseForm):
+    """What the person saw of the refund, so that nothing else is approved."""
+
+    seen = forms.CharField(
+        max_length=64,
+        widget=forms.HiddenInput,
+        error_messages={"required": _("Look at the refund first, then decide.")},
+    )
+
+    def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
+        super().__init__(case, *args, **kwargs)
+        self.initial["seen"] = shown(case.refund) if case.refund else ""
+
+    def renewed(self) -> CaseForm:
+        """The form for the refund as the page shows it now; its errors are of the one before."""
+        if self.errors:
+            self.data = {"seen": self.initial["seen"]}
+        return self
+
+
+class RejectForm(CaseForm):
+    why = forms.CharField(
+        label=_("Why not"),
+        help_text=_("For who asked."),
+        required=False,
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+    def clean_why(self) -> str:
+        why: str = self.cleaned_data["why"]
+        refuse_card_number(why)
+        return why
 
 
 class AcceptForm(CaseForm):

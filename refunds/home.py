@@ -18,8 +18,8 @@ from gateways.money import Money
 from transactions.badges import Badge, number_of
 from transactions.retelling import retell
 
+from .approvals import to_approve
 from .badges import case_badge
-from .inbox import to_approve
 from .models import Attention, Refund
 from .states import MOVING, STANDING, Status
 

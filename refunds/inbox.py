@@ -19,7 +19,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from access.rights import within
 from gateways.errors import GatewayError
 from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
@@ -40,19 +39,11 @@ from .cases import (
 )
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
-from .people import of_person
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
 from .states import Status
 from .steps import STEPS, Offer, Step, effect_of, label_of, offers, open_ruling, why_gone
 from .webhooks import NotProcessable
-
-
-def to_approve(user: User) -> QuerySet[Refund]:
-    """The refunds that wait for this person's approval."""
-    theirs = within(Refund.objects.all(), user, "refunds.approve_refund")
-    waiting = theirs.filter(status=Status.AWAITING_APPROVAL)
-    return waiting.exclude(of_person(user, "requested_by"))
 
 
 class KindFilter(ListFilter):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Q
+from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
-
     from .models import Refund
 
 
@@ -22,6 +21,13 @@ def of_person(person: User, role: str) -> Q:
     """Rows in which the person stands in the role, under whatever account."""
     address = person.email.strip()
     return Q(**{role: person}) | (Q(**{f"{role}__email__iexact": address}) if address else Q())
+
+
+def accounts_of(person: User) -> QuerySet[User, int]:
+    """The keys of every account of the person."""
+    address = person.email.strip()
+    same = Q(pk=person.pk) | (Q(email__iexact=address) if address else Q())
+    return User.objects.filter(same).values_list("pk", flat=True)
 
 
 def is_requester(refund: Refund, person: User) -> bool:

@@ -1,60 +1,162 @@
-"""Whether a second person has to approve a refund, and why: pure functions of its facts."""
+"""Whether a second person has to approve a refund: pure functions from facts to reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways.money import Money
 
+from .models import RuleKind
+
+# Whom a rule is for, and where: a rule that is nearer goes before one that is not.
+_PERSON, _ROLE, _EVERYBODY = range(3)
+Scope = tuple[int, int | None, bool]  # whom, the role, whether for every account
+
 
 @dataclass(frozen=True, slots=True)
-class LimitSet:
-    """A limit as somebody set it, for one account or for all, in minor units; None took it back."""
+class RuleSet:
+    """A rule as somebody set it; a ``value`` of None took it back.
 
-    of_account: bool
-    above_minor: int | None
-    by_requester: bool
-
-
-def limit_for_requester(history: Iterable[LimitSet]) -> int | None:
-    """The limit that counts for who asks, from all that were set, the oldest first.
-
-    Who raises a limit raises it for others only: alone nobody gets round a second person.
+    ``role`` is the key of a role that the person has. ``by_subject``: the person whom it is asked
+    about set it.
     """
-    limits: dict[bool, int | None] = {True: None, False: None}
+
+    kind: RuleKind
+    value: int | None
+    of_account: bool = False
+    role: int | None = None
+    of_person: bool = False
+    by_subject: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        whom = _PERSON if self.of_person else _EVERYBODY if self.role is None else _ROLE
+        return whom, self.role, not self.of_account
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why another person has to approve, in a sentence."""
+
+    kind: RuleKind
+    sentence: str
+
+
+def in_force(history: Iterable[RuleSet]) -> dict[RuleKind, int]:
+    """The values that count for a person, from all that were set, the oldest first.
+
+    Who makes a rule looser makes it looser for others only: alone nobody gets round a second
+    person.
+    """
+    set_so_far: dict[RuleKind, dict[Scope, int]] = {}
     for each in history:
-        changed = limits | {each.of_account: each.above_minor}
-        if not (each.by_requester and _is_higher(_in_force(changed), _in_force(limits))):
-            limits = changed
-    return _in_force(limits)
+        before = set_so_far.get(each.kind, {})
+        after = {scope: value for scope, value in before.items() if scope != each.scope}
+        if each.value is not None:
+            after[each.scope] = each.value
+        if not (each.by_subject and _is_looser(each.kind, after, before)):
+            set_so_far[each.kind] = after
+    found = {kind: _nearest(kind, scopes) for kind, scopes in set_so_far.items()}
+    return {kind: value for kind, value in found.items() if value is not None}
 
 
-def why_approval(amount: Money, before: Money, limit: Money | None) -> str:
-    """The sentence why somebody else has to approve a refund, or ''.
+def reasons(
+    amount: Money, limits: Mapping[RuleKind, int], measured: Mapping[RuleKind, int]
+) -> list[Reason]:
+    """Why another person has to approve a refund of ``amount``; empty where nobody has to.
 
-    ``before`` went back of the same payment or is on its way: a refund in many parts is asked about
-    like a refund in one.
+    ``measured`` has, for each kind with a limit, what is compared with it: minor units of what goes
+    back with this refund, or a number. A kind that could not be measured asks nobody.
     """
-    if limit is None or before.minor + amount.minor <= limit.minor:
-        return ""
-    if amount.minor > limit.minor:
-        return _("Another person has to approve it, because it is more than %s.") % limit
-    sentence = _(
+    asked = [kind for kind in RuleKind if kind in limits and kind in measured]
+    return [
+        Reason(kind, _sentence(kind, amount, limits[kind], measured[kind]))
+        for kind in asked
+        if is_beyond(kind, measured[kind], limits[kind])
+    ]
+
+
+def is_beyond(kind: RuleKind, measured: int, limit: int) -> bool:
+    return measured < limit if kind == RuleKind.SOON else measured > limit
+
+
+def _is_looser(kind: RuleKind, after: dict[Scope, int], before: dict[Scope, int]) -> bool:
+    new, old = _nearest(kind, after), _nearest(kind, before)
+    if old is None or new == old:
+        return False
+    return new is None or is_beyond(kind, new, old)
+
+
+def _nearest(kind: RuleKind, scopes: Mapping[Scope, int]) -> int | None:
+    """That of the person, or of their roles, or of everybody; that of the account before others."""
+    for whom in (_PERSON, _ROLE, _EVERYBODY):
+        for of_all in (False, True):
+            found = [
+                value
+                for (who, _role, all_), value in scopes.items()
+                if (who, all_) == (whom, of_all)
+            ]
+            if found:
+                return min(found) if kind == RuleKind.SOON else max(found)
+    return None
+
+
+def _sentence(kind: RuleKind, amount: Money, limit: int, measured: int) -> str:
+    if kind.is_money:
+        most, total = Money(limit, amount.currency), Money(measured, amount.currency)
+        if amount.minor > limit:
+            return _("Another person has to approve it, because it is more than %s.") % most
+        return str(_SUMS[kind]) % {"sum": total, "limit": most}
+    return str(_NUMBERS[kind]) % {"found": measured, "limit": limit}
+
+
+_L = gettext_lazy
+_SUMS: dict[RuleKind, str | Promise] = {
+    RuleKind.PAYMENT: _L(
         "Another person has to approve it, because with it %(sum)s of this payment go back, more "
         "than %(limit)s."
-    )
-    return sentence % {"sum": Money(before.minor + amount.minor, amount.currency), "limit": limit}
-
-
-def _in_force(limits: dict[bool, int | None]) -> int | None:
-    """That of the account, or else that of all."""
-    own = limits[True]
-    return limits[False] if own is None else own
-
-
-def _is_higher(one: int | None, other: int | None) -> bool:
-    """None is no limit, and higher than any."""
-    return other is not None and (one is None or one > other)
+    ),
+    RuleKind.DAY: _L(
+        "Another person has to approve it, because with it %(sum)s go back within a day at one "
+        "person's word, more than %(limit)s."
+    ),
+}
+_NUMBERS: dict[RuleKind, str | Promise] = {
+    RuleKind.AGE: _L(
+        "Another person has to approve it, because the payment is %(found)s days old, more than "
+        "%(limit)s."
+    ),
+    RuleKind.SOON: _L(
+        "Another person has to approve it, because it was asked for %(found)s minutes after the "
+        "payment, sooner than %(limit)s."
+    ),
+    RuleKind.TRIES: _L(
+        "Another person has to approve it, because it was tried before: %(found)s times, more than "
+        "%(limit)s."
+    ),
+    RuleKind.CUSTOMER: _L(
+        "Another person has to approve it, because the customer got %(found)s refunds in the last "
+        "30 days, more than %(limit)s."
+    ),
+    RuleKind.CARD: _L(
+        "Another person has to approve it, because %(found)s refunds went to cards like this one "
+        "in the last 30 days, more than %(limit)s."
+    ),
+    RuleKind.OWN_CUSTOMER: _L(
+        "Another person has to approve it, because the same person gave this customer %(found)s "
+        "refunds in the last 90 days, more than %(limit)s."
+    ),
+    RuleKind.RISKY: _L(
+        "Another person has to approve it, because the customer disputed %(found)s payments in the "
+        "last year, more than %(limit)s."
+    ),
+    RuleKind.UNUSUAL: _L(
+        "Another person has to approve it, because it is up to %(found)s times what the person "
+        "usually gives back, more than %(limit)s."
+    ),
+}

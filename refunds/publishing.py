@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 from celery import current_app
+from django.db import transaction as database
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
@@ -30,6 +31,10 @@ def publish(refund_ids: Iterable[UUID], *, task: str = "refunds.tasks.send_refun
     reach("in-outbox-drain")
     Refund.objects.filter(pk__in=sent).update(enqueued_at=Now())
     return len(sent)
+
+
+def publish_after_commit(refund: Refund) -> None:
+    database.on_commit(lambda: publish([refund.pk]))
 
 
 def hand_out(task: str, keys: Iterable[Key]) -> list[Key]:

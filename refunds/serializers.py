@@ -246,6 +246,26 @@ class CaseDetailSerializer(CaseSerializer):
         return [action.value for action in cases.actions(case, self.context["request"].user)]
 
 
+class ApprovalSerializer(serializers.Serializer[Any]):
+    """What there is to decide: ``seen`` goes with the approval, which is refused once it changed.
+
+    ``may_not`` is the sentence why this person may not approve it, or null.
+    """
+
+    reasons = serializers.ListField(child=serializers.CharField())
+    expires_at = serializers.DateTimeField()
+    seen = serializers.CharField()
+    may_not = serializers.CharField(allow_null=True)
+
+
+class ApproveSerializer(StrictSerializer):
+    seen = TextField(max_length=64, required=False)
+
+
+class RejectSerializer(StrictSerializer):
+    why = FreeTextField(500, allow_blank=True, default="")
+
+
 class AcceptSerializer(StrictSerializer):
     note = FreeTextField(allow_blank=True, default="")
 

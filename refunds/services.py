@@ -26,7 +26,6 @@ from gateways.money import Money
 from transactions.models import TAKEN, Transaction
 
 from . import decision
-from .approval import why_approval_of_reserved
 from .attention import close_cases
 from .doubts import answer, reopen
 from .found import came_back, is_replaced, made_already
@@ -40,7 +39,9 @@ from .models import (
     RefundReason,
 )
 from .people import is_requester
-from .publishing import publish
+from .policy import Reason
+from .publishing import publish_after_commit
+from .rules import reasons_under_lock, told
 from .states import CANCELABLE, MOVING, Origin, Status
 from .transitions import lock_refund, move
 
@@ -103,7 +104,7 @@ def request_refund(
 ) -> tuple[Refund, bool]:
     """Reserve the amount and queue a refund; the worker does the rest.
 
-    Above its limit it waits for another person to approve it, unless ``approved_by`` has.
+    Where a rule wants it, it waits for another person to approve it, unless ``approved_by`` has.
     Returns the refund, and whether this call made it: the same key with the same request returns
     the first refund again. The keys of a person are their own, and so are those of tries again.
     One of many (``is_bulk``) waits for a sweep, and leaves after what was asked for by itself;
@@ -140,8 +141,13 @@ def request_refund(
     try:
         with database.atomic():
             _reserve(transaction, amount, expected_refundable)
-            why = "" if approved_by else why_approval_of_reserved(transaction, amount, requested_by)
-            _record_request(refund, why)
+            asks_others = approved_by is None
+            _record_request(
+                refund,
+                reasons_under_lock(transaction, amount, requested_by, retry_of)
+                if asks_others
+                else [],
+            )
     except RefundRefused:
         # A twin of this very request may have taken the balance a moment ago.
         if earlier := _same_request(refund):
@@ -163,39 +169,7 @@ def cancel_refund(refund: Refund, *, actor: User) -> Refund:
         raise NotAllowed(
             _("Only who requested a refund, or who may approve refunds, may cancel it.")
         )
-    return _call_off(refund, actor=actor, kind="canceled")
-
-
-def approve_refund(refund: Refund, *, actor: User) -> Refund:
-    """Let a refund that awaits approval go out. The requester never approves.
-
-    Raises NotAllowed or WrongStatus.
-    """
-    may_not = _("You may not approve refunds of this account.")
-    require(actor, "refunds.approve_refund", may_not, refund)
-    if is_requester(refund, actor):
-        raise NotAllowed(_("Another person has to approve a refund that you requested."))
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        _require_awaiting(locked)
-        move(
-            locked,
-            Status.QUEUED,
-            "approved",
-            actor=actor,
-            changes={"approved_by": actor, "next_action_at": Now()},
-        )
-        _publish_after_commit(locked)
-    return locked
-
-
-def reject_refund(refund: Refund, *, actor: User) -> Refund:
-    """Refuse a refund that awaits approval. Raises NotAllowed or WrongStatus."""
-    may_not = _("You may not reject refunds of this account.")
-    require(actor, "refunds.approve_refund", may_not, refund)
-    with database.atomic():
-        _require_awaiting(lock_refund(refund.pk))
-        return _call_off(refund, actor=actor, kind="rejected")
+    return call_off(refund, actor=actor)
 
 
 def retry_refund(refund: Refund, *, actor: User, origin: Origin = Origin.STAFF) -> Refund:
@@ -282,12 +256,23 @@ def _mark(refunds: RefundQuerySet, *, is_held: bool) -> int:
         return Refund.objects.filter(pk__in=keys).update(is_held=is_held, enqueued_at=None)
 
 
-def call_off(refund: Refund, *, actor: User) -> Refund:
+def call_off(
+    refund: Refund, *, actor: User | None, kind: str = "canceled", why: str = ""
+) -> Refund:
     """Cancel a refund by a decision whose right was asked for when it was taken.
 
-    Raises WrongStatus.
+    ``kind`` names the event. Raises WrongStatus.
     """
-    return _call_off(refund, actor=actor, kind="canceled")
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status not in CANCELABLE:
+            raise WrongStatus(
+                _("This refund can no longer be canceled: its status is “%s”.")
+                % locked.get_status_display()
+            )
+        reopen(locked, actor)  # before any event is written
+        move(locked, Status.CANCELED, kind, actor=actor, data={"why": why} if why else None)
+    return locked
 
 
 def waits_for_a_person(refund: Refund) -> Attention | None:
@@ -437,11 +422,11 @@ def _refuse_if_blocked(transaction: Transaction, amount: Money) -> None:
         raise RefundRefused(found.code, found.sentence, left)
 
 
-def _record_request(refund: Refund, why_approval: str) -> None:
-    """Write the refund down, queued or waiting for another person to approve it."""
+def _record_request(refund: Refund, why: list[Reason]) -> None:
+    """Write the refund down, queued or, where there is a reason, waiting for another person."""
     refund.operation = decision.plan(refund.transaction, refund.amount).operation.value
     refund.created_at = timezone.now()
-    if why_approval:
+    if why:
         refund.needs_approval, refund.status = True, Status.AWAITING_APPROVAL
     else:
         refund.next_action_at = Now() + timedelta(seconds=settings.UNDO_SECONDS)
@@ -457,17 +442,13 @@ def _record_request(refund: Refund, why_approval: str) -> None:
             "amount_minor": refund.amount_minor,
             "currency": refund.currency,
             "plan": plan_in_words(refund.transaction, refund.amount),
-            **({"why": why_approval} if why_approval else {}),
+            **told(why),
         },
     )
     # While it can be undone the row waits for the sweep, and many at once do; otherwise a worker
     # starts at once.
-    if not (why_approval or settings.UNDO_SECONDS or refund.is_bulk):
-        _publish_after_commit(refund)
-
-
-def _publish_after_commit(refund: Refund) -> None:
-    database.on_commit(lambda: publish([refund.pk]))
+    if not (why or settings.UNDO_SECONDS or refund.is_bulk):
+        publish_after_commit(refund)
 
 
 def _try_again(ended: Refund, actor: User, origin: Origin) -> Refund:
@@ -503,27 +484,6 @@ def _try_again(ended: Refund, actor: User, origin: Origin) -> Refund:
     return renewed
 
 
-def _require_awaiting(locked: Refund) -> None:
-    if locked.status != Status.AWAITING_APPROVAL:
-        raise WrongStatus(
-            _("This refund does not await approval any more: its status is “%s”.")
-            % locked.get_status_display()
-        )
-
-
-def _call_off(refund: Refund, *, actor: User, kind: str) -> Refund:
-    with database.atomic():
-        locked = lock_refund(refund.pk)
-        if locked.status not in CANCELABLE:
-            raise WrongStatus(
-                _("This refund can no longer be canceled: its status is “%s”.")
-                % locked.get_status_display()
-            )
-        reopen(locked, actor)  # before any event is written
-        move(locked, Status.CANCELED, kind, actor=actor)
-    return locked
-
-
 def _hurry(refund: Refund, *, actor: User, kind: str, data: dict[str, Any] | None = None) -> Refund:
     with database.atomic():
         locked = lock_refund(refund.pk)
@@ -534,5 +494,5 @@ def _hurry(refund: Refund, *, actor: User, kind: str, data: dict[str, Any] | Non
         locked.save(update_fields=["next_action_at", "enqueued_at", "unfinished"])
         record_event(locked, kind, actor=actor, data=data)
         if locked.status == Status.QUEUED:
-            _publish_after_commit(locked)
+            publish_after_commit(locked)
     return locked

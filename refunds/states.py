@@ -27,7 +27,7 @@ S = Status
 # From → to. Anything else is refused by the database.
 EDGES: dict[Status, frozenset[Status]] = {
     S.AWAITING_APPROVAL: frozenset({S.QUEUED, S.CANCELED}),
-    S.QUEUED: frozenset({S.SENDING, S.CANCELED}),
+    S.QUEUED: frozenset({S.SENDING, S.CANCELED, S.AWAITING_APPROVAL}),
     S.SENDING: frozenset({S.PENDING, S.SUCCEEDED, S.FAILED, S.UNKNOWN, S.QUEUED}),
     S.UNKNOWN: frozenset({S.SENDING, S.QUEUED, S.PENDING, S.SUCCEEDED, S.FAILED}),
     S.PENDING: frozenset({S.SUCCEEDED, S.FAILED}),

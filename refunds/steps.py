@@ -14,9 +14,18 @@ from django.utils.translation import gettext_lazy
 
 from gateways.accounts import check_account
 
-from . import cases, rulings, services, webhooks
+from . import approvals, cases, rulings, services, webhooks
 from .cases import Action
-from .forms import AcceptForm, CaseForm, EvidenceForm, HandOverForm, MadeForm, RulingForm
+from .forms import (
+    AcceptForm,
+    ApproveForm,
+    CaseForm,
+    EvidenceForm,
+    HandOverForm,
+    MadeForm,
+    RejectForm,
+    RulingForm,
+)
 from .models import Attention, Refund, Ruling, Verdict
 from .people import are_one_person
 from .services import NotAllowed, WrongStatus
@@ -91,20 +100,20 @@ def _try_now(case: Attention, actor: User, _values: Values) -> str:
     return _("The refund goes out as soon as a worker is free. This page shows what comes of it.")
 
 
-def _approve(case: Attention, actor: User, _values: Values) -> str:
+def _approve(case: Attention, actor: User, values: Values) -> str:
     refund = _refund_of(case)
     try:
-        services.approve_refund(refund, actor=actor)
+        approvals.approve_refund(refund, actor=actor, **values)
     except WrongStatus:  # the second press of a double click, as below
         if not refund.events.filter(kind="approved", actor=actor).exists():
             raise
     return _("It is approved.")
 
 
-def _reject_refund(case: Attention, actor: User, _values: Values) -> str:
+def _reject_refund(case: Attention, actor: User, values: Values) -> str:
     refund = _refund_of(case)
     try:
-        services.reject_refund(refund, actor=actor)
+        approvals.reject_refund(refund, actor=actor, **values)
     except WrongStatus:
         if not refund.events.filter(kind="rejected", actor=actor).exists():
             raise
@@ -258,12 +267,14 @@ STEPS = {
             _L("Approve"),
             _L("It is owed, and goes out."),
             _approve,
+            ApproveForm,
         ),
         Step(
             Action.REJECT,
             _L("Reject"),
             _L("It is not owed. Nothing is sent; its money becomes free."),
             _reject_refund,
+            RejectForm,
         ),
         Step(
             Action.CONFIRM_HAPPENED,

@@ -31,10 +31,11 @@ from transactions.retelling import retell
 from transactions.timeline import Line
 
 from . import services
+from .approvals import may_decide
 from .badges import attempt_badge, case_badge, refund_badge
+from .deciding import Decision, decision_of
 from .found import is_replaced
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
-from .people import is_requester
 from .states import Status
 from .timeline import event_line
 
@@ -79,6 +80,7 @@ class Told:
     refund: Refund
     badge: Badge
     waits: str  # why it has not left
+    decision: Decision | None  # what there is to decide first
     explanation: Explanation | None
     remedies: list[Remedy]  # what the failure playbook advises
     buttons: list[Remedy]  # what is offered besides
@@ -94,17 +96,9 @@ def may_request(about: Refund | Transaction, user: User) -> bool:
 
 def may_cancel(refund: Refund, user: User) -> bool:
     """Who is asked to approve a refund rejects it instead."""
-    if _may_approve(refund, user):
+    if may_decide(refund, user):
         return False
     return refund.is_cancelable and services.may_cancel(refund, user)
-
-
-def _may_approve(refund: Refund, user: User) -> bool:
-    return (
-        refund.status == Status.AWAITING_APPROVAL
-        and not is_requester(refund, user)
-        and user.has_perm("refunds.approve_refund", refund)
-    )
 
 
 def _may_retry(refund: Refund, user: User) -> bool:
@@ -131,20 +125,6 @@ _L = gettext_lazy
 BUTTONS = {
     button.name: button
     for button in (
-        Button(
-            "approve",
-            _L("Approve"),
-            _L("It is approved."),
-            services.approve_refund,
-            _may_approve,
-        ),
-        Button(
-            "reject",
-            _L("Reject"),
-            _L("Rejected; nothing was refunded."),
-            services.reject_refund,
-            _may_approve,
-        ),
         Button(
             "cancel",
             _L("Cancel refund"),
@@ -302,6 +282,7 @@ def _tell(refund: Refund, user: User) -> Told:
         refund,
         refund_badge(refund),
         _why_waiting(refund),
+        decision_of(refund, user),
         explanation,
         remedies,
         [button for button in offered if button not in remedies],
@@ -336,9 +317,6 @@ def _explain_end(refund: Refund) -> Explanation | None:
 
 def _why_waiting(refund: Refund) -> str:
     """Why a refund has not left, beyond the moment in which it can be undone."""
-    if refund.status == Status.AWAITING_APPROVAL:
-        requested = list(refund.events.all())[:1]
-        return "".join(retell(each.data.get("why", "")) for each in requested)
     if refund.status != Status.QUEUED:
         return ""
     if sentence := services.why_held(refund) or services.waits_for(refund.account):

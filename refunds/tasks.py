@@ -6,11 +6,12 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import cases, execution, resolution, sweeps, webhooks
+from . import approval_mail, approvals, cases, execution, resolution, sweeps, webhooks
 from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
     "expire_leases",
+    "expire_unapproved",
     "look_up_due",
     "look_up_refund",
     "probe_down_accounts",
@@ -22,6 +23,7 @@ __all__ = [
     "send_refund",
     "sync_account",
     "sync_all_accounts",
+    "tell_approvers",
     "tidy_cases",
 ]
 
@@ -65,6 +67,16 @@ def process_webhook(event_id: int) -> None:
 @shared_task(name="refunds.tasks.publish_webhooks")
 def publish_webhooks() -> None:
     webhooks.publish_due()
+
+
+@shared_task(name="refunds.tasks.tell_approvers")
+def tell_approvers() -> None:
+    approval_mail.tell_approvers()
+
+
+@shared_task(name="refunds.tasks.expire_unapproved")
+def expire_unapproved() -> None:
+    approvals.expire_unapproved()
 
 
 @shared_task(name="refunds.tasks.tidy_cases")

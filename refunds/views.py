@@ -20,10 +20,10 @@ from transactions.models import Transaction
 from transactions.readonly import changed
 
 from . import decision, services
-from .approval import why_approval
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
 from .models import Refund, RefundReason
+from .rules import reasons_for
 from .states import Status
 
 # The element of the dialog that shows what a typed amount would come to.
@@ -39,7 +39,7 @@ class Preview:
     sentence: str = ""
     costs: str = ""
     arrives: str = ""
-    approval: str = ""
+    approval: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -91,14 +91,14 @@ def preview_of(transaction: Transaction, text: str, user: User) -> Preview:
         return Preview(problem=_("That is more than the %s that can still be refunded.") % left)
     if blocked := decision.check_step(transaction, amount):
         return Preview(problem=blocked.sentence)
-    approval = why_approval(transaction, amount, user)
+    asks = reasons_for(transaction, amount, user)
     planned = decision.plan(transaction, amount)
     return Preview(
         left=Money(left.minor - amount.minor, left.currency),
-        sentence="" if approval and planned.is_now else services.plan_in_words(transaction, amount),
+        sentence="" if asks and planned.is_now else services.plan_in_words(transaction, amount),
         costs=cost_in_words(transaction.account, amount, planned.operation),
         arrives=arrival_in_words(transaction.account, planned.operation),
-        approval=approval,
+        approval=tuple(each.sentence for each in asks),
     )
 
 

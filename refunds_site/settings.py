@@ -49,6 +49,12 @@ ALLOWED_HOSTS = env.list(
 )
 if not DEBUG and env.str("CRASH_AT", default=""):
     raise ImproperlyConfigured("CRASH_AT makes processes die on purpose. It is for DEBUG=1 only.")
+# What links in mails begin with.
+SITE_URL = env.str(
+    "SITE_URL",
+    default=_demo.get("url", "")
+    or ("http://127.0.0.1:8000" if DEBUG else f"https://{next(iter(ALLOWED_HOSTS), 'localhost')}"),
+).rstrip("/")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Keys that encrypt processor credentials: the first encrypts, all decrypt. In debug mode they
 # come from SECRET_KEY, so that a demo needs no set-up.
@@ -80,6 +86,8 @@ if PAYPAL_WEBHOOK_VERIFICATION not in {"offline", "api"}:
         f"PAYPAL_WEBHOOK_VERIFICATION is {PAYPAL_WEBHOOK_VERIFICATION!r}. Set it to offline or api."
     )
 UNDO_SECONDS = _seconds("UNDO_SECONDS", default=5, least=0, most=3600)
+# What nobody has approved for so long is called off.
+APPROVAL_EXPIRES_DAYS = _whole("APPROVAL_EXPIRES_DAYS", "days", default=7, least=1, most=365)
 # So close together two equal payments of one customer may be one that was made twice.
 DUPLICATE_WINDOW_MINUTES = _whole(
     "DUPLICATE_WINDOW_MINUTES", "minutes", default=60, least=1, most=10_080
@@ -236,6 +244,8 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.reconcile_all_accounts": {"queue": "bulk"},
     "refunds.tasks.raise_disputes": {"queue": "sweep"},
     "refunds.tasks.tidy_cases": {"queue": "sweep"},
+    "refunds.tasks.expire_unapproved": {"queue": "sweep"},
+    "refunds.tasks.tell_approvers": {"queue": "sweep"},
     "campaigns.tasks.work": {"queue": "bulk"},
     "campaigns.tasks.hand_out_open": {"queue": "sweep"},
 }
@@ -264,6 +274,8 @@ CELERY_BEAT_SCHEDULE = {
     "expire-leases": _every(15, "expire_leases"),
     "publish-webhooks": _every(60, "publish_webhooks"),
     "tidy-cases": _every(60, "tidy_cases"),
+    "tell-approvers": _every(60, "tell_approvers"),
+    "expire-unapproved": _every(600, "expire_unapproved"),
     "raise-disputes": _every(60, "raise_disputes"),
     "campaigns": _every(10, "campaigns.tasks.hand_out_open"),
     "sync-all-accounts": _every(300, "sync_all_accounts"),
@@ -357,6 +369,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 # --- mail ------------------------------------------------------------------------------------
 _email_url = env.str("EMAIL_URL", default="consolemail://")
 vars().update(env.email_url_config(_email_url))
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="refunds@example.com")
 
 # --- safety floor ----------------------------------------------------------------------------

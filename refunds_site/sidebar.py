@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from access.rights import may_somewhere, within
 from campaigns.services import to_start
-from refunds.inbox import to_approve
+from refunds.approvals import to_approve
 from refunds.models import Attention
 from transactions.badges import number_of
 from transactions.saved_views import canonical, shown_to
@@ -70,9 +70,11 @@ class Sidebar:
     def _refunds(self) -> list[Item]:
         cases = self._item(_("Needs attention"), "inbox", "refunds_attention")
         right = "refunds.approve_refund"
-        queue = self._item(
-            _("To approve"), "how_to_reg", _REFUNDS, right, status="awaiting_approval"
-        )
+        address = reverse("admin:refunds_refund_approvals")
+        queue = self._item(_("To approve"), "how_to_reg", _REFUNDS, right) | {
+            "link": address,
+            "active": self.request.path == address,
+        }
         campaigns = self._item(_("Campaigns"), "campaign", "campaigns_campaign")
         if self.user:
             open_cases = within(Attention.objects.open(), self.user, "refunds.view_attention")
@@ -92,7 +94,7 @@ class Sidebar:
         reasons, accounts = "refunds_refundreason", "gateways_processoraccount"
         return [
             self._item_of_all(_("Refund reasons"), "label", reasons, "refunds.change_refundreason"),
-            self._item(_("Approval limits"), "approval", "refunds_approvallimit"),
+            self._item(_("Approval rules"), "approval", "refunds_approvalrule"),
             self._item(_("Processor accounts"), "account_balance", accounts),
             self._item_of_all(_("People"), "group", "auth_user"),
             self._item_of_all(_("Groups"), "badge", "auth_group"),

@@ -241,6 +241,9 @@ class Transaction(models.Model):
             ),
             models.Index(fields=["currency", "-created_at", "-id"], name="transaction_by_currency"),
             models.Index(fields=["brand", "-created_at", "-id"], name="transaction_by_brand"),
+            models.Index(
+                fields=["last4", "brand"], condition=~Q(last4=""), name="transaction_by_card"
+            ),
             # Nearly all are paid by card: those are found along the newest.
             models.Index(
                 fields=["method_type", "-created_at", "-id"],

@@ -39,10 +39,10 @@ class TextField(serializers.CharField):
 
 
 class FreeTextField(TextField):
-    """What people write: at most 5,000 characters, without card numbers."""
+    """What people write: at most ``most`` characters, without card numbers."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=_NOTE_LENGTH, **options)
+    def __init__(self, most: int = _NOTE_LENGTH, **options: Any) -> None:
+        super().__init__(max_length=most, **options)
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)

@@ -3,7 +3,6 @@
 from .attention import HOLD, Attention, AttentionKind, Ruling, RulingState, Verdict
 from .circuit import CircuitBreaker
 from .doubt import Doubt, DoubtAnswer
-from .limit import ApprovalLimit
 from .reconciliation import Reconciliation
 from .refund import (
     MAX_ATTEMPTS,
@@ -15,6 +14,7 @@ from .refund import (
     RefundQuerySet,
     RefundReason,
 )
+from .rule import ApprovalRule, RuleKind
 from .webhook import WebhookEvent, WebhookState
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_SENDS",
     "TAKEN_BACK",
-    "ApprovalLimit",
+    "ApprovalRule",
     "Attention",
     "AttentionKind",
     "CircuitBreaker",
@@ -34,6 +34,7 @@ __all__ = [
     "RefundEvent",
     "RefundQuerySet",
     "RefundReason",
+    "RuleKind",
     "Ruling",
     "RulingState",
     "Verdict",

@@ -222,6 +222,7 @@ class Refund(models.Model):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="refund_newest"),
             models.Index(fields=["transaction", "-created_at"], name="refund_by_transaction"),
+            models.Index(fields=["requested_by", "-created_at"], name="refund_by_requester"),
             models.Index(fields=["status", "-created_at", "-id"], name="refund_by_status"),
             models.Index(
                 fields=["status", "next_action_at"],

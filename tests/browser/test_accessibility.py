@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from campaigns import running
 from campaigns.models import Campaign
 from campaigns.services import make
-from refunds.models import ApprovalLimit, RefundReason, WebhookEvent
+from refunds.models import ApprovalRule, RefundReason, WebhookEvent
 from tests.refunds.states import bring
 from tests.rest import make_account, make_person, make_refund, make_token, make_transaction
 from transactions.exchanges import link
@@ -158,14 +158,12 @@ def test_every_page(width, theme, pages, manager, open_page, audit):
 def test_settings(width, theme, manager, open_page, audit):
     account = make_account("shop")
     for minor in (50_000, None):
-        ApprovalLimit.objects.create(
-            account=account, currency="USD", above_minor=minor, made_by=manager
-        )
+        ApprovalRule.objects.create(account=account, currency="USD", value=minor, made_by=manager)
     make_token(manager)
     page = open_page(make_person("admin"), width=width, theme=theme)
     for address in (
-        "refunds/approvallimit/",
-        "refunds/approvallimit/add/",
+        "refunds/approvalrule/",
+        "refunds/approvalrule/add/",
         "refunds/refundreason/",
         "refunds/refundreason/add/",
         "gateways/processoraccount/",

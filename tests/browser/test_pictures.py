@@ -15,7 +15,7 @@ from campaigns.models import Campaign
 from gateways.demo import create_accounts
 from gateways.models import ProcessorAccount
 from gateways.money import Money
-from refunds.models import ApprovalLimit, Refund, RefundReason
+from refunds.models import ApprovalRule, Refund, RefundReason
 from refunds.states import Status
 from refunds.sync import sync_account
 from tests.refunds.states import bring
@@ -136,7 +136,7 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
 
     campaign = start_campaign(partly, person)
     for minor in (50_000, 1_000):
-        ApprovalLimit.objects.create(currency=asked.currency, above_minor=minor, made_by=person)
+        ApprovalRule.objects.create(currency=asked.currency, value=minor, made_by=person)
     for what, address in (
         ("home", "/admin/"),
         ("campaign", f"/admin/campaigns/campaign/{campaign.pk}/change/"),
@@ -153,8 +153,8 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
         ("refunds", "/admin/refunds/refund/"),
         ("refunds-empty", "/admin/refunds/refund/?status=returned"),
         ("reasons", "/admin/refunds/refundreason/"),
-        ("limits", "/admin/refunds/approvallimit/"),
-        ("limit-new", "/admin/refunds/approvallimit/add/"),
+        ("limits", "/admin/refunds/approvalrule/"),
+        ("limit-new", "/admin/refunds/approvalrule/add/"),
         ("limited", f"{LIST}{asked.pk}/refund/"),
     ):
         page.goto(address)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from refunds.models import ApprovalLimit, Refund
+from refunds.models import ApprovalRule, Refund
 from tests.refunds.desk import Desk
 from tests.rest import make_person
 
@@ -169,7 +169,7 @@ def test_undo(sandbox, open_page, agent, settings):
 
 def test_two_people_above_the_limit(sandbox, celery_worker_process, open_page, agent):
     manager = make_person("manager", first_name="Ion", last_name="Rusu", email="ion@example.com")
-    ApprovalLimit.objects.create(currency="USD", above_minor=5_000, made_by=manager)
+    ApprovalRule.objects.create(currency="USD", value=5_000, made_by=manager)
     transaction = Desk(sandbox, "stripe", None).pay(10_000)
     page = open_page(agent)
     page.goto(LIST)

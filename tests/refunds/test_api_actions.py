@@ -6,11 +6,18 @@ import pytest
 from django.utils import timezone
 
 from gateways.base import FailureCode
-from refunds.models import Refund, RefundAttempt
+from refunds.models import ApprovalRule, Refund, RefundAttempt
 from refunds.states import AttemptState, Status
 from tests.refunds.raw import triggers_off
 from tests.refunds.states import bring
-from tests.rest import assert_problem, client_of, make_case, make_refund, make_transaction
+from tests.rest import (
+    assert_problem,
+    client_of,
+    make_case,
+    make_person,
+    make_refund,
+    make_transaction,
+)
 from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db
@@ -170,6 +177,32 @@ def test_nobody_approves_their_own(payment):
     manager = client_of("manager")
     refund = awaiting(payment, manager.person)
     assert_problem(manager.post(f"/api/v1/refunds/{refund.pk}/approve/"), 403)
+    assert Refund.objects.get().status == Status.AWAITING_APPROVAL
+
+
+def test_with_what_was_seen_nothing_else_is_approved(client, payment):
+    ApprovalRule.objects.create(currency="USD", value=0, made_by=make_person("manager"))
+    refund = make_refund(payment, 1250, client.person)
+    approver = client_of("approver")
+    address = f"/api/v1/refunds/{refund.pk}/approval/"
+    decision = approver.get(address).json()
+    assert decision["reasons"] == [
+        "Another person has to approve it, because it is more than 0.00 USD."
+    ]
+    assert decision["may_not"] is None
+    assert "that you requested" in client.get(address).json()["may_not"]
+    make_refund(payment, 100, client.person)
+    approve = f"/api/v1/refunds/{refund.pk}/approve/"
+    assert_problem(approver.post(approve, {"seen": decision["seen"]}), 409, "wrong_status")
+    now = approver.get(address).json()["seen"]
+    assert approver.post(approve, {"seen": now}).json()["status"] == "queued"
+    assert_problem(approver.get(address), 409, "wrong_status")
+
+
+@pytest.mark.parametrize("body", [{"seen": 5}, {"seen": "x" * 65}, {"amount": "1.00"}, []])
+def test_an_approval_that_cannot_be_read_approves_nothing(client, payment, body):
+    refund = awaiting(payment, client.person)
+    assert_problem(client_of("approver").post(f"/api/v1/refunds/{refund.pk}/approve/", body), 400)
     assert Refund.objects.get().status == Status.AWAITING_APPROVAL
 
 

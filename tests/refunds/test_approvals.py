@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -10,14 +11,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connections
 from django.db import transaction as database
+from django.test import Client
 from django.utils import timezone
 
 from gateways.money import Money
-from refunds import services
-from refunds.approval import limit_for
+from refunds import approvals, services
 from refunds.cases import Action, accept, actions
 from refunds.invariants import INVARIANTS, broken_rows
-from refunds.models import ApprovalLimit, Attention, AttentionKind, Refund
+from refunds.models import ApprovalRule, Attention, AttentionKind, Refund, RuleKind
+from refunds.rules import limits_for
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 from refunds.sweeps import flag_overdue
@@ -29,8 +31,22 @@ from .states import bring
 
 pytestmark = pytest.mark.django_db
 
-LIMITS = "/admin/refunds/approvallimit/"
+LIMITS = "/admin/refunds/approvalrule/"
+QUEUE = "/admin/refunds/refund/approvals/"
 UNAPPROVED = "A refund that nobody approves or rejects is before a person within a day"
+
+
+def limit_for(account, currency: str, person: User) -> Money | None:
+    minor = limits_for(account, currency, person).get(RuleKind.PAYMENT)
+    return None if minor is None else Money(minor, currency)
+
+
+def decide(browser: Client, refund: Refund, action: str, **typed: str):
+    """Press a button of the refund's page, as it was drawn."""
+    page = browser.get(f"/admin/refunds/refund/{refund.pk}/change/").content.decode()
+    seen = re.search(r'name="seen" value="(\w+)"', page)
+    fields = {"seen": seen[1] if seen else ""} | typed
+    return browser.post(f"/admin/refunds/refund/{refund.pk}/{action}/", fields, follow=True)
 
 
 @pytest.fixture
@@ -42,9 +58,9 @@ def manager() -> User:
 def limit(manager):
     """Limit what goes back of one payment without another person; None takes the limit back."""
 
-    def limit(minor: int | None, account=None, currency: str = "USD") -> ApprovalLimit:
-        return ApprovalLimit.objects.create(
-            account=account, currency=currency, above_minor=minor, made_by=manager
+    def limit(minor: int | None, account=None, currency: str = "USD") -> ApprovalRule:
+        return ApprovalRule.objects.create(
+            account=account, currency=currency, value=minor, made_by=manager
         )
 
     return limit
@@ -104,17 +120,15 @@ class TestLimits:
         account = make_account()
         limit(10_000, account)
         other = make_person("manager", email="other@example.com")
-        ApprovalLimit.objects.create(
-            account=account, currency="USD", above_minor=30_000, made_by=other
-        )
+        ApprovalRule.objects.create(account=account, currency="USD", value=30_000, made_by=other)
         assert limit_for(account, "USD", manager) == Money(30_000, "USD")
 
     @pytest.mark.parametrize("change", ["update", "delete"])
     def test_a_limit_is_never_changed_afterwards(self, limit, change):
         row = limit(50_000)
-        rows = ApprovalLimit.objects.filter(pk=row.pk)
+        rows = ApprovalRule.objects.filter(pk=row.pk)
         with pytest.raises(IntegrityError, match="never changed or removed"), database.atomic():
-            rows.update(above_minor=1) if change == "update" else rows.delete()
+            rows.update(value=1) if change == "update" else rows.delete()
 
 
 class TestRequests:
@@ -128,7 +142,7 @@ class TestRequests:
         assert payment.reserved_minor == 5_001
         why = refund.events.get(kind="requested").data["why"]
         assert why == "Another person has to approve it, because it is more than 50.00 USD."
-        approved = services.approve_refund(refund, actor=approver)
+        approved = approvals.approve_refund(refund, actor=approver)
         assert (approved.status, approved.approved_by) == (Status.QUEUED, approver)
         assert approved.next_action_at is not None
 
@@ -151,7 +165,7 @@ class TestRequests:
         both = make_user("refunds.request_refund", "refunds.approve_refund")
         refund = ask(make_transaction(), 1_000, requested_by=both)
         with pytest.raises(NotAllowed, match="Another person"):
-            services.approve_refund(refund, actor=both)
+            approvals.approve_refund(refund, actor=both)
 
     def test_what_is_approved_is_not_rejected_by_who_looks_at_an_old_page(
         self, ask, limit, approver
@@ -159,9 +173,9 @@ class TestRequests:
         limit(0)
         refund = ask(make_transaction(), 1_000)
         seen = Refund.objects.get(pk=refund.pk)
-        services.approve_refund(refund, actor=approver)
+        approvals.approve_refund(refund, actor=approver)
         with pytest.raises(WrongStatus, match="does not await approval any more"):
-            services.reject_refund(seen, actor=approver)
+            approvals.reject_refund(seen, actor=approver)
         assert Refund.objects.get().status == Status.QUEUED
 
     def test_trying_again_asks_again(self, ask, limit, agent):
@@ -191,11 +205,11 @@ class TestRequests:
         assert Action.CANCEL in actions(case, manager)
         with pytest.raises(WrongStatus, match="approved, rejected or canceled"):
             accept(case, approver)
-        services.approve_refund(refund, actor=approver)
+        approvals.approve_refund(refund, actor=approver)
         case.refresh_from_db()
         assert (case.outcome, case.closed_by) == ("Queued", None)
 
-    @pytest.mark.parametrize("end", [services.reject_refund, services.cancel_refund])
+    @pytest.mark.parametrize("end", [approvals.reject_refund, services.cancel_refund])
     def test_what_is_called_off_needs_nobody_any_more(self, ask, limit, approver, end):
         limit(0)
         refund = ask(make_transaction(), 1_000)
@@ -244,11 +258,11 @@ class TestPages:
         approver = client_of(make_person("approver", email="approver@example.com"))
         home = visible(approver.get("/admin/"))
         assert "Refunds that wait for your approval 1" in home
-        queue = approver.get("/admin/refunds/refund/?status=awaiting_approval")
-        assert "Awaiting approval" in visible(queue)
+        queue = visible(approver.get(QUEUE))
+        assert "because it is more than 0.00 USD" in queue
         page = visible(approver.get(f"/admin/refunds/refund/{refund.pk}/change/"))
         assert "because it is more than 0.00 USD" in page
-        answer = approver.post(f"/admin/refunds/refund/{refund.pk}/approve/", follow=True)
+        answer = decide(approver, refund, "approve")
         assert "It is approved." in visible(answer)
         assert Refund.objects.get().status == Status.QUEUED
 
@@ -256,7 +270,7 @@ class TestPages:
         limit(0)
         refund = ask(make_transaction(make_account(held_reason="Restored.")), 1_000)
         browser = client_of(make_person("approver", email="approver@example.com"))
-        answer = browser.post(f"/admin/refunds/refund/{refund.pk}/approve/", follow=True)
+        answer = decide(browser, refund, "approve")
         assert "It is approved. It waits, and goes out by itself" in visible(answer)
 
     def test_its_line_says_that_it_waits(self, ask, limit):
@@ -283,27 +297,28 @@ class TestPages:
 
 class TestForm:
     def add(self, person: User, **typed: str):
-        fields = {"account": "", "currency": "USD", "above": "500.00"} | typed
+        fields = {"kind": "payment", "account": "", "currency": "USD", "above": "500.00"} | typed
         return client_of(person).post(f"{LIMITS}add/", fields, follow=True)
 
     def test_a_manager_sets_a_limit(self, manager):
         account = make_account()
         text = visible(self.add(manager, account=str(account.pk), currency="usd"))
         assert (
-            "stripe-1: more than 500.00 USD of one payment needs another person."
+            "Amount of one payment, Everybody · stripe-1: beyond 500.00 USD another person has to"
             in text.replace(account.slug, "stripe-1")
         )
         assert "In force" in text
-        row = ApprovalLimit.objects.get()
+        row = ApprovalRule.objects.get()
         assert (row.account, row.above, row.made_by) == (account, Money(50_000, "USD"), manager)
         text = visible(self.add(manager, account=str(account.pk), above=""))
-        assert "the limit for USD is taken back" in text
+        assert "every account: the rule is taken back" not in text
+        assert "the rule is taken back" in text
         assert ["Replaced" in text, "Taken back" in text, "In force" in text] == [True, True, False]
         assert limit_for(account, "USD", make_person("agent")) is None
 
     def test_zero_asks_about_every_refund(self, manager):
         self.add(manager, above="0")
-        assert ApprovalLimit.objects.get().above_minor == 0
+        assert ApprovalRule.objects.get().value == 0
 
     @pytest.mark.parametrize(
         ("typed", "said"),
@@ -313,13 +328,20 @@ class TestForm:
             ({"above": "12.345"}, "USD has 2 decimals here"),
             ({"above": "9" * 12}, "larger than any payment"),
             ({"currency": "XXX"}, "Enter the code of a currency"),
-            ({"currency": ""}, "This field is required"),
+            ({"currency": ""}, "Enter the code of a currency"),
+            ({"kind": ""}, "This field is required"),
+            ({"kind": "mood"}, "Select a valid choice"),
+            ({"kind": "age"}, "This rule counts; it has no currency"),
+            ({"kind": "age", "currency": "", "above": "-1"}, "Enter a whole number from 0"),
+            ({"kind": "age", "currency": "", "above": "1.5"}, "Enter a whole number from 0"),
+            ({"kind": "age", "currency": "", "above": "٣"}, "Enter a whole number from 0"),
+            ({"kind": "age", "currency": "", "above": "9999999"}, "Enter a whole number from 0"),
             ({"account": "999999"}, "Select a valid choice"),
         ],
     )
     def test_what_cannot_be_a_limit_is_refused(self, manager, typed, said):
         assert said in visible(self.add(manager, **typed))
-        assert not ApprovalLimit.objects.exists()
+        assert not ApprovalRule.objects.exists()
 
     @pytest.mark.parametrize("role", ["viewer", "agent", "approver"])
     def test_nobody_else_sets_one(self, role, limit):
@@ -333,4 +355,4 @@ class TestForm:
         browser = client_of(manager)
         browser.post(f"{LIMITS}{row.pk}/change/", {"currency": "USD", "above": "1.00"})
         assert browser.post(f"{LIMITS}{row.pk}/delete/", {"post": "yes"}).status_code == 403
-        assert ApprovalLimit.objects.get().above_minor == 50_000
+        assert ApprovalRule.objects.get().value == 50_000

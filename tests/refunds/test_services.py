@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from gateways.models import ProcessorAccount
 from gateways.money import Money
-from refunds import services
+from refunds import approvals, services
 from refunds.models import Refund, RefundEvent
 from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from refunds.states import Origin, Status
@@ -364,9 +364,9 @@ def test_who_may_only_look_asks_no_processor(make_transaction, ask, approver, ma
 def test_approval_needs_a_refund_that_awaits_it(make_transaction, ask, approver):
     refund = ask(make_transaction(), 2_500)
     with pytest.raises(WrongStatus):
-        services.approve_refund(refund, actor=approver)
+        approvals.approve_refund(refund, actor=approver)
     with pytest.raises(WrongStatus):
-        services.reject_refund(refund, actor=approver)
+        approvals.reject_refund(refund, actor=approver)
 
 
 def awaiting(refund: Refund) -> Refund:
@@ -382,8 +382,8 @@ def test_another_person_approves_and_it_is_queued(make_transaction, ask, approve
     refund = ask(make_transaction(), 2_500)
     refund = awaiting(refund)
     with pytest.raises(NotAllowed):
-        services.approve_refund(refund, actor=agent)
-    approved = services.approve_refund(refund, actor=approver)
+        approvals.approve_refund(refund, actor=agent)
+    approved = approvals.approve_refund(refund, actor=approver)
     assert (approved.status, approved.approved_by) == (Status.QUEUED, approver)
 
 
@@ -392,7 +392,7 @@ def test_the_requester_never_approves_even_with_the_right(make_transaction, ask,
     refund = ask(make_transaction(), 2_500, requested_by=both)
     refund = awaiting(refund)
     with pytest.raises(NotAllowed):
-        services.approve_refund(refund, actor=both)
+        approvals.approve_refund(refund, actor=both)
 
 
 def test_two_accounts_with_one_address_are_one_person(make_transaction, ask, agent, approver):
@@ -402,13 +402,13 @@ def test_two_accounts_with_one_address_are_one_person(make_transaction, ask, age
         person.save()
     refund.refresh_from_db()
     with pytest.raises(NotAllowed, match="Another person"):
-        services.approve_refund(refund, actor=approver)
+        approvals.approve_refund(refund, actor=approver)
 
 
 def test_a_rejected_refund_gives_the_money_back(make_transaction, ask, approver):
     transaction = make_transaction()
     refund = ask(transaction, 2_500)
-    rejected = services.reject_refund(awaiting(refund), actor=approver)
+    rejected = approvals.reject_refund(awaiting(refund), actor=approver)
     assert rejected.status == Status.CANCELED
     assert balance(transaction) == (0, 0, 10_000)
 

@@ -10,7 +10,7 @@ from gateways.models import ProcessorAccount
 from refunds import story, timeline
 from refunds.attention import close_cases, flag
 from refunds.history import record_event
-from refunds.models import AttentionKind, Refund, Ruling, Verdict
+from refunds.models import ApprovalRule, AttentionKind, Refund, Ruling, Verdict
 from refunds.states import MOVING, AttemptState, Status
 from tests.rest import make_person, make_refund, make_transaction
 from transactions.models import Transaction
@@ -152,12 +152,14 @@ def test_what_nobody_looked_for_after_a_restore_is_not_offered_again(
 
 
 def test_approval_is_for_another_person(agent):
+    approver, manager = make_person("approver"), make_person("manager")
+    ApprovalRule.objects.create(currency="USD", value=0, made_by=manager)
     refund = make_refund(make_transaction(), 1000, agent)
-    refund.status = Status.AWAITING_APPROVAL
-    approver = make_person("approver")
     [for_them] = story.tell([refund], approver)
-    assert names(for_them.buttons) == ["approve", "reject"]
+    assert for_them.decision.may
+    assert not for_them.buttons
     [for_us] = story.tell([refund], agent)
+    assert not for_us.decision.may
     assert names(for_us.buttons) == ["cancel"]
 
 

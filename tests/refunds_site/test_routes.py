@@ -41,6 +41,7 @@ MATRIX = {
     (REFUND + "cancel/", "post"): ({P, M, D}, 200),
     (REFUND + "retry/", "post"): ({A, M, D}, 200),
     (REFUND + "check/", "post"): ({A, P, M, D}, 409),
+    (REFUND + "approval/", "get"): (EVERYBODY, 409),
     (REFUND + "approve/", "post"): ({P, M, D}, 409),
     (REFUND + "reject/", "post"): ({P, M, D}, 409),
     (REFUND + "rulings/", "post"): ({A, P, M, D}, 409),

@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from access.models import AccountRole
 from access.roles import Role
 from campaigns.models import Campaign, CampaignItem, CampaignState, ItemState
-from refunds.models import ApprovalLimit, RefundReason, WebhookEvent, WebhookState
+from refunds.models import ApprovalRule, RefundReason, WebhookEvent, WebhookState
 from refunds.steps import STEPS
 from refunds.story import BUTTONS
 from tests.pages import client_of
@@ -30,10 +30,10 @@ OF_ACCOUNTS: dict[str, tuple[str, set[Role], int]] = {
     "gateways_processoraccount_change": ("get", EVERYBODY, 200),
     "gateways_processoraccount_history": ("get", EVERYBODY, 200),
     "gateways_processoraccount_check_credentials": ("get", {D}, 200),
-    "refunds_approvallimit_changelist": ("get", EVERYBODY, 200),
-    "refunds_approvallimit_change": ("get", EVERYBODY, 200),
-    "refunds_approvallimit_history": ("get", EVERYBODY, 200),
-    "refunds_approvallimit_add": ("get", {M, D}, 200),
+    "refunds_approvalrule_changelist": ("get", EVERYBODY, 200),
+    "refunds_approvalrule_change": ("get", EVERYBODY, 200),
+    "refunds_approvalrule_history": ("get", EVERYBODY, 200),
+    "refunds_approvalrule_add": ("get", {M, D}, 200),
     "refunds_attention_changelist": ("get", EVERYBODY, 200),
     "refunds_attention_change": ("get", EVERYBODY, 200),
     "refunds_attention_history": ("get", EVERYBODY, 200),
@@ -59,6 +59,7 @@ OF_ACCOUNTS: dict[str, tuple[str, set[Role], int]] = {
     "transactions_customer_history": ("get", EVERYBODY, 200),
     "transactions_customer_edit": ("post", WORKING, 302),
     "refunds_refund_changelist": ("get", EVERYBODY, 200),
+    "refunds_refund_approvals": ("get", EVERYBODY, 200),
     "refunds_refund_change": ("get", EVERYBODY, 200),
     "refunds_refund_history": ("get", EVERYBODY, 200),
     "refunds_refund_approve": ("post", {P, M, D}, 302),
@@ -125,7 +126,7 @@ NOBODY = {
         )
         for verb in ("add", "delete")
     ),
-    "gateways_processoraccount_delete", "refunds_approvallimit_delete", "auth_user_delete",
+    "gateways_processoraccount_delete", "refunds_approvalrule_delete", "auth_user_delete",
     "access_apitoken_add", "access_apitoken_delete",
 }  # fmt: skip
 # One's own, or open to everybody of staff.
@@ -185,12 +186,12 @@ def address_of(ours):
         account=ours, mode="test", event_id="evt_1", body_sha256=b"0" * 32,
         state=WebhookState.PROCESSED,
     )  # fmt: skip
-    limit = ApprovalLimit.objects.create(
-        account=ours, currency="USD", above_minor=1_000_000, made_by=maker
+    limit = ApprovalRule.objects.create(
+        account=ours, currency="USD", value=1_000_000, made_by=maker
     )
     case = make_case(refund, "made_outside")
     objects = {
-        "gateways_processoraccount": ours, "refunds_approvallimit": limit,
+        "gateways_processoraccount": ours, "refunds_approvalrule": limit,
         "refunds_attention": case, "refunds_webhookevent": event, "refunds_refund": refund,
         "transactions_transaction": payment, "transactions_customer": customer,
         "campaigns_campaign": campaign, "refunds_refundreason": reason, "auth_user": maker,
@@ -222,8 +223,8 @@ _GONE = {
     "gateways_processoraccount_change": 302,
     "gateways_processoraccount_history": 302,
     "gateways_processoraccount_check_credentials": 403,
-    "refunds_approvallimit_change": 302,
-    "refunds_approvallimit_history": 302,
+    "refunds_approvalrule_change": 302,
+    "refunds_approvalrule_history": 302,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from refunds.attention import raise_case
-from refunds.models import ApprovalLimit, Attention, AttentionKind
+from refunds.models import ApprovalRule, Attention, AttentionKind
 from tests.refunds.states import ago, leave_unknown
 from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
 from transactions.models import Transaction
@@ -37,8 +37,8 @@ def make_unknown(
 
 def make_unapproved(agent: User) -> Attention:
     """The case of a refund of 25.00 that nobody has approved or rejected."""
-    limits = {"currency": "USD", "above_minor": 0}
-    ApprovalLimit.objects.create(made_by=make_person("manager"), **limits)
+    limits = {"currency": "USD", "value": 0}
+    ApprovalRule.objects.create(made_by=make_person("manager"), **limits)
     refund = make_refund(make_transaction(), 2500, agent)
     return make_case(refund, AttentionKind.NOT_APPROVED, "Nobody has approved it for a day.")
 

@@ -1,5 +1,7 @@
 """What is done from the page of a case: rulings of two people, and single steps."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
@@ -341,8 +343,12 @@ class TestSteps:
         assert step_of(case, "cancel") not in page
         for name in ("approve", "reject"):
             assert step_of(case, name) in page
+        asked = second.get(step_of(case, step)).content.decode()
+        seen = re.search(r'name="seen" value="(\w+)"', asked)
         for _ in range(2):
-            answer = second.post(step_of(case, step), follow=True)
+            answer = second.post(
+                step_of(case, step), {"seen": seen[1]} if seen else {}, follow=True
+            )
             assert said in visible(answer)
         refund = Refund.objects.get()
         assert refund.status == status

@@ -1,0 +1,153 @@
+"""What the approval rules say of a refund and of who approves it, by the rows of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import Group
+from django.db import transaction as database
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from gateways.models import ProcessorAccount
+from gateways.money import Money
+from transactions.advisory import lock_until_commit
+from transactions.models import Transaction
+
+from . import policy
+from .measures import Asked, measure
+from .models import ApprovalRule, Refund, RuleKind
+from .people import accounts_of, are_one_person, of_person
+from .policy import Reason
+from .states import Status
+from .transitions import lock_refund, move
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+# PostgreSQL's advisory locks from this number on, one per person.
+_LOCKS = 7_266_859 << 32
+
+
+def limits_for(account: ProcessorAccount, currency: str, person: User) -> dict[RuleKind, int]:
+    """The values of the rules that count for a person and an account, in minor units or numbers."""
+    at_account = Q(account_roles__user=person, account_roles__account=account)
+    roles = Group.objects.filter(Q(user=person) | at_account)
+    for_them = Q(person=None, role=None) | Q(role__in=roles) | of_person(person, "person")
+    rows = (
+        ApprovalRule.objects.filter(Q(account=account) | Q(account=None), for_them)
+        .filter(currency__in=["", currency])
+        .select_related("made_by")
+        .order_by("pk")
+    )
+    return policy.in_force(
+        policy.RuleSet(
+            kind=RuleKind(row.kind),
+            value=row.value,
+            of_account=row.account_id is not None,
+            role=row.role_id,
+            of_person=row.person_id is not None,
+            by_subject=are_one_person(row.made_by, person),
+        )
+        for row in rows
+    )
+
+
+def reasons_for(
+    transaction: Transaction, amount: Money, requester: User, retry_of: Refund | None = None
+) -> list[Reason]:
+    """Why another person would have to approve a refund that is asked for now."""
+    return _reasons(Asked(transaction, amount, requester, timezone.now(), retry_of))
+
+
+def reasons_under_lock(
+    transaction: Transaction, amount: Money, requester: User, retry_of: Refund | None = None
+) -> list[Reason]:
+    """The same when it is asked for, its payment locked: nobody asks beside it meanwhile.
+
+    Where a rule looks at all that a person asks for, that person asks for one thing at a time.
+    """
+    limits = limits_for(transaction.account, amount.currency, requester)
+    if RuleKind.DAY in limits:
+        lock_until_commit(_LOCKS + min(accounts_of(requester)))
+    asked = Asked(transaction, amount, requester, timezone.now(), retry_of)
+    return _reasons(asked, limits)
+
+
+def reasons_now(refund: Refund) -> list[Reason]:
+    """Why another person has to approve a refund, by the rules as they are now.
+
+    What was asked for after it does not count, however long it has waited.
+    """
+    requester = refund.requested_by
+    if requester is None:
+        return []
+    asked = Asked(
+        refund.transaction, refund.amount, requester, refund.created_at, refund.retry_of, refund
+    )
+    return _reasons(asked)
+
+
+def why_ask_again(refund: Refund) -> list[Reason]:
+    """Why a queued refund may not leave yet, by the rules as they are now: somebody approves it."""
+    if refund.approved_by:
+        sentence = Approver(refund.approved_by).why_not(refund.account, refund.amount)
+        return [Reason(RuleKind.APPROVING, sentence)] if sentence else []
+    return reasons_now(refund)
+
+
+class Approver:
+    """A person who approves; their limits are read once for each account and currency."""
+
+    def __init__(self, person: User) -> None:
+        self.person = person
+        self._limits: dict[tuple[int, str], int | None] = {}
+
+    def why_not(self, account: ProcessorAccount, amount: Money) -> str:
+        """The sentence why the person may not approve so much, or ''."""
+        key = (account.pk, amount.currency)
+        if key not in self._limits:
+            limits = limits_for(account, amount.currency, self.person)
+            self._limits[key] = limits.get(RuleKind.APPROVING)
+        limit = self._limits[key]
+        if limit is None or amount.minor <= limit:
+            return ""
+        sentence = _(
+            "You approve refunds up to %s. Somebody with a higher limit has to approve it."
+        )
+        return sentence % Money(limit, amount.currency)
+
+
+def ask_again(refund: Refund, why: list[Reason]) -> None:
+    """Have a queued refund wait for another person to approve it, if it is still queued."""
+    with database.atomic():
+        locked = lock_refund(refund.pk)
+        if locked.status != Status.QUEUED:
+            return
+        changes = {"needs_approval": True, "approved_by": None}
+        move(locked, Status.AWAITING_APPROVAL, "approval_needed", data=told(why), changes=changes)
+
+
+def told(why: list[Reason]) -> dict[str, Any]:
+    """What the event of a refund keeps of the reasons; empty without one."""
+    if not why:
+        return {}
+    return {"why": in_words(why), "rules": [[each.kind, each.sentence] for each in why]}
+
+
+def in_words(reasons: Iterable[Reason]) -> str:
+    return " ".join(reason.sentence for reason in reasons)
+
+
+def _reasons(asked: Asked, limits: dict[RuleKind, int] | None = None) -> list[Reason]:
+    """Measures only what a rule asks about: without rules this costs one query."""
+    if limits is None:
+        limits = limits_for(asked.transaction.account, asked.amount.currency, asked.requester)
+    measured: dict[RuleKind, int] = {
+        kind: found
+        for kind in limits
+        if kind != RuleKind.APPROVING and (found := measure(kind, asked)) is not None
+    }
+    return policy.reasons(asked.amount, limits, measured)
