@@ -41,10 +41,10 @@ class Rights:
 
 def rights_of(person: Any) -> Rights:
     """Read once for a person, in one query."""
-    kept = vars(person)
-    if "_rights" not in kept:
-        kept["_rights"] = _read(person)
-    rights: Rights = kept["_rights"]
+    rights: Rights | None = getattr(person, "_rights", None)
+    if rights is None:
+        # On the person, also where a request has it in a wrapper of its own.
+        rights = person._rights = _read(person)  # noqa: SLF001
     return rights
 
 

@@ -114,9 +114,7 @@ class Approver:
         limit = self._limits[key]
         if limit is None or amount.minor <= limit:
             return ""
-        sentence = _(
-            "You approve refunds up to %s. Somebody with a higher limit has to approve it."
-        )
+        sentence = _("You approve refunds up to %s. Somebody with a higher limit has to do it.")
         return sentence % Money(limit, amount.currency)
 
 

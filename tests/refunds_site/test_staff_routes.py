@@ -79,8 +79,8 @@ OF_ACCOUNTS: dict[str, tuple[str, set[Role], int]] = {
     "campaigns_campaign_cancel": ("post", {P, M, D}, 302),
     "refunds_attention_ask_now": ("post", WORKING, 302),
     "refunds_attention_try_now": ("post", {A, M, D}, 302),
-    "refunds_attention_approve": ("post", {P, M, D}, 302),
-    "refunds_attention_reject": ("post", {P, M, D}, 302),
+    "refunds_attention_approve": ("post", {P, M, D}, 200),
+    "refunds_attention_reject": ("post", {P, M, D}, 200),
     "refunds_attention_confirm_happened": ("get", WORKING, 200),
     "refunds_attention_confirm_did_not": ("get", WORKING, 200),
     "refunds_attention_send_again": ("get", WORKING, 200),
@@ -214,7 +214,7 @@ def address_of(ours):
 
 
 _WITHOUT_OBJECT = {
-    "changelist", "add", "columns", "save_view", "view_numbers", "pull", "new",
+    "changelist", "add", "approvals", "columns", "save_view", "view_numbers", "pull", "new",
 }  # fmt: skip
 
 
