@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction as database
-from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from access.rights import accounts_where, may_somewhere
+from gateways.models import ProcessorAccount
 from gateways.money import Money, exponent_of
 from refunds.models import Refund, RefundQuerySet
 from refunds.people import are_one_person, of_person
 from refunds.publishing import hand_out
+from refunds.rules import Approver
 from refunds.services import NotAllowed, WrongStatus, hold_back
 from refunds.states import MOVING
 
@@ -73,6 +75,8 @@ def start(campaign: Campaign, *, actor: User) -> Campaign:
         raise NotAllowed(_("You may not approve refunds of all these accounts."))
     if are_one_person(campaign.created_by, actor):
         raise NotAllowed(_("Another person has to start a campaign that you made."))
+    if sentence := why_not_started_by(campaign, actor):
+        raise NotAllowed(sentence)
     with database.atomic():
         held = _lock(campaign, CampaignState.READY)
         if sentence := why_not_started(held):
@@ -177,6 +181,26 @@ def to_start(user: User) -> QuerySet[Campaign]:
     """The campaigns that wait for this person to look through and start them."""
     waiting = Campaign.objects.filter(state=CampaignState.READY, problem="")
     return within_reach(waiting, user, APPROVE, _refunded()).exclude(of_person(user, "created_by"))
+
+
+def why_not_started_by(campaign: Campaign, actor: User) -> str:
+    """The sentence why a person may not approve one of its refunds, or ''."""
+    largest = (
+        _refunded()
+        .filter(campaign=campaign)
+        .order_by()
+        .values_list("transaction__account", "currency")
+        .annotate(Max("amount_minor"))
+    )
+    found = list(largest)
+    accounts = ProcessorAccount.objects.in_bulk([account for account, *_ in found])
+    approver = Approver(actor)
+    sentences = (
+        approver.why_not(accounts[account], Money(minor, currency))
+        for account, currency, minor in found
+        if account in accounts
+    )
+    return next(filter(None, sentences), "")
 
 
 def totals(campaign: Campaign) -> list[tuple[int, Money]]:

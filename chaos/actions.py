@@ -17,7 +17,7 @@ from gateways.money import Money
 from gateways.sandbox.faults import KINDS
 from gateways.sandbox.signatures import FORGERIES
 from refunds import approvals, services
-from refunds.models import Refund
+from refunds.models import ApprovalRule, Refund, RuleKind
 from refunds.services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from transactions.models import Transaction
 
@@ -85,6 +85,16 @@ def fire(world: World, pick: Random) -> None:
     person = _person(pick)
     User.objects.filter(pk=person.pk).update(is_active=False)
     world.tell(f"{person} leaves")
+
+
+def change_rules(world: World, pick: Random) -> None:
+    """A manager sets a rule or takes one back: what is queued may have to wait for somebody."""
+    kind = pick.choice((RuleKind.PAYMENT, RuleKind.DAY, RuleKind.APPROVING, RuleKind.TRIES))
+    value = pick.choice((None, None, 0, 500, 3_000))
+    currency = "USD" if kind.is_money else ""
+    manager = people()[pick.choice((4, 5))]
+    ApprovalRule.objects.create(kind=kind, currency=currency, value=value, made_by=manager)
+    world.tell(f"{manager} sets {kind} to {value}")
 
 
 def hire(world: World, _pick: Random) -> None:
@@ -231,6 +241,7 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "request": (14, request),
     "double click": (3, double_click),
     "change mind": (5, change_mind),
+    "change rules": (1, change_rules),
     "fire": (1, fire),
     "hire": (1, hire),
     "work": (22, work),

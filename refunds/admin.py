@@ -259,7 +259,10 @@ class RefundAdmin(OfPaymentAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         refunds = story.load(self.get_queryset(request)).select_related("transaction")
-        context = deciding.queue(refunds, signed_in(request)) | {"title": _("To approve")}
+        context = deciding.queue(refunds, signed_in(request)) | {
+            "title": _("To approve"),
+            "opts": None,
+        }
         return self.render(request, "admin/refunds/refund/approvals.html", None, **context)
 
     def decide_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:

@@ -104,6 +104,10 @@ def pages(manager):
     mark_twins_of(customer)
     refund = bring(make_refund(first, 2_500, manager), "failed", failure_code="too_old")
     make_refund(second, 1_000, manager)
+    for minor in (0, None):  # one of somebody else waits for the manager
+        ApprovalRule.objects.create(currency="USD", value=minor, made_by=manager)
+        if minor == 0:
+            make_refund(second, 500)
     Note.objects.create(transaction=first, author=manager, text="Called on Friday.")
     link(first, second.external_id, actor=manager)
     event = WebhookEvent.objects.create(
@@ -131,6 +135,7 @@ def pages(manager):
         f"/admin/transactions/customer/{customer.pk}/change/",
         f"/admin/transactions/customer/{customer.pk}/merge/",
         "/admin/refunds/refund/",
+        "/admin/refunds/refund/approvals/",
         f"/admin/refunds/refund/{refund.pk}/change/",
         "/admin/refunds/webhookevent/",
         f"/admin/refunds/webhookevent/{event.pk}/change/",

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Group
 from playwright.sync_api import expect
 
 from campaigns import running, services
@@ -15,11 +16,11 @@ from campaigns.models import Campaign
 from gateways.demo import create_accounts
 from gateways.models import ProcessorAccount
 from gateways.money import Money
-from refunds.models import ApprovalRule, Refund, RefundReason
+from refunds.models import ApprovalRule, Refund, RefundReason, RuleKind
 from refunds.states import Status
 from refunds.sync import sync_account
 from tests.refunds.states import bring
-from tests.rest import make_person
+from tests.rest import make_person, make_refund
 from transactions.models import Transaction
 
 from .cases import raise_cases
@@ -41,6 +42,7 @@ KEPT = {
     "home-1360-light": "home",
     "customer-1360-light": "customer",
     "campaign-1360-light": "campaign",
+    "approvals-1360-light": "approvals",
 }
 
 
@@ -110,6 +112,23 @@ def start_campaign(payment, maker):
     return campaign
 
 
+def leave_to_approve(manager, payments):
+    """Refunds that wait for the manager, who has set the rules, and one of theirs; the first."""
+    agents = [
+        make_person("agent", first_name="Tom", last_name="Baker"),
+        make_person("agent", first_name="Mia", last_name="Weber"),
+        manager,
+    ]
+    for currency in {each.currency for each in payments}:
+        for minor in (50_000, 1_000):
+            ApprovalRule.objects.create(currency=currency, value=minor, made_by=manager)
+    ApprovalRule.objects.create(kind=RuleKind.SOON, value=1_000_000, made_by=manager)
+    agents_group = Group.objects.get(name="agent")
+    ApprovalRule.objects.create(kind=RuleKind.TRIES, role=agents_group, value=0, made_by=manager)
+    refunds = [make_refund(each, 2_500, who) for each, who in zip(payments, agents, strict=True)]
+    return refunds[0]
+
+
 @pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page, look):
     person = make_person("manager", first_name="Ana", last_name="Lup", email="ana@example.com")
@@ -135,8 +154,7 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
     page.keyboard.press("Escape")
 
     campaign = start_campaign(partly, person)
-    for minor in (50_000, 1_000):
-        ApprovalRule.objects.create(currency=asked.currency, value=minor, made_by=person)
+    waiting = leave_to_approve(person, demo[4:7])
     for what, address in (
         ("home", "/admin/"),
         ("campaign", f"/admin/campaigns/campaign/{campaign.pk}/change/"),
@@ -153,9 +171,11 @@ def test_every_screen_fits(width, theme, demo, celery_worker_process, open_page,
         ("refunds", "/admin/refunds/refund/"),
         ("refunds-empty", "/admin/refunds/refund/?status=returned"),
         ("reasons", "/admin/refunds/refundreason/"),
-        ("limits", "/admin/refunds/approvalrule/"),
-        ("limit-new", "/admin/refunds/approvalrule/add/"),
+        ("rules", "/admin/refunds/approvalrule/"),
+        ("rule-new", "/admin/refunds/approvalrule/add/"),
         ("limited", f"{LIST}{asked.pk}/refund/"),
+        ("approvals", "/admin/refunds/refund/approvals/"),
+        ("to-decide", f"{LIST}{waiting.transaction_id}/change/"),
     ):
         page.goto(address)
         look(page, f"{what}-{name}")
