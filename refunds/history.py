@@ -6,12 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from django.db import connection, models
+from django.db import transaction as database
 
 from .models import Refund, RefundEvent
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+
+log = structlog.get_logger(__name__)
 
 
 class EventDigest(models.Func):
@@ -48,6 +53,8 @@ def record_event(
                 json.dumps(data or {}),
             ],
         )
+    named = {"refund": str(refund.pk), "kind": kind, "status": str(to_status or refund.status)}
+    database.on_commit(lambda: log.info("refund_event", **named), robust=True)
 
 
 def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -> None:
