@@ -1,8 +1,17 @@
 """What gunicorn reads at its start, wherever it is started in this folder."""
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 _KEY = "IDEMPOTENCY-KEY"
+
+# Its workers tell each other what they measure, or /metrics would show those of one. It has to be
+# set before the site is imported, and a server that takes over goes on with it.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    _folder = Path(tempfile.mkdtemp(prefix="refund-desk-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_folder / "web")
 
 
 def pre_request(_worker: Any, request: Any) -> None:
