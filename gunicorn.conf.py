@@ -22,3 +22,13 @@ def pre_request(_worker: Any, request: Any) -> None:
     others = [header for header in request.headers if header[0] != _KEY]
     if len(request.headers) - len(others) > 1:
         request.headers = [*others, (_KEY, "")]
+
+
+def pre_exec(server: Any) -> None:
+    """Let a server that takes over (SIGUSR2) start as this one did.
+
+    As a script, ``python -m gunicorn`` would find gunicorn's ``http`` where Python's is meant.
+    """
+    arguments = server.START_CTX["args"]
+    if arguments[1].endswith("__main__.py"):
+        arguments[1:2] = ["-m", "gunicorn"]

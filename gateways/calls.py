@@ -18,11 +18,17 @@ _SECONDS = Histogram(
 )
 
 
-def note(processor: str, account: str, host: str, exchange: Exchange) -> None:
-    """Say that a call was made: never with its address or body, which may name a customer."""
+def note(
+    processor: str, account: str, host: str, exchange: Exchange, *, may_move_money: bool
+) -> None:
+    """Say that a call was made: never with its address or body, which may name a customer.
+
+    Reads that were answered are thousands in a sync, and no line by themselves.
+    """
     status = "none" if exchange.status is None else f"{exchange.status // 100}xx"
     observe(_SECONDS, (processor, status), exchange.milliseconds / 1000)
-    log.info(
+    tell = log.info if may_move_money or exchange.status is None else log.debug
+    tell(
         "processor_call",
         account=account,
         host=host,

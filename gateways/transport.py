@@ -254,7 +254,13 @@ class Transport:
         )
         del self.exchanges[: -(MAX_EXCHANGES_KEPT - 1)]
         self.exchanges.append(exchange)
-        calls.note(self._processor, self._account, log.request.host, exchange)
+        calls.note(
+            self._processor,
+            self._account,
+            log.request.host,
+            exchange,
+            may_move_money=not log.request.keep_alive,
+        )
         return exchange
 
 
