@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 from celery import current_app
 from django.db import connection
 from django.test import Client, override_settings
@@ -37,6 +39,7 @@ from transactions.models import SyncState
 
 from .production import production_environment
 
+PROJECT = Path(__file__).parents[2]
 TOKEN = "a-random-word-of-20-characters"
 Numbers = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -347,3 +350,15 @@ def test_a_site_of_two_processes_and_two_workers_show_one_sum(sandbox, transacti
         supervisor.stop()
     # Every worker of the site has answered some, and each left a file.
     assert len(list((tmp_path / "metrics" / "web").glob("histogram_*.db"))) >= 1
+
+
+def test_compose_gives_each_service_a_folder_beside_the_others():
+    """Every container has a process number 7."""
+    services = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
+    measuring = {
+        name: service["environment"]["PROMETHEUS_MULTIPROC_DIR"]
+        for name, service in services.items()
+        if "PROMETHEUS_MULTIPROC_DIR" in service.get("environment", {})
+    }
+    assert measuring == {name: f"/metrics/{name}" for name in ("web", "worker", "background")}
+    assert all("metrics:/metrics" in services[name]["volumes"] for name in measuring)
