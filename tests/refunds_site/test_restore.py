@@ -169,7 +169,7 @@ def stories(sandbox, transactional_db) -> list[Story]:
     return stories
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_a_backup_is_restored_and_nothing_is_paid_twice(stories, installation, tmp_path):
     for story in stories:
         story.before()
