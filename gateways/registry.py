@@ -66,6 +66,7 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
             total_seconds=settings.PROVIDER_TIMEOUT_SECONDS,
             guard=_refuse_inside_transaction,
             account=account.slug,
+            processor=account.processor,
         ),
     )
 

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
 
-from . import clocks, failpoints
+from . import calls, clocks, failpoints
 from .base import Exchange
 from .connection import Connection, Deadline, connect
 from .errors import Misconfigured, NotSent, OutcomeUnknown
@@ -66,7 +66,7 @@ class Transport:
     runs before each call, so that a caller can forbid calls, say inside a database transaction.
     Seconds are wall-clock: ``total_seconds`` spans resolving, connecting, TLS, sending and reading
     to the last byte, ``connect_seconds`` the part before the request may leave. ``account`` is its
-    name in the log.
+    name in the log, ``processor`` the one in what is measured.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Transport:
         max_bytes: int = 1_000_000,
         guard: Callable[[], None] | None = None,
         account: str = "",
+        processor: str = "",
     ) -> None:
         self.exchanges: list[Exchange] = []
         self._scrubber = Scrubber(secrets)
@@ -86,6 +87,7 @@ class Transport:
         self._max_bytes = max_bytes
         self._guard = guard
         self._account = account
+        self._processor = processor
         self._shared_deadline: Deadline | None = None
         self._not_after = math.inf
         self._kept: tuple[str, Connection] | None = None
@@ -252,6 +254,13 @@ class Transport:
         )
         del self.exchanges[: -(MAX_EXCHANGES_KEPT - 1)]
         self.exchanges.append(exchange)
+        calls.note(
+            self._processor,
+            self._account,
+            log.request.host,
+            exchange,
+            may_move_money=not log.request.keep_alive,
+        )
         return exchange
 
 

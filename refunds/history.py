@@ -6,12 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from django.db import connection, models
+from django.db import transaction as database
 
 from .models import Refund, RefundEvent
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+
+log = structlog.get_logger(__name__)
 
 
 class EventDigest(models.Func):
@@ -48,6 +53,14 @@ def record_event(
                 json.dumps(data or {}),
             ],
         )
+    _tell_log(refund=str(refund.pk), kind=kind, status=str(to_status or refund.status))
+
+
+def _tell_log(**named: str) -> None:
+    """A line once it is committed. A command that somebody runs tells in its own words."""
+    is_asked_for = "request_id" in structlog.contextvars.get_contextvars()
+    tell = log.info if is_asked_for else log.debug
+    database.on_commit(lambda: tell("refund_event", **named), robust=True)
 
 
 def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from django.conf import settings
 from django.db import IntegrityError
 from django.db import transaction as database
@@ -443,12 +444,19 @@ def _record_request(refund: Refund, why: list[Reason]) -> None:
             "currency": refund.currency,
             "plan": plan_in_words(refund.transaction, refund.amount),
             **told(why),
+            **_asked_in(),
         },
     )
     # While it can be undone the row waits for the sweep, and many at once do; otherwise a worker
     # starts at once.
     if not (why or settings.UNDO_SECONDS or refund.is_bulk):
         publish_after_commit(refund)
+
+
+def _asked_in() -> dict[str, str]:
+    """The id of the request or task under way, by which the log tells what became of it."""
+    names = structlog.contextvars.get_contextvars()
+    return {"request_id": names["request_id"]} if "request_id" in names else {}
 
 
 def _try_again(ended: Refund, actor: User, origin: Origin) -> Refund:

@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.db import transaction as database
-from django.db.models import F
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -27,7 +27,7 @@ from gateways.errors import GatewayError, NotSent
 from .attention import flag
 from .circuits import note_answer, note_silence
 from .history import record_event
-from .models import AttentionKind, Refund
+from .models import AttentionKind, Refund, RefundEvent
 from .states import Status
 from .transitions import lock_refund
 
@@ -38,6 +38,10 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=120)
 # So many turns that never ended, one after the other, are the refund's fault.
 MAX_UNFINISHED = 3
+# The id of the request that asked for a refund.
+_ASKED_IN = RefundEvent.objects.filter(refund=OuterRef("pk"), kind="requested").values(
+    "data__request_id"
+)[:1]
 # One statement makes no more refunds due than this.
 _BATCH = 200
 
@@ -48,17 +52,31 @@ def take_up(refund_id: UUID, *statuses: Status) -> Refund | None:
     due = due.exclude(status=Status.QUEUED, is_held=True)
     if not due.update(unfinished=F("unfinished") + 1, next_action_at=Now() + LEASE):
         return None
-    refund = Refund.objects.select_related("transaction", "account", "requested_by").get(
-        pk=refund_id
-    )
+    rows: QuerySet[Refund] = Refund.objects.select_related("transaction", "account", "requested_by")
+    refund = rows.annotate(asked_in=Subquery(_ASKED_IN)).get(pk=refund_id)
+    _name_in_log(refund, refund.asked_in)
     if refund.unfinished <= MAX_UNFINISHED:
         return refund
     with database.atomic():
-        refund = lock_refund(refund_id)
+        locked = lock_refund(refund_id)
         # What has ended or got on meanwhile is nobody's to look into.
-        if refund.status in statuses and refund.unfinished > MAX_UNFINISHED:
-            set_aside(refund)
+        if locked.status in statuses and locked.unfinished > MAX_UNFINISHED:
+            set_aside(locked)
     return None
+
+
+def _name_in_log(refund: Refund, asked_in: str | None) -> None:
+    """Have every line of this turn name the refund and the request that asked for it.
+
+    What handed it out, such as a sweep or an approval, stays as ``cause_id``.
+    """
+    cause = structlog.contextvars.get_contextvars().get("request_id")
+    names = {"refund": str(refund.pk), "account": refund.account.slug}
+    if asked_in:
+        names |= {"request_id": asked_in}
+    if asked_in and cause and cause != asked_in:
+        names |= {"cause_id": cause}
+    structlog.contextvars.bind_contextvars(**names)
 
 
 def put_off(refund: Refund, wait: timedelta | None, kind: str = "", why: str = "") -> None:

@@ -12,6 +12,8 @@ from celery import Celery
 from celery.signals import task_postrun
 from django.db import reset_queries
 
+from . import tracing  # noqa: F401  its signals
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "refunds_site.settings")
 
 app = Celery("refunds_site")

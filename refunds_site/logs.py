@@ -10,6 +10,9 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from .measures import measure_request
+from .tracing import safe_id
+
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -64,7 +67,10 @@ def _printable(text: str) -> str:
 
 
 class RequestLogMiddleware:
-    """Give every request an id, bind it to the log and return it to the caller."""
+    """Give every request an id, bind it to the log and return it to the caller.
+
+    It is always ours: it stands in the audit trail. One that the caller sends is named beside it.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -74,14 +80,18 @@ class RequestLogMiddleware:
         request_id = uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        if callers := safe_id(request.headers.get("X-Request-ID")):
+            structlog.contextvars.bind_contextvars(callers_request_id=callers)
         started = time.monotonic()
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        seconds = time.monotonic() - started
+        measure_request(request, response.status_code, seconds)
         self.log.info(
             "request",
             method=request.method,
             path=_printable(request.path),
             status=response.status_code,
-            milliseconds=round((time.monotonic() - started) * 1000),
+            milliseconds=round(seconds * 1000),
         )
         return response

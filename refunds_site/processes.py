@@ -27,7 +27,7 @@ def web(environment: Mapping[str, str], port: int) -> Service:
             *options.split(),
             *("--preload", "--graceful-timeout", "10", "--no-control-socket"),
         ],
-        environment=environment,
+        environment=_measuring("web", environment),
         ready=lambda: _answers(f"http://127.0.0.1:{port}/healthz"),
         folder=str(PROJECT),
         stop_seconds=15,
@@ -61,7 +61,7 @@ def _worker(name: str, environment: Mapping[str, str], queues: str, options: str
             *_celery("worker", "--hostname", host, "--queues", queues, *options.split()),
             *("--without-mingle", "--without-gossip"),  # there are no peers to wait for
         ],
-        environment=environment,
+        environment=_measuring(name, environment),
         ready=lambda: _worker_answers(environment["REDIS_URL"], host),
         folder=str(PROJECT),
         stop_seconds=90,
@@ -98,6 +98,13 @@ def task(environment: Mapping[str, str], command: str, *arguments: str) -> Servi
         environment=environment,
         folder=str(PROJECT),
     )
+
+
+def _measuring(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """With a folder of its own for what it measures, beside those of the others."""
+    if folder := environment.get("METRICS_DIR"):
+        return {**environment, "PROMETHEUS_MULTIPROC_DIR": f"{folder}/{name}"}
+    return environment
 
 
 def _manage(*arguments: str) -> list[str]:

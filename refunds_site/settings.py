@@ -1,5 +1,6 @@
 """Settings, all of them from the environment (docs/settings.md lists what they mean)."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,18 @@ DUPLICATE_WINDOW_MINUTES = _whole(
     "DUPLICATE_WINDOW_MINUTES", "minutes", default=60, least=1, most=10_080
 )
 
+# --- who may read /metrics ---------------------------------------------------------------------
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if METRICS_TOKEN and not re.fullmatch(r"[!-~]{20,}", METRICS_TOKEN):
+    raise ImproperlyConfigured(
+        "METRICS_TOKEN is too short to keep anybody out. Set it to a random word of 20 characters "
+        "or more (python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one), or "
+        "leave it empty: then /metrics is closed."
+    )
+# Where this process writes what it measures, if others do so beside it.
+if _measured := env.str("PROMETHEUS_MULTIPROC_DIR", default=""):
+    Path(_measured).mkdir(parents=True, exist_ok=True)
+
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
     "unfold.contrib.filters",
@@ -119,6 +132,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "refunds_site.health.HealthMiddleware",
+    "refunds_site.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "refunds_site.logs.RequestLogMiddleware",

@@ -49,3 +49,15 @@ def test_one_that_cannot_work_is_a_sentence(name, value, said):
     assert status == 1
     assert sentence.startswith(said)
     assert len(sentence.splitlines()) == 1
+
+
+@pytest.mark.parametrize("token", ["short", "x" * 19, "a word and another one", "ü" * 20, " " * 20])
+def test_a_token_that_keeps_nobody_out_is_refused(token):
+    status, sentence = start(METRICS_TOKEN=token)
+    assert status == 1
+    assert sentence.startswith("METRICS_TOKEN is too short to keep anybody out.")
+
+
+def test_a_long_token_works(tmp_path):
+    assert start(METRICS_TOKEN="x" * 20, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "web")) == (0, "")
+    assert (tmp_path / "web").is_dir()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,9 @@ class Demo:
             "DATABASE_URL": servers.database_url,
             "REDIS_URL": servers.redis_url,
             "PYTHONUNBUFFERED": "1",
+            "METRICS_DIR": str(self.data_dir / "metrics"),
         }
+        shutil.rmtree(environment["METRICS_DIR"], ignore_errors=True)  # of processes that ended
         supervisor.start(servers.postgres, servers.valkey)
         self.say("Starting the sandbox of the four processors.")
         supervisor.start(
