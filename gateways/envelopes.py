@@ -79,7 +79,7 @@ def _wrap(data_key: bytes, about: str) -> tuple[str, bytes]:
 
 
 def _unwrap(sealed: str, about: str) -> bytes:
-    key_id, wrapped, _content_ = _split(sealed)
+    key_id, wrapped, _rest = _split(sealed)
     named = [key for key in settings.CREDENTIALS_KEYS if _key_id_of_key(key) == key_id]
     if not named:
         raise Misconfigured(_NO_KEY % key_id)

@@ -37,7 +37,7 @@ from transactions.timeline import newest_first
 from . import pulling, services, story
 from .approval_limits import ApprovalLimitAdmin
 from .badges import TONES, refund_badge
-from .forms import ReasonLineForm
+from .forms import ReasonForm, ReasonLineForm
 from .inbox import AttentionAdmin
 from .models import ApprovalLimit, Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
@@ -290,6 +290,7 @@ class RefundAdmin(OfPaymentAdmin):
 class RefundReasonAdmin(ModelAdmin):
     """The reasons that the dialog offers; used ones are hidden, not deleted."""
 
+    form = ReasonForm
     list_display = ("__str__", "code", "position", "is_active")
     list_editable = ("position", "is_active")
     sortable_by = ()  # their position is their order

@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from access.rights import accounts_where, may_somewhere, within
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, parse_amount
+from gateways.validators import RefusesCardNumbers
 from transactions.amounts import delocalize, explain
 from transactions.readonly import signed_in
 from transactions.templatetags.desk import amount as draw_amount
@@ -36,7 +37,7 @@ else:
 _VIEW, _ADD = "refunds.view_approvallimit", "refunds.add_approvallimit"
 
 
-class ApprovalLimitForm(_LimitForm):
+class ApprovalLimitForm(RefusesCardNumbers, _LimitForm):
     """A new limit: the amount becomes minor units, and none takes the limit back."""
 
     currency = forms.CharField(label=_("Currency"), max_length=3, widget=UnfoldAdminTextInputWidget)

@@ -21,7 +21,7 @@ from gateways.base import BadRecord, Payment
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
 
-from .text import clean, mask_card_numbers
+from .text import as_stored, clean
 from .twins import mark_twins
 
 # How many refused records are kept with their reasons; the rest is only counted.
@@ -113,10 +113,10 @@ def row_of(payment: Payment) -> dict[str, Any]:
         "brand": clean(payment.method.brand, 30),
         "last4": clean(payment.method.last4, 4),
         "wallet": clean(payment.method.wallet, 30),
-        "customer_name": mask_card_numbers(clean(payment.payer.name, 300)),
-        "customer_email": clean(payment.payer.email, 320),
-        "order_reference": clean(payment.order_reference, 300),
-        "description": mask_card_numbers(clean(payment.description, 1000)),
+        "customer_name": as_stored(payment.payer.name, 300),
+        "customer_email": as_stored(payment.payer.email, 320),
+        "order_reference": as_stored(payment.order_reference, 300),
+        "description": as_stored(payment.description, 1000),
     }
 
 
