@@ -76,8 +76,8 @@ def _tell(account: ProcessorAccount, hung_on: str) -> None:
     _log.info(
         "credentials_rotated",
         account=account.slug,
-        from_key=hung_on,
-        to_key=envelopes.key_ids()[0],
+        from_key_id=hung_on,
+        to_key_id=envelopes.key_ids()[0],
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from refunds_site.masking import mask_event
+
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -40,6 +42,7 @@ def configuration(*, debug: bool) -> dict[str, Any]:
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
+                    mask_event,
                     renderer,
                 ],
                 "foreign_pre_chain": _PROCESSORS,
@@ -48,6 +51,9 @@ def configuration(*, debug: bool) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
+            # Its own handlers write past the mask: to the console in debug mode, else by mail.
+            "django": {"level": "INFO"},
+            "django.server": {"level": "INFO", "propagate": True},
             # The SDKs log credentials and bodies below WARNING.
             "authorizenet": {"level": "WARNING"},
             "paypalrestsdk": {"level": "WARNING"},
