@@ -34,6 +34,9 @@ _AUTHORIZATION = re.compile(
 _CARD_NUMBER = re.compile(r"(?<![\w.-])\d(?:[ +-]?\d){12,18}(?![\w-])", re.ASCII)
 
 
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:=\[\]]{1,64}@[^\s@<>\"'(),;:=\[\]]{1,190}\.[^\W\d_]{2,20}")
+
+
 class Scrubber:
     """Masks the given secrets in every form they travel in, and whatever looks like one."""
 
@@ -76,6 +79,11 @@ class Scrubber:
 def storable(text: str) -> str:
     """The text without NUL, which PostgreSQL takes in no text: an answer must not be lost to it."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def mask_addresses(text: str) -> str:
+    """The text without e-mail addresses."""
+    return _EMAIL.sub("[e-mail]", text)
 
 
 def _mask_card_number(match: re.Match[str]) -> str:

@@ -108,6 +108,15 @@ else:
     _PersonField = forms.ModelChoiceField
 
 
+class EraseForm(RefusesCardNumbers, forms.Form):
+    """That somebody means it."""
+
+    confirmed = forms.BooleanField(
+        label=_("Erase this customer for good"),
+        error_messages={"required": _("Tick the box if you mean it.")},
+    )
+
+
 class ReasonForm(RefusesCardNumbers, _ReasonForm):
     """A reason on a page of its own."""
 

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
 
+from gateways.card_numbers import mask_card_numbers
+from gateways.scrubbing import mask_addresses
+
 from .models import Refund, RefundEvent
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+
+# What of an event's data may repeat what a processor said.
+_SENTENCES = ("why", "reason")
 
 
 class EventDigest(models.Func):
@@ -45,9 +52,18 @@ def record_event(
                 from_status,
                 to_status,
                 actor.pk if actor else None,
-                json.dumps(data or {}),
+                json.dumps(_impersonal(data or {})),
             ],
         )
+
+
+def _impersonal(data: dict[str, Any]) -> dict[str, Any]:
+    """The data without addresses and card numbers in its sentences: no event is ever changed."""
+    return data | {
+        name: mask_card_numbers(mask_addresses(str(data[name])))
+        for name in _SENTENCES
+        if name in data
+    }
 
 
 def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -> None:
@@ -58,7 +74,7 @@ def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -
             " (refund_id, kind, from_status, to_status, actor_id, data)"
             " SELECT refund_id, %s, '', '', NULL, %s::jsonb"
             " FROM unnest(%s::uuid[]) AS refund_id",
-            [kind, json.dumps(data), [refund.pk for refund in refunds]],
+            [kind, json.dumps(_impersonal(data)), [refund.pk for refund in refunds]],
         )
 
 

@@ -109,10 +109,11 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
         doubt_all_like(account, reported)
         return None
     theirs = same_card.filter(created_at__lte=reported.created_at + CLOCK_SKEW)
+    # Whose an erased payment was nobody knows any more: it may be theirs.
     if email := as_stored(reported.payer.email, 320):
-        theirs = theirs.filter(customer_email__iexact=email)
+        theirs = theirs.filter(Q(customer_email__iexact=email) | Q(is_erased=True))
     elif name := as_stored(reported.payer.name, 300):
-        theirs = theirs.filter(customer_name=name)
+        theirs = theirs.filter(Q(customer_name=name) | Q(is_erased=True))
     # Without what is reserved: a refund that waits for this one would keep it out.
     fitting = theirs.filter(
         status__in=TAKEN, amount_minor__gte=F("refunded_minor") + reported.amount.minor

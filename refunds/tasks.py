@@ -6,11 +6,12 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import cases, execution, resolution, sweeps, webhooks
+from . import cases, execution, resolution, retention, sweeps, webhooks
 from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
     "expire_leases",
+    "forget",
     "look_up_due",
     "look_up_refund",
     "probe_down_accounts",
@@ -71,3 +72,8 @@ def publish_webhooks() -> None:
 def tidy_cases() -> None:
     cases.reassign_orphans()
     cases.close_resumed_accounts()
+
+
+@shared_task(name="refunds.tasks.forget")
+def forget() -> None:
+    retention.forget()

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from gateways.card_numbers import mask_card_numbers
-from gateways.scrubbing import MASK, Scrubber
+from gateways.scrubbing import MASK, Scrubber, mask_addresses
 
 LEFT_OUT = "[left out]"
 # Longer texts are cut: a body that was logged by mistake is not searched for megabytes.
@@ -40,7 +40,6 @@ _SECRETS = re.compile(
 )
 _TOKEN = re.compile(r"(\btoken\s+)[\w+/=.~-]{16,}", re.IGNORECASE)
 _PASSWORD_OF_ADDRESS = re.compile(r"(://[^:/@\s]{0,100}:)[^@/\s]+(?=@)")
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:=\[\]]{1,64}@[^\s@<>\"'(),;:=\[\]]{1,190}\.[^\W\d_]{2,20}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SCRUBBER = Scrubber()
 
@@ -58,8 +57,7 @@ def mask_text(text: str, *, keep_lines: bool = False) -> str:
     text = _SECRETS.sub(MASK, text)
     text = _TOKEN.sub(rf"\1{MASK}", text)
     text = _PASSWORD_OF_ADDRESS.sub(rf"\1{MASK}", text)
-    text = mask_card_numbers(_SCRUBBER.scrub(text))
-    text = _EMAIL.sub("[e-mail]", text)
+    text = mask_addresses(mask_card_numbers(_SCRUBBER.scrub(text)))
     return "".join(each if _may_stay(each, keep_lines) else ascii(each)[1:-1] for each in text)
 
 

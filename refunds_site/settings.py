@@ -85,6 +85,13 @@ DUPLICATE_WINDOW_MINUTES = _whole(
     "DUPLICATE_WINDOW_MINUTES", "minutes", default=60, least=1, most=10_080
 )
 
+# For how many days what tells of people is kept; 0 is for ever (docs/privacy.md).
+RETAIN_CUSTOMERS_DAYS = _whole("RETAIN_CUSTOMERS_DAYS", "days", default=0, least=0, most=36_500)
+RETAIN_EVIDENCE_DAYS = _whole("RETAIN_EVIDENCE_DAYS", "days", default=0, least=0, most=36_500)
+RETAIN_REJECTED_WEBHOOKS_DAYS = _whole(
+    "RETAIN_REJECTED_WEBHOOKS_DAYS", "days", default=0, least=0, most=36_500
+)
+
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
     "unfold.contrib.filters",
@@ -236,6 +243,7 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.reconcile_all_accounts": {"queue": "bulk"},
     "refunds.tasks.raise_disputes": {"queue": "sweep"},
     "refunds.tasks.tidy_cases": {"queue": "sweep"},
+    "refunds.tasks.forget": {"queue": "sweep"},
     "campaigns.tasks.work": {"queue": "bulk"},
     "campaigns.tasks.hand_out_open": {"queue": "sweep"},
 }
@@ -265,6 +273,7 @@ CELERY_BEAT_SCHEDULE = {
     "publish-webhooks": _every(60, "publish_webhooks"),
     "tidy-cases": _every(60, "tidy_cases"),
     "raise-disputes": _every(60, "raise_disputes"),
+    "forget": _every(600, "forget"),
     "campaigns": _every(10, "campaigns.tasks.hand_out_open"),
     "sync-all-accounts": _every(300, "sync_all_accounts"),
     # Lists by time of creation never show what changed later: disputes, for one.

@@ -150,11 +150,15 @@ _COLUMNS = {
     "order_reference": ("text", _TEXT),
     "description": ("text", _TEXT),
 }
+# Of an erased payment nothing that tells of its payer comes back.
+PERSONAL = ("customer_name", "customer_email", "description")
+_UNLESS_ERASED = "CASE WHEN kept.is_erased THEN kept.{0} ELSE {1} END"
 _IS_DISPUTED = _COLUMNS["disputed"][1].format("disputed")
 _NAMES = ", ".join(_COLUMNS)
 _TYPES = ", ".join(f"{name} {kind}" for name, (kind, _rule) in _COLUMNS.items())
 _RULES = {name: rule.format(name) for name, (_kind, rule) in _COLUMNS.items()} | {
-    "customer_id": _DETAIL.format("customer_id", "NULL"),
+    **{name: _UNLESS_ERASED.format(name, _TEXT.format(name)) for name in PERSONAL},
+    "customer_id": _UNLESS_ERASED.format("customer_id", _DETAIL.format("customer_id", "NULL")),
     # Since when, for what was known not to be: lists without disputes do not tell.
     "disputed_at": f"CASE WHEN {_IS_DISPUTED} THEN CASE WHEN kept.disputed"
     " OR NOT (kept.has_details OR %(lists_disputes)s) THEN kept.disputed_at ELSE now() END END",
@@ -185,8 +189,12 @@ RETURNING xmax = 0
 _CUSTOMERS = """
 INSERT INTO transactions_customer AS kept (email, name, locale, created_at)
 SELECT DISTINCT ON (lower(customer_email)) lower(customer_email), customer_name, '', now()
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS row (customer_email text, customer_name text)
+FROM jsonb_to_recordset(%(rows)s::jsonb)
+  AS row (external_id text, customer_email text, customer_name text)
 WHERE customer_email LIKE '%%@%%' AND NOT EXISTS (
+  SELECT FROM transactions_transaction AS paid
+  WHERE paid.account_id = %(account)s AND paid.external_id = row.external_id AND paid.is_erased
+) AND NOT EXISTS (
   SELECT FROM transactions_customer AS known
   WHERE known.email = lower(customer_email) AND (known.name <> '' OR customer_name = ''))
 ORDER BY lower(customer_email), customer_name DESC
