@@ -88,6 +88,7 @@ def customer(account, admin):
     add_attempt(failed, "declined", exchanges=[exchange, exchange | {"status": 500}],
                           processor_message=f"{EMAIL} is blocked")  # fmt: skip
     make_ruling(failed, "did_not", admin, evidence="canary says it never came")
+    add_attempt(refund, "accepted")
     case = make_case(bring(refund, Status.SUCCEEDED), "paid_after_all")
     Attention.objects.filter(pk=case.pk).update(
         reason=f"Ask {NAME}.", evidence={"payer": NAME, "refund": "re_1"}
