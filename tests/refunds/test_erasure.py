@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 from django.db import transaction as database
+from django.utils import timezone
 
 from campaigns.models import Campaign
 from gateways.base import (
@@ -88,6 +89,7 @@ def customer(account, admin):
     add_attempt(failed, "declined", exchanges=[exchange, exchange | {"status": 500}],
                           processor_message=f"{EMAIL} is blocked")  # fmt: skip
     make_ruling(failed, "did_not", admin, evidence="canary says it never came")
+    Ruling.objects.update(decided_at=timezone.now())  # proof came first
     add_attempt(refund, "accepted")
     case = make_case(bring(refund, Status.SUCCEEDED), "paid_after_all")
     Attention.objects.filter(pk=case.pk).update(

@@ -79,9 +79,7 @@ def pages(person, account, refund):
         for verb in ("change", "history")
     ]
     addresses += ["/admin/", reverse("admin:gateways_processoraccount_add")]
-    addresses += [
-        f"/admin/transactions/transaction/export/?format={each}" for each in ("csv", "xlsx")
-    ]
+    addresses += [f"/admin/transactions/transaction/export.{each}" for each in ("csv", "xlsx")]
     found = {}
     for address in addresses:
         answer = client.get(address)
