@@ -13,11 +13,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm
 
 from gateways.admin import ProcessorAccountAdmin
 from gateways.models import ProcessorAccount
 
+from .forms import GroupForm, NewPersonForm, PersonForm
 from .models import AccountRole, ApiToken
 from .rights import may_somewhere, within
 from .roles import Role
@@ -83,8 +84,8 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
     Only a superuser makes or changes superusers: nobody lifts themselves above the roles.
     """
 
-    form = UserChangeForm
-    add_form = UserCreationForm
+    form = PersonForm
+    add_form = NewPersonForm
     change_password_form = AdminPasswordChangeForm
     show_facets = admin.ShowFacets.NEVER
     filter_horizontal = ()
@@ -120,6 +121,8 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
 @admin.register(Group)
 class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
     """The shipped roles stay as they are; groups beside them are everybody's own."""
+
+    form = GroupForm
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return not _is_shipped(obj) and super().has_change_permission(request, obj)

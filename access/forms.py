@@ -7,17 +7,22 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
+from unfold.forms import UserChangeForm, UserCreationForm
+
+from gateways.validators import RefusesCardNumbers
 
 from .models import Profile
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _ModelForm = forms.ModelForm[Profile]
+    _GroupForm = forms.ModelForm[Group]
 else:
-    _ModelForm = forms.ModelForm
+    _ModelForm = _GroupForm = forms.ModelForm
 
 
-class ProfileForm(_ModelForm):
+class ProfileForm(RefusesCardNumbers, _ModelForm):
     """Language and time zone; an empty one leaves it to the browser, or to UTC."""
 
     language = forms.ChoiceField(
@@ -34,3 +39,15 @@ class ProfileForm(_ModelForm):
     class Meta:
         model = Profile
         fields = ("language", "time_zone")
+
+
+class PersonForm(RefusesCardNumbers, UserChangeForm):
+    """What is known of a person of staff."""
+
+
+class NewPersonForm(RefusesCardNumbers, UserCreationForm):
+    """Somebody who is added to the staff."""
+
+
+class GroupForm(RefusesCardNumbers, _GroupForm):
+    """A group that somebody makes beside the shipped roles."""

@@ -70,6 +70,7 @@ _ADMINISTER = {
     *(f"auth.{verb}_{noun}" for verb in ("view", "add", "change") for noun in ("user", "group")),
     "auth.delete_group",
     "refunds.delete_refundreason",
+    "transactions.erase_customer",
 }
 
 PERMISSIONS: dict[Role, set[str]] = {

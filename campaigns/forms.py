@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Any, BinaryIO
+from urllib.parse import unquote_plus
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from gateways.card_numbers import holds_card_number
+from gateways.validators import RefusesCardNumbers, refuse_card_number
 from refunds.models import RefundReason
 from transactions.csv_file import CsvFile, LineError, UnreadableFile
 from transactions.filters import read_bound
-from transactions.forms import refuse_card_number
-from transactions.text import clean, holds_card_number
+from transactions.text import clean
 
 from .models import Campaign
 from .preparing import MOST_ITEMS
@@ -24,7 +26,7 @@ _SHOWN = 5
 _ALL = "all"  # of a file without amounts
 
 
-class CampaignForm(forms.Form):
+class CampaignForm(RefusesCardNumbers, forms.Form):
     """``cleaned_data["file"]`` are the lines of the file, ``most_money`` is in thousandths."""
 
     name = forms.CharField(label=_L("Name"), max_length=100)
@@ -75,14 +77,12 @@ class CampaignForm(forms.Form):
         else:
             self.fields["file"].required = True
 
+    def clean(self) -> dict[str, Any]:
+        refuse_card_number(unquote_plus(self.query))
+        return self.cleaned_data
+
     def clean_name(self) -> str:
         return self._text("name", 100)
-
-    def clean_note(self) -> str:
-        return self._free("note")
-
-    def clean_words(self) -> str:
-        return self._free("words")
 
     def clean_most_money(self) -> int:
         try:
@@ -100,14 +100,8 @@ class CampaignForm(forms.Form):
 
     def _text(self, name: str, size: int) -> str:
         text = clean(self.cleaned_data[name], size)
-        refuse_card_number(text)
         if not text:
             raise forms.ValidationError(_("Write something that can be seen."))
-        return text
-
-    def _free(self, name: str) -> str:
-        text: str = self.cleaned_data[name]
-        refuse_card_number(text)
         return text
 
 
@@ -120,7 +114,9 @@ def _read(upload: BinaryIO) -> list[Named]:
                 errors.append(record)
             elif not (name := clean(record.values["payment"], 100)):
                 errors.append(LineError(record.line, _("It names no payment.")))
-            elif holds_card_number(name):
+            elif holds_card_number(name) or holds_card_number(
+                record.values.get("amount", "")[:100]
+            ):
                 errors.append(LineError(record.line, _("It names a card, and no payment.")))
             elif not (amount := clean(record.values.get("amount", _ALL), 30)):
                 errors.append(LineError(record.line, _("Its amount is empty.")))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
 from django.core.exceptions import ValidationError
 
-from . import credentials
+from .credentials import credentials_of
 from .errors import Misconfigured, NotSent
 from .models import ProcessorAccount
 from .registry import gateway_class, open_gateway
 
+_log = structlog.get_logger(__name__)
 # Of a shorter secret, four characters would give too much away.
 _HINTED_LENGTH = 12
 
@@ -47,7 +49,7 @@ def change_credentials(account: ProcessorAccount, values: Mapping[str, str]) -> 
 
 def _stored(account: ProcessorAccount, values: Mapping[str, str]) -> dict[str, str]:
     try:
-        return credentials.decrypt(account.encrypted_credentials)
+        return credentials_of(account)
     except Misconfigured:
         # Entering all of them again is the way out when the key is lost.
         if set(gateway_class(account.processor).credential_names) <= set(values):
@@ -69,7 +71,32 @@ def save_account(account: ProcessorAccount) -> None:
         ]
         raise Misconfigured(" ".join(sentences)) from None
     open_gateway(account)
-    account.save()
+    store_account(account)
+
+
+def store_account(account: ProcessorAccount) -> None:
+    """Save an account, its credentials only where they were changed.
+
+    What was read before a rotation must not be written after it: it would hang on the old key.
+    """
+    if account.pk is None or account.has_new_credentials:
+        account.save()
+    else:
+        kept = {"id", "encrypted_credentials", "credential_fingerprint"}
+        account.save(
+            update_fields=[
+                field.name for field in account._meta.concrete_fields if field.name not in kept
+            ]
+        )
+    if account.has_new_credentials:
+        _tell_of_new_credentials(account)
+
+
+def _tell_of_new_credentials(account: ProcessorAccount) -> None:
+    account.has_new_credentials = False
+    _log.info(
+        "credentials_changed", account=account.slug, fingerprint=account.credential_fingerprint
+    )
 
 
 def check_account(account: ProcessorAccount) -> str:
@@ -97,5 +124,5 @@ def credential_hints(account: ProcessorAccount) -> dict[str, str]:
     """For every credential that is set, its end: ``{"api_key": "…a1b2"}``."""
     return {
         name: f"…{value[-4:]}" if len(value) >= _HINTED_LENGTH else "…"
-        for name, value in credentials.decrypt(account.encrypted_credentials).items()
+        for name, value in credentials_of(account).items()
     }

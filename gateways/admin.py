@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from .accounts import check_account
+from .accounts import check_account, store_account
 from .errors import GatewayError
 from .forms import credential_fields, form_for
 from .models import ProcessorAccount
@@ -79,6 +79,11 @@ class ProcessorAccountAdmin(ModelAdmin):
         **kwargs: Any,
     ) -> Any:
         return super().get_form(request, obj, change, form=form_for(obj), **kwargs)
+
+    def save_model(
+        self, request: HttpRequest, obj: ProcessorAccount, form: Any, change: bool
+    ) -> None:
+        store_account(obj)
 
     @action(
         description=_("Check credentials"),

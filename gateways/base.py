@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from .card_numbers import mask_card_numbers
 from .errors import NotSent, OutcomeUnknown
 from .money import Money
 from .scrubbing import storable
@@ -104,8 +105,8 @@ class Failure:
     message: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("processor_code", "message"):
-            object.__setattr__(self, name, storable(getattr(self, name)))
+        object.__setattr__(self, "processor_code", storable(self.processor_code))
+        object.__setattr__(self, "message", mask_card_numbers(storable(self.message)))
 
 
 @dataclass(frozen=True, slots=True)

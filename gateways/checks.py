@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.db import connection
+
+from .envelopes import key_ids
+from .rotation import keys_in_use
 
 
 @register(Tags.security, deploy=True)
@@ -28,3 +33,22 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(Tags.database)
+def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """``manage.py check --database default``: credentials that an old key has to stay for."""
+    if "default" not in (databases or ()):
+        return []
+    with connection.cursor() as cursor:  # before the first migration there is no table
+        if "gateways_processoraccount" not in connection.introspection.table_names(cursor):
+            return []
+    late = {each: number for each, number in keys_in_use().items() if each != key_ids()[0]}
+    return [
+        Warning(
+            f"The credentials of {number} accounts hang on key {key_id}, which is not the first.",
+            hint="Run manage.py rotate_credentials before you drop a key.",
+            id="gateways.W002",
+        )
+        for key_id, number in sorted(late.items())
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .card_numbers import mask_card_numbers
 from .scrubbing import storable
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class GatewayError(Exception):
     """Root. ``str()`` is one sentence for staff; ``exchanges`` is the scrubbed evidence."""
 
     def __init__(self, message: str, *, exchanges: Sequence[Exchange] = ()) -> None:
-        super().__init__(storable(message))
+        super().__init__(mask_card_numbers(storable(message)))
         self.exchanges = tuple(exchanges)
 
 

@@ -20,6 +20,7 @@ from .errors import Misconfigured
 from .models import Processor, ProcessorAccount
 from .money import InvalidAmount, Money, parse_amount
 from .registry import open_gateway
+from .validators import RefusesCardNumbers
 
 _PERCENT = re.compile(r"\A(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)\Z", re.ASCII)
 
@@ -29,7 +30,7 @@ else:
     _ModelForm = forms.ModelForm
 
 
-class AccountForm(_ModelForm):
+class AccountForm(RefusesCardNumbers, _ModelForm):
     """Valid only when the account could be called as it is. See :func:`form_for`."""
 
     credential_fields: ClassVar[dict[str, tuple[str, str]]] = {}

@@ -25,7 +25,10 @@ class Mode(models.TextChoices):
 
 
 class ProcessorAccount(models.Model):
-    """Credentials are write-only: this model encrypts them, the gateway registry decrypts."""
+    """Credentials are write-only: this model encrypts them, the gateway registry decrypts.
+
+    They are sealed for the slug, the processor and the mode: none of these ever changes.
+    """
 
     slug = models.SlugField(_("name"), max_length=50, unique=True)
     processor = models.CharField(_("processor"), max_length=20, choices=Processor)
@@ -77,6 +80,9 @@ class ProcessorAccount(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    # Whether others were set than were read: see gateways.accounts.store_account.
+    has_new_credentials = False
+
     class Meta:
         verbose_name = _("processor account")
         verbose_name_plural = _("processor accounts")
@@ -118,5 +124,6 @@ class ProcessorAccount(models.Model):
 
     def set_credentials(self, values: Mapping[str, str]) -> None:
         """Replace the credentials; the caller saves."""
-        self.encrypted_credentials = credentials.encrypt(values)
+        self.encrypted_credentials = credentials.encrypt(values, self)
         self.credential_fingerprint = credentials.fingerprint(values)
+        self.has_new_credentials = True

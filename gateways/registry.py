@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connection
 
-from . import credentials
 from .base import Account, PaymentGateway
+from .credentials import credentials_of
 from .errors import Misconfigured
 from .models import Mode, Processor, ProcessorAccount
 from .transport import Transport
@@ -42,7 +42,7 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
         Misconfigured: a credential is missing, or the address is not allowed.
     """
     adapter = gateway_class(account.processor)
-    values = credentials.decrypt(account.encrypted_credentials)
+    values = credentials_of(account)
     missing = [name for name in adapter.credential_names if not values.get(name)]
     if missing:
         raise Misconfigured(

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
+from .card_numbers import is_card_number, masked
+
 MASK = "[secret]"
 EXCERPT_CHARS = 4096
 
@@ -30,6 +32,9 @@ _AUTHORIZATION = re.compile(
     r"""(\bauthorization["']?\s*[:=]\s*["']?)(?!basic\b|bearer\b)[^"'\s,}]+""", re.IGNORECASE
 )
 _CARD_NUMBER = re.compile(r"(?<![\w.-])\d(?:[ +-]?\d){12,18}(?![\w-])", re.ASCII)
+
+
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:=\[\]]{1,64}@[^\s@<>\"'(),;:=\[\]]{1,190}\.[^\W\d_]{2,20}")
 
 
 class Scrubber:
@@ -76,18 +81,14 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit that card numbers carry (ISO/IEC 7812)."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+def mask_addresses(text: str) -> str:
+    """The text without e-mail addresses."""
+    return _EMAIL.sub("[e-mail]", text)
 
 
 def _mask_card_number(match: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", match[0])
-    return f"[card {digits[-4:]}]" if passes_luhn(digits) else match[0]
+    return masked(digits) if is_card_number(digits) else match[0]
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -34,11 +34,11 @@ from transactions.retelling import retell
 from transactions.table import Row
 from transactions.timeline import newest_first
 
-from . import deciding, pulling, services, story
+from . import deciding, erasure, pulling, services, story
 from .approval_rules import ApprovalRuleAdmin
 from .badges import TONES, refund_badge
 from .deciding import QUEUE
-from .forms import ReasonLineForm
+from .forms import EraseForm, ReasonForm, ReasonLineForm
 from .inbox import AttentionAdmin
 from .models import ApprovalRule, Attention, Refund, RefundReason, WebhookEvent
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
@@ -159,6 +159,28 @@ class RefundableTransactionAdmin(TransactionAdmin):
 class RefundedCustomerAdmin(CustomerAdmin):
     """The customers, with what went back to them and what of it needs a person."""
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.erase_view)
+        address = path("<path:object_id>/erase/", view, name="transactions_customer_erase")
+        return [address, *super().get_urls()]
+
+    def erase_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Say what goes and what stays, and erase the customer."""
+        customer = self.get_visible(request, object_id)
+        user = signed_in(request)
+        if not user.has_perm(erasure.ERASE):
+            raise PermissionDenied(_("You may not erase customers."))
+        form = EraseForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            try:
+                erasure.erase(customer, actor=user)
+            except erasure.NotErased as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                return self.show(request, customer, _("The customer is erased."))
+        context = {"customer": customer, "form": form, "why_not": erasure.why_not(customer)}
+        return self.render_dialog(request, "refunds/_erase.html", customer, **context)
+
     def describe(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         user = signed_in(request)
         refunds = within(
@@ -175,6 +197,7 @@ class RefundedCustomerAdmin(CustomerAdmin):
         return super().describe(request, customer) | {
             "refunds": [(refund, refund_badge(refund)) for refund in shown],
             "cases": story.tell_cases(cases.order_by("raised_at", "pk")[:_CASES], user),
+            "may_erase": user.has_perm(erasure.ERASE) and not customer.erased_at,
         }
 
 
@@ -321,6 +344,7 @@ class RefundAdmin(OfPaymentAdmin):
 class RefundReasonAdmin(ModelAdmin):
     """The reasons that the dialog offers; used ones are hidden, not deleted."""
 
+    form = ReasonForm
     list_display = ("__str__", "code", "position", "is_active")
     list_editable = ("position", "is_active")
     sortable_by = ()  # their position is their order

@@ -23,6 +23,7 @@ from rest_framework.response import Response
 import transactions.api
 from access.models import Scope
 from access.scoping import Right, ScopedViewSet
+from gateways.card_numbers import holds_card_number
 from transactions.models import Transaction
 from transactions.serializers import StrictSerializer
 
@@ -342,6 +343,10 @@ def _read_key(request: Request) -> str:
             "Send a header Idempotency-Key of 1 to 255 printable ASCII characters: the same key "
             "for every repetition of one refund, another for the next refund."
         )
+        raise exceptions.ValidationError({"Idempotency-Key": [sentence]})
+    # Keys made at random have letters, and now and then what would pass for a card number.
+    if not re.search("[A-Za-z]", key) and holds_card_number(key):
+        sentence = _("This looks like a card number. Use another key: it is kept with the refund.")
         raise exceptions.ValidationError({"Idempotency-Key": [sentence]})
     return key
 

@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from access.rights import accounts_where, may_somewhere, within
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, Money, parse_amount
+from gateways.validators import RefusesCardNumbers
 from transactions.amounts import delocalize, explain
 from transactions.readonly import signed_in
 from transactions.templatetags.desk import amount as draw_amount
@@ -58,7 +59,7 @@ MEANINGS: dict[RuleKind, str | Promise] = {
 }
 
 
-class ApprovalRuleForm(_RuleForm):
+class ApprovalRuleForm(RefusesCardNumbers, _RuleForm):
     """A new rule: an amount becomes minor units, and no value takes the rule back."""
 
     currency = forms.CharField(

@@ -132,13 +132,22 @@ def settle_by_status(refund: Refund) -> None:
 
 
 def close_cases(
-    refund: Refund, kinds: Collection[AttentionKind], outcome: str, by: User | None = None
+    refund: Refund,
+    kinds: Collection[AttentionKind],
+    outcome: str,
+    by: User | None = None,
+    *,
+    is_typed: bool = False,
 ) -> int:
-    """Close the open cases of a locked refund that are of these kinds; how many."""
+    """Close the open cases of a locked refund that are of these kinds; how many.
+
+    What somebody typed stays on the case: an event can never be taken back.
+    """
     closed = Attention.objects.filter(refund=refund, kind__in=kinds).close(outcome, by)
     if closed:
         repeat_oldest(refund)
-        record_event(refund, "attention_closed", actor=by, data={"reason": outcome})
+        told = {} if is_typed else {"reason": outcome}
+        record_event(refund, "attention_closed", actor=by, data=told)
         if K.MISSING in kinds and refund.status not in _UNPROVEN:
             _close_ruling(refund)  # that it was not made after all can be said with the case only
     return closed

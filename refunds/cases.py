@@ -131,7 +131,7 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
         outcome = outcome_of(note)
         _let_go_what_waited(held, actor)  # before any event is written
         if held.refund:
-            close_cases(held.refund, {K(held.kind)}, outcome, by=actor)
+            close_cases(held.refund, {K(held.kind)}, outcome, actor, is_typed=bool(note.strip()))
         else:
             Attention.objects.filter(pk=held.pk).close(outcome, actor)
     held.refresh_from_db()
@@ -214,14 +214,15 @@ def is_ours(case: Attention) -> bool:
 
 def _count(case: Attention, ours: Refund, why: str, actor: User) -> Refund:
     """Let a case's refund be ours, and close it. What has no payment yet gets that of ours."""
+    said = str(_OURS)  # without what was typed, which stays on the case
     if case.refund:
-        count_for(case.refund, ours, why, actor)
-        close_cases(case.refund, {K.MADE_OUTSIDE}, why, by=actor)
+        count_for(case.refund, ours, said, actor)
+        close_cases(case.refund, {K.MADE_OUTSIDE}, why, actor, is_typed=why != said)
         return case.refund
     Attention.objects.filter(pk=case.pk).close(why, actor)
     try:
         with database.atomic():
-            return record_as_ours(ours, reported_in(case), why, actor)
+            return record_as_ours(ours, reported_in(case), said, actor)
     except IntegrityError:  # a sync has found its payment at this very moment
         raise WrongStatus(_("It is counted by now. Look at the payment again.")) from None
 

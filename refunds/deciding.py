@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from transactions.forms import refuse_card_number
+from gateways.validators import RefusesCardNumbers
 from transactions.readonly import changed
 from transactions.retelling import retell
 
@@ -59,7 +59,7 @@ class Decision:
     may_not: str | None
 
 
-class DecisionForm(forms.Form):
+class DecisionForm(RefusesCardNumbers, forms.Form):
     """``seen`` is what the page was drawn from; ``why`` is told to who asked."""
 
     seen = forms.CharField(
@@ -67,11 +67,6 @@ class DecisionForm(forms.Form):
         error_messages={"required": gettext_lazy("Look at the refund first, then decide.")},
     )
     why = forms.CharField(required=False, max_length=500)
-
-    def clean_why(self) -> str:
-        why: str = self.cleaned_data["why"]
-        refuse_card_number(why)
-        return why
 
 
 def decision_of(refund: Refund, user: User, approver: Approver | None = None) -> Decision | None:

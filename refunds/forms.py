@@ -15,8 +15,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from gateways.money import InvalidAmount, Money, parse_amount
+from gateways.validators import RefusesCardNumbers
 from transactions.amounts import delocalize, explain
-from transactions.forms import refuse_card_number
 from transactions.models import Transaction
 
 from .approvals import shown
@@ -29,7 +29,7 @@ else:
     _ReasonForm = forms.ModelForm
 
 
-class RefundForm(forms.Form):
+class RefundForm(RefusesCardNumbers, forms.Form):
     """The dialog. ``cleaned_data`` has ``amount`` and ``expected_refundable`` as Money.
 
     ``token`` is the idempotency key, one per opened dialog; ``expected_refundable`` is what it
@@ -81,16 +81,6 @@ class RefundForm(forms.Form):
     def clean_amount(self) -> Money:
         return read_amount(self.cleaned_data["amount"], self.transaction)
 
-    def clean_note(self) -> str:
-        note: str = self.cleaned_data["note"]
-        refuse_card_number(note)
-        return note
-
-    def clean_words(self) -> str:
-        words: str = self.cleaned_data["words"]
-        refuse_card_number(words)
-        return words
-
     def clean_expected_refundable(self) -> Money:
         try:
             return parse_amount(self.cleaned_data["expected_refundable"], self.transaction.currency)
@@ -119,7 +109,20 @@ else:
     _PersonField = forms.ModelChoiceField
 
 
-class ReasonLineForm(_ReasonForm):
+class EraseForm(RefusesCardNumbers, forms.Form):
+    """That somebody means it."""
+
+    confirmed = forms.BooleanField(
+        label=_("Erase this customer for good"),
+        error_messages={"required": _("Tick the box if you mean it.")},
+    )
+
+
+class ReasonForm(RefusesCardNumbers, _ReasonForm):
+    """A reason on a page of its own."""
+
+
+class ReasonLineForm(ReasonForm):
     """One reason in their list; its fields bear their names, as no label stands beside them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -128,7 +131,7 @@ class ReasonLineForm(_ReasonForm):
             field.widget.attrs["aria-label"] = f"{self.instance}: {field.label}"
 
 
-class CaseForm(forms.Form):
+class CaseForm(RefusesCardNumbers, forms.Form):
     """What is typed about a case."""
 
     def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
@@ -157,11 +160,6 @@ class EvidenceForm(CaseForm):
         error_messages={"required": _("Say what you saw, and where.")},
         widget=forms.Textarea(attrs={"rows": 4}),
     )
-
-    def clean_evidence(self) -> str:
-        evidence: str = self.cleaned_data["evidence"]
-        refuse_card_number(evidence)
-        return evidence
 
 
 class MadeForm(EvidenceForm):
@@ -232,11 +230,6 @@ class RejectForm(CaseForm):
         widget=forms.Textarea(attrs={"rows": 2}),
     )
 
-    def clean_why(self) -> str:
-        why: str = self.cleaned_data["why"]
-        refuse_card_number(why)
-        return why
-
 
 class AcceptForm(CaseForm):
     note = forms.CharField(
@@ -246,11 +239,6 @@ class AcceptForm(CaseForm):
         max_length=NOTE_LENGTH,
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-
-    def clean_note(self) -> str:
-        note: str = self.cleaned_data["note"]
-        refuse_card_number(note)
-        return note
 
 
 class PersonField(_PersonField):

@@ -10,6 +10,9 @@ import structlog
 from django.db import connection, models
 from django.db import transaction as database
 
+from gateways.card_numbers import mask_card_numbers
+from gateways.scrubbing import mask_addresses
+
 from .models import Refund, RefundEvent
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 
 log = structlog.get_logger(__name__)
+# What of an event's data may repeat what a processor said.
+_SENTENCES = ("why", "reason")
 
 
 class EventDigest(models.Func):
@@ -50,7 +55,7 @@ def record_event(
                 from_status,
                 to_status,
                 actor.pk if actor else None,
-                json.dumps(data or {}),
+                json.dumps(_impersonal(data or {})),
             ],
         )
     _tell_log(refund=str(refund.pk), kind=kind, status=str(to_status or refund.status))
@@ -63,6 +68,15 @@ def _tell_log(**named: str) -> None:
     database.on_commit(lambda: tell("refund_event", **named), robust=True)
 
 
+def _impersonal(data: dict[str, Any]) -> dict[str, Any]:
+    """The data without addresses and card numbers in its sentences: no event is ever changed."""
+    return data | {
+        name: mask_card_numbers(mask_addresses(str(data[name])))
+        for name in _SENTENCES
+        if name in data
+    }
+
+
 def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -> None:
     """Append one event of the same kind for each of the refunds, as :func:`record_event` does."""
     with connection.cursor() as cursor:
@@ -71,7 +85,7 @@ def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -
             " (refund_id, kind, from_status, to_status, actor_id, data)"
             " SELECT refund_id, %s, '', '', NULL, %s::jsonb"
             " FROM unnest(%s::uuid[]) AS refund_id",
-            [kind, json.dumps(data), [refund.pk for refund in refunds]],
+            [kind, json.dumps(_impersonal(data)), [refund.pk for refund in refunds]],
         )
 
 

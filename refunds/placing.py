@@ -13,7 +13,7 @@ from gateways.errors import OutcomeUnknown
 from gateways.models import ProcessorAccount
 from gateways.money import MAX_MINOR, parse_amount
 from transactions.models import TAKEN, Transaction
-from transactions.text import clean, mask_card_numbers
+from transactions.text import as_stored, clean
 from transactions.upsert import store_payments
 
 from .attention import raise_case
@@ -56,7 +56,7 @@ def awaited_by(account: ProcessorAccount, reported: ReportedRefund) -> RefundQue
     if not reported.reference:
         maybe |= restored
     elif not keeps_references(account):
-        maybe |= restored & Q(transaction__order_reference=clean(reported.reference, 300))
+        maybe |= restored & Q(transaction__order_reference=as_stored(reported.reference, 300))
     return Refund.objects.exclude(origin=Origin.EXTERNAL).filter(
         maybe,
         account=account,
@@ -109,15 +109,17 @@ def find_payment(account: ProcessorAccount, reported: ReportedRefund) -> int | N
         doubt_all_like(account, reported)
         return None
     theirs = same_card.filter(created_at__lte=reported.created_at + CLOCK_SKEW)
-    if email := clean(reported.payer.email, 320):
-        theirs = theirs.filter(customer_email__iexact=email)
-    elif name := clean(reported.payer.name, 300):
-        theirs = theirs.filter(customer_name=name)
+    # Whose an erased payment was nobody knows any more: it may be theirs.
+    if email := as_stored(reported.payer.email, 320):
+        theirs = theirs.filter(Q(customer_email__iexact=email) | Q(is_erased=True))
+    elif name := as_stored(reported.payer.name, 300):
+        theirs = theirs.filter(Q(customer_name=name) | Q(is_erased=True))
     # Without what is reserved: a refund that waits for this one would keep it out.
     fitting = theirs.filter(
         status__in=TAKEN, amount_minor__gte=F("refunded_minor") + reported.amount.minor
     )
-    same_order = fitting.filter(order_reference=reported.reference).exclude(order_reference="")
+    reference = as_stored(reported.reference, 300)
+    same_order = fitting.filter(order_reference=reference).exclude(order_reference="")
     ours = _like_ours(reported, account, theirs)
     shown: tuple[str, ...] = ()
     for candidates in (same_order, fitting):
@@ -200,9 +202,9 @@ def put_before_a_person(
         "amount": str(reported.amount),
         "made_at": reported.created_at.isoformat(),
         "card": clean(reported.last4, 4),
-        "payer": mask_card_numbers(clean(reported.payer.name, 300)),
-        "email": clean(reported.payer.email, 320),
-        "reference": clean(reported.reference, 100),
+        "payer": as_stored(reported.payer.name, 300),
+        "email": as_stored(reported.payer.email, 320),
+        "reference": as_stored(reported.reference, 100),
         "candidates": ", ".join(getattr(problem, "candidates", ())),
         "may_be": getattr(problem, "may_be", ""),
     }

@@ -12,7 +12,6 @@ from gateways import failures
 from transactions.models import Transaction
 from transactions.serializers import (
     AmountField,
-    FreeTextField,
     StrictSerializer,
     TextField,
     TransactionDetailSerializer,
@@ -171,7 +170,7 @@ class NewRefundSerializer(StrictSerializer):
 
     amount = AmountField()
     reason = TextField()
-    note = FreeTextField(allow_blank=True, default="")
+    note = TextField(allow_blank=True, default="")
     expected_refundable = AmountField(required=False)
 
     def validate_reason(self, code: str) -> RefundReason:
@@ -188,7 +187,7 @@ class NewRulingSerializer(StrictSerializer):
     """``provider_refund_id`` is the proof that a refund was made, and needed then."""
 
     verdict = serializers.ChoiceField(choices=Verdict.choices)
-    evidence = FreeTextField(allow_blank=True, default="")
+    evidence = TextField(allow_blank=True, default="")
     provider_refund_id = TextField(max_length=100, allow_blank=True, default="")
 
 
@@ -263,11 +262,11 @@ class ApproveSerializer(StrictSerializer):
 
 
 class RejectSerializer(StrictSerializer):
-    why = FreeTextField(500, allow_blank=True, default="")
+    why = TextField(max_length=500, allow_blank=True, default="")
 
 
 class AcceptSerializer(StrictSerializer):
-    note = FreeTextField(allow_blank=True, default="")
+    note = TextField(allow_blank=True, default="")
 
     def validate_note(self, note: str) -> str:
         if len(note) > cases.NOTE_LENGTH:

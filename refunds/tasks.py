@@ -6,12 +6,13 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import approval_mail, approvals, cases, execution, resolution, sweeps, webhooks
+from . import approval_mail, approvals, cases, execution, resolution, retention, sweeps, webhooks
 from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
     "expire_leases",
     "expire_unapproved",
+    "forget",
     "look_up_due",
     "look_up_refund",
     "probe_down_accounts",
@@ -83,3 +84,8 @@ def expire_unapproved() -> None:
 def tidy_cases() -> None:
     cases.reassign_orphans()
     cases.close_resumed_accounts()
+
+
+@shared_task(name="refunds.tasks.forget")
+def forget() -> None:
+    retention.forget()

@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from refunds_site.masking import mask_event
+
 from .measures import measure_request
 from .tracing import safe_id
 
@@ -43,6 +45,7 @@ def configuration(*, debug: bool) -> dict[str, Any]:
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
+                    mask_event,
                     renderer,
                 ],
                 "foreign_pre_chain": _PROCESSORS,
@@ -51,6 +54,9 @@ def configuration(*, debug: bool) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
+            # Its own handlers write past the mask: to the console in debug mode, else by mail.
+            "django": {"level": "INFO"},
+            "django.server": {"level": "INFO", "propagate": True},
             # The SDKs log credentials and bodies below WARNING.
             "authorizenet": {"level": "WARNING"},
             "paypalrestsdk": {"level": "WARNING"},

@@ -105,6 +105,12 @@ if METRICS_TOKEN and not re.fullmatch(r"[!-~]{20,}", METRICS_TOKEN):
 # Where this process writes what it measures, if others do so beside it.
 if _measured := env.str("PROMETHEUS_MULTIPROC_DIR", default=""):
     Path(_measured).mkdir(parents=True, exist_ok=True)
+# For how many days what tells of people is kept; 0 is for ever (docs/privacy.md).
+RETAIN_CUSTOMERS_DAYS = _whole("RETAIN_CUSTOMERS_DAYS", "days", default=0, least=0, most=36_500)
+RETAIN_EVIDENCE_DAYS = _whole("RETAIN_EVIDENCE_DAYS", "days", default=0, least=0, most=36_500)
+RETAIN_REJECTED_WEBHOOKS_DAYS = _whole(
+    "RETAIN_REJECTED_WEBHOOKS_DAYS", "days", default=0, least=0, most=36_500
+)
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
@@ -260,6 +266,7 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.tidy_cases": {"queue": "sweep"},
     "refunds.tasks.expire_unapproved": {"queue": "sweep"},
     "refunds.tasks.tell_approvers": {"queue": "sweep"},
+    "refunds.tasks.forget": {"queue": "sweep"},
     "campaigns.tasks.work": {"queue": "bulk"},
     "campaigns.tasks.hand_out_open": {"queue": "sweep"},
 }
@@ -291,6 +298,7 @@ CELERY_BEAT_SCHEDULE = {
     "tell-approvers": _every(60, "tell_approvers"),
     "expire-unapproved": _every(600, "expire_unapproved"),
     "raise-disputes": _every(60, "raise_disputes"),
+    "forget": _every(600, "forget"),
     "campaigns": _every(10, "campaigns.tasks.hand_out_open"),
     "sync-all-accounts": _every(300, "sync_all_accounts"),
     # Lists by time of creation never show what changed later: disputes, for one.

@@ -20,6 +20,7 @@ from django.conf import settings
 
 from refunds_site import embedded, processes
 from refunds_site.supervisor import Supervisor
+from tests.canaries import Canaries, stored_in
 
 SERVERS = "REFUND_DESK_TEST_SERVERS"  # how the controller tells its workers the addresses
 MEASURED = ("gateways", "refunds")
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "DATABASE_URL": servers["database_url"],
         "REDIS_URL": urlunsplit(urlsplit(servers["redis_url"])._replace(path=f"/{number}")),
     }
+    config.pluginmanager.register(Canaries(), "canaries")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     if not worker:
         # The workers find their own way here; early settings would have the wrong addresses.
@@ -112,9 +114,17 @@ def _usual_language():
 
 
 @pytest.fixture(autouse=True)
-def _empty_valkey(valkey):
-    """Leave neither cached values nor messages to the next test."""
+def _empty_valkey(valkey, canary_log):
+    """Leave neither cached values nor messages to the next test, and look at what there were."""
     valkey.flushdb()
+    yield
+    for text in stored_in(valkey):
+        canary_log.look("Valkey", text)
+
+
+@pytest.fixture(scope="session")
+def canary_log(pytestconfig) -> Canaries:
+    return pytestconfig.pluginmanager.get_plugin("canaries")
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +151,7 @@ def sandbox(_sandbox_server):
 
 
 @pytest.fixture
-def celery_worker_process(transactional_db, tmp_path):
+def celery_worker_process(transactional_db, tmp_path, canary_log):
     """A real Celery worker on this test's database and broker: the Supervisor that runs it.
 
     ``celery_worker_process.pids["worker"]`` is its process. It is ready when the test starts, and
@@ -160,3 +170,5 @@ def celery_worker_process(transactional_db, tmp_path):
         yield supervisor
     finally:
         supervisor.stop()
+        for log in (tmp_path / "logs").iterdir():
+            canary_log.look(f"the log of a worker, {log.name}", log.read_text(errors="replace"))

@@ -11,12 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.base import Payer, Payment, PaymentMethod, PaymentStatus
+from gateways.card_numbers import holds_card_number
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, Money, parse_amount
 
 from .amounts import explain
 from .models import Transaction
-from .text import clean, holds_card_number
+from .text import clean
 
 Value = TypeVar("Value")
 

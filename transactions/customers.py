@@ -38,6 +38,8 @@ def merge(other: Customer, into: Customer, *, actor: User) -> None:
         if other == into:
             raise NotMerged(_("That is this customer."))
         for each in (other, into):
+            if each.erased_at:
+                raise NotMerged(_("%s is erased.") % each.email)
             if each.merged_into_id:
                 raise NotMerged(_("%s is merged into another customer already.") % each.email)
         other.absorbed.update(merged_into=into)

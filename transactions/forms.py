@@ -8,9 +8,11 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from gateways.validators import RefusesCardNumbers
+
 from .columns import Column
 from .models import Customer
-from .text import clean, holds_card_number
+from .text import clean
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _ModelForm = forms.ModelForm[Customer]
@@ -18,16 +20,7 @@ else:
     _ModelForm = forms.ModelForm
 
 
-def refuse_card_number(text: str) -> None:
-    """Raise ValidationError for text with something that passes for a card number."""
-    if holds_card_number(text):
-        raise forms.ValidationError(
-            _("This looks like a card number. Take it out: card numbers are never kept here."),
-            code="card_number",
-        )
-
-
-class NoteForm(forms.Form):
+class NoteForm(RefusesCardNumbers, forms.Form):
     """A note on a transaction."""
 
     text = forms.CharField(
@@ -41,13 +34,12 @@ class NoteForm(forms.Form):
 
     def clean_text(self) -> str:
         text: str = self.cleaned_data["text"]
-        refuse_card_number(text)
         if not clean(text, 1):
             raise forms.ValidationError(_("Write something that can be seen."))
         return text
 
 
-class SavedViewForm(forms.Form):
+class SavedViewForm(RefusesCardNumbers, forms.Form):
     """A name for what the table shows; sharing is offered to who may."""
 
     name = forms.CharField(label=_("Name"), max_length=60)
@@ -60,13 +52,12 @@ class SavedViewForm(forms.Form):
 
     def clean_name(self) -> str:
         name = clean(self.cleaned_data["name"], 60)
-        refuse_card_number(name)
         if not name:
             raise forms.ValidationError(_("Write a name that can be seen."))
         return name
 
 
-class ColumnsForm(forms.Form):
+class ColumnsForm(RefusesCardNumbers, forms.Form):
     columns = forms.MultipleChoiceField(
         label=_("Columns"),
         choices=Column.choices,
@@ -75,7 +66,7 @@ class ColumnsForm(forms.Form):
     )
 
 
-class CustomerForm(_ModelForm):
+class CustomerForm(RefusesCardNumbers, _ModelForm):
     """What staff know of a customer and no processor says."""
 
     locale = forms.ChoiceField(
@@ -87,7 +78,7 @@ class CustomerForm(_ModelForm):
         fields = ("is_vip", "locale")
 
 
-class MergeForm(forms.Form):
+class MergeForm(RefusesCardNumbers, forms.Form):
     """The other address of a customer; ``cleaned_data["email"]`` is that Customer."""
 
     email = forms.CharField(

@@ -22,7 +22,7 @@ from .csv_file import CsvFile, LineError, Record, UnreadableFile
 from .csv_rows import OPTIONAL, REQUIRED, RowReader
 from .models import Transaction
 from .streams import SyncBusy, single_flight
-from .upsert import row_of, store_payments
+from .upsert import PERSONAL, row_of, store_payments
 
 ERRORS_SHOWN = 50
 
@@ -117,12 +117,13 @@ def _compare(
 def _differing(record: Record, payment: Payment, stored: Mapping[str, Any]) -> Iterator[str]:
     """The columns that contradict what is stored. An empty cell says nothing."""
     facts = row_of(payment)
+    erased = PERSONAL if stored["is_erased"] else ()
     for column, text in record.values.items():
         name = "amount_minor" if column == "amount" else column
         value = stored[name]
         if isinstance(value, datetime):
             value = value.isoformat()
-        if text and facts[name] != value:
+        if text and name not in erased and facts[name] != value:
             yield column
 
 

@@ -28,6 +28,8 @@ class Customer(models.Model):
         "self", models.PROTECT, null=True, blank=True, related_name="absorbed"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    # Since when nothing tells who they are: e-mail and name are a pseudonym.
+    erased_at = models.DateTimeField(null=True)
     search_text = models.GeneratedField(
         expression=Lower(Concat("email", Value(" "), "name")),
         output_field=models.TextField(),
@@ -37,7 +39,10 @@ class Customer(models.Model):
     class Meta:
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
-        permissions = [("merge_customer", _("Can merge customers, and part them again"))]
+        permissions = [
+            ("merge_customer", _("Can merge customers, and part them again")),
+            ("erase_customer", _("Can erase the personal data of customers")),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(merged_into=F("id")), name="customer_is_not_merged_into_itself"
@@ -48,6 +53,11 @@ class Customer(models.Model):
                 fields=["-created_at", "-id"],
                 condition=Q(merged_into__isnull=True),
                 name="customer_newest",
+            ),
+            models.Index(
+                fields=["erased_at"],
+                condition=Q(erased_at__isnull=False),
+                name="customer_erased",
             ),
             GinIndex(OpClass("search_text", "gin_trgm_ops"), name="customer_search"),
         ]
@@ -132,6 +142,8 @@ class Transaction(models.Model):
     # The same customer paid the same amount within DUPLICATE_WINDOW_MINUTES of it.
     has_twin = models.BooleanField(_("has a twin"), default=False, db_default=False)
     has_details = models.BooleanField(default=True)
+    # Its payer is a pseudonym, and no reading brings back who it was.
+    is_erased = models.BooleanField(default=False, db_default=False)
     synced_at = models.DateTimeField(_("last read"), auto_now_add=True)
     search_text = models.GeneratedField(
         expression=Lower(

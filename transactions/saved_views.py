@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+
+from gateways.card_numbers import holds_card_number
 
 from .models import SavedView
 
@@ -51,6 +53,8 @@ def save(owner: User, name: str, query: str, *, is_shared: bool) -> SavedView:
         raise NotSaved(_("Search or filter first: a view of everything needs no name."))
     if len(query) > SavedView.QUERY_LENGTH:
         raise NotSaved(_("The search is too long to be kept. Make it shorter."))
+    if holds_card_number(unquote_plus(query)):
+        raise NotSaved(_("The search holds a card number, which is not kept. Take it out."))
     if is_shared and not owner.has_perm(SHARE):
         raise NotSaved(_("You may not share views. Keep it for yourself."))
     own = SavedView.objects.filter(owner=owner)

@@ -10,9 +10,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from gateways.money import InvalidAmount, Money, parse_amount
+from gateways.validators import refuse_card_number
 
 from .amounts import explain
-from .forms import refuse_card_number
 from .models import Note, RefundProgress, Transaction
 
 _NOTE_LENGTH = 5000
@@ -30,24 +30,15 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class TextField(serializers.CharField):
-    """A string that is a string: numbers are not turned into one."""
+    """A string that is a string, of at most 5,000 characters, without card numbers."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": _NOTE_LENGTH} | options)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class FreeTextField(TextField):
-    """What people write: at most ``most`` characters, without card numbers."""
-
-    def __init__(self, most: int = _NOTE_LENGTH, **options: Any) -> None:
-        super().__init__(max_length=most, **options)
-
-    def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
-        if len(text) > _NOTE_LENGTH:
-            self.fail("max_length", max_length=_NOTE_LENGTH)  # before anybody reads all of it
         try:
             refuse_card_number(text)
         except InvalidText as error:
@@ -96,7 +87,7 @@ class NoteSerializer(serializers.ModelSerializer[Note]):
 
 
 class NewNoteSerializer(StrictSerializer):
-    text = FreeTextField()
+    text = TextField()
 
 
 class TransactionSerializer(serializers.ModelSerializer[Transaction]):

@@ -21,7 +21,7 @@ from gateways.base import BadRecord, Payment
 from gateways.models import ProcessorAccount
 from gateways.registry import gateway_class
 
-from .text import clean, mask_card_numbers
+from .text import as_stored, clean
 from .twins import mark_twins
 
 # How many refused records are kept with their reasons; the rest is only counted.
@@ -113,10 +113,10 @@ def row_of(payment: Payment) -> dict[str, Any]:
         "brand": clean(payment.method.brand, 30),
         "last4": clean(payment.method.last4, 4),
         "wallet": clean(payment.method.wallet, 30),
-        "customer_name": mask_card_numbers(clean(payment.payer.name, 300)),
-        "customer_email": clean(payment.payer.email, 320),
-        "order_reference": clean(payment.order_reference, 300),
-        "description": mask_card_numbers(clean(payment.description, 1000)),
+        "customer_name": as_stored(payment.payer.name, 300),
+        "customer_email": as_stored(payment.payer.email, 320),
+        "order_reference": as_stored(payment.order_reference, 300),
+        "description": as_stored(payment.description, 1000),
     }
 
 
@@ -150,11 +150,15 @@ _COLUMNS = {
     "order_reference": ("text", _TEXT),
     "description": ("text", _TEXT),
 }
+# Of an erased payment nothing that tells of its payer comes back.
+PERSONAL = ("customer_name", "customer_email", "description")
+_UNLESS_ERASED = "CASE WHEN kept.is_erased THEN kept.{0} ELSE {1} END"
 _IS_DISPUTED = _COLUMNS["disputed"][1].format("disputed")
 _NAMES = ", ".join(_COLUMNS)
 _TYPES = ", ".join(f"{name} {kind}" for name, (kind, _rule) in _COLUMNS.items())
 _RULES = {name: rule.format(name) for name, (_kind, rule) in _COLUMNS.items()} | {
-    "customer_id": _DETAIL.format("customer_id", "NULL"),
+    **{name: _UNLESS_ERASED.format(name, _TEXT.format(name)) for name in PERSONAL},
+    "customer_id": _UNLESS_ERASED.format("customer_id", _DETAIL.format("customer_id", "NULL")),
     # Since when, for what was known not to be: lists without disputes do not tell.
     "disputed_at": f"CASE WHEN {_IS_DISPUTED} THEN CASE WHEN kept.disputed"
     " OR NOT (kept.has_details OR %(lists_disputes)s) THEN kept.disputed_at ELSE now() END END",
@@ -185,8 +189,12 @@ RETURNING xmax = 0
 _CUSTOMERS = """
 INSERT INTO transactions_customer AS kept (email, name, locale, created_at)
 SELECT DISTINCT ON (lower(customer_email)) lower(customer_email), customer_name, '', now()
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS row (customer_email text, customer_name text)
+FROM jsonb_to_recordset(%(rows)s::jsonb)
+  AS row (external_id text, customer_email text, customer_name text)
 WHERE customer_email LIKE '%%@%%' AND NOT EXISTS (
+  SELECT FROM transactions_transaction AS paid
+  WHERE paid.account_id = %(account)s AND paid.external_id = row.external_id AND paid.is_erased
+) AND NOT EXISTS (
   SELECT FROM transactions_customer AS known
   WHERE known.email = lower(customer_email) AND (known.name <> '' OR customer_name = ''))
 ORDER BY lower(customer_email), customer_name DESC

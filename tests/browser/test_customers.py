@@ -102,3 +102,20 @@ def test_customers_are_marked_merged_and_parted(open_page, manager, customer):
     expect(page.get_by_text("Also m.santos@example.com")).to_be_visible()
     page.get_by_role("button", name="Part them").click()
     expect(page.get_by_text("is a customer of their own again.")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1360, 390])
+def test_a_customer_is_erased_in_a_dialog(open_page, customer, pair, width):
+    page = open_page(make_person("admin"), width=width)
+    page.goto(f"/admin/transactions/customer/{customer.pk}/change/")
+    page.get_by_role("link", name="Erase").click()
+    dialog = page.locator("#dialog")
+    expect(dialog).to_contain_text("This cannot be undone.")
+    dialog.get_by_role("button", name="Erase", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_have_text("Tick the box if you mean it.")
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) <= 0
+    dialog.get_by_label("Erase this customer for good").check()
+    dialog.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_text("The customer is erased.")).to_be_visible()
+    expect(page.locator("main, #content, body").first).not_to_contain_text("Maria Santos")

@@ -92,3 +92,15 @@ def test_what_is_refused(name, text):
     form = CampaignForm("account=shop", filled(**{name: text}))
     assert not form.is_valid()
     assert form.errors[name]
+
+
+def test_a_search_for_a_card_number_makes_no_campaign():
+    form = CampaignForm("q=4242+4242+4242+4242", filled())
+    assert not form.is_valid()
+    assert "card number" in str(form.non_field_errors())
+
+
+@pytest.mark.parametrize("line", ["4242424242424242,1", "ch_1,4242424242424242"])
+def test_a_line_with_a_card_number_is_named(line):
+    form = read(f"payment,amount\nch_0,1\n{line}\n")
+    assert form.errors["file"] == ["Line 3: It names a card, and no payment."]

@@ -3,7 +3,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from gateways.credentials import decrypt
+from gateways.credentials import credentials_of
 from gateways.models import ProcessorAccount
 from refunds_site.embedded import free_port
 
@@ -43,7 +43,7 @@ def fail(run, capsys):
 
 
 def stored():
-    return decrypt(ProcessorAccount.objects.get(slug="main").encrypted_credentials)
+    return credentials_of(ProcessorAccount.objects.get(slug="main"))
 
 
 def test_add_and_change(run):

@@ -390,3 +390,16 @@ def test_a_held_account_takes_the_request_and_it_waits(post):
     account = make_account(held_reason="Restored.")
     assert post(to=make_transaction(account)).status_code == 202
     assert Refund.objects.get().status == "queued"
+
+
+@pytest.mark.parametrize("key", ["4242424242424242", "4242-4242-4242-4242", "#378282246310005"])
+def test_a_card_number_is_no_key(payment, key):
+    response = client_of("agent").post(address_of(payment), BODY, HTTP_IDEMPOTENCY_KEY=key)
+    assert list(assert_problem(response, 400)["errors"]) == ["Idempotency-Key"]
+    assert not Refund.objects.exists()
+
+
+def test_a_random_key_may_look_like_one(payment):
+    key = "f3b1c8a0-7d2e-4f10-ab04-242424242424"
+    response = client_of("agent").post(address_of(payment), BODY, HTTP_IDEMPOTENCY_KEY=key)
+    assert response.status_code == 202

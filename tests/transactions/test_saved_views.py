@@ -39,6 +39,13 @@ def test_an_address_is_always_written_the_same():
     assert canonical({"p": "older.1.1"}, known) == ""
 
 
+@pytest.mark.parametrize("query", ["q=4242424242424242", "q=4242+4242%204242-4242"])
+def test_a_search_for_a_card_number_is_not_kept(agent, query):
+    with pytest.raises(NotSaved, match="card number"):
+        save(agent, "Hers", query, is_shared=False)
+    assert not SavedView.objects.exists()
+
+
 def test_what_is_filtered_for_is_kept_and_shown_again(browser, agent):
     make_transaction(amount_minor=90_000)
     address = f"{LIST}?amount_min=500&currency="

@@ -516,6 +516,18 @@ def test_card_numbers_are_not_stored(account, text):
     assert text not in description
 
 
+def test_no_text_of_a_payment_keeps_a_card_number_and_ids_stay(account):
+    card = "4242424242424242"
+    payer = Payer(f"Jane {card}", f"{card}@example.com")
+    store_payments(account, [payment(card, payer=payer, order_reference=f"A {card}")])
+    row = Transaction.objects.get()
+    texts = (row.customer_name, row.customer_email, row.order_reference)
+    assert not any(card in text for text in texts)
+    assert row.order_reference == "A [card 4242]"
+    assert row.external_id == card  # it is what the processor is asked by
+    assert not Customer.objects.filter(email__contains=card).exists()
+
+
 def test_customers_are_known_by_their_address_in_any_case(account):
     other = ProcessorAccount.objects.create(slug="other", processor="nmi", mode="test")
     store_payments(

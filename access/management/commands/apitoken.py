@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from access.models import ApiToken, Scope
+from gateways.card_numbers import holds_card_number
 from gateways.models import ProcessorAccount
 
 
@@ -53,6 +54,8 @@ class Command(BaseCommand):
             )
         if not name.strip() or len(name) > 100:
             raise CommandError("A token's name has 1 to 100 characters.")
+        if holds_card_number(name):
+            raise CommandError("The name looks like a card number. Choose another one.")
         if ApiToken.objects.filter(name=name).exists():
             raise CommandError(f"There is a token {name} already. Choose another name.")
         limited_to = [_find_account(slug) for slug in accounts]

@@ -16,6 +16,7 @@ from gateways.accounts import (
     credential_names,
     save_account,
 )
+from gateways.credentials import hangs_on_first_key, key_id_of
 from gateways.errors import GatewayError, Misconfigured
 from gateways.models import Mode, Processor, ProcessorAccount
 
@@ -119,8 +120,13 @@ def _describe(account: ProcessorAccount) -> list[str]:
     facts += [account.currency] if account.currency else []
     try:
         facts += [f"{name} {hint}" for name, hint in credential_hints(account).items()]
+        facts += [] if hangs_on_first_key(account) else [_key_of(account)]
     except Misconfigured as error:
         facts.append(str(error))
     facts += [] if account.is_active else ["switched off"]
     facts += [f"paused: {account.paused_reason}"] if account.paused_reason else []
     return facts
+
+
+def _key_of(account: ProcessorAccount) -> str:
+    return f"hangs on key {key_id_of(account)}, not on the first: manage.py rotate_credentials"
