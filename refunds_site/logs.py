@@ -10,6 +10,9 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from audit.context import from_request
+from audit.text import printable
+
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -58,13 +61,8 @@ def configuration(*, debug: bool) -> dict[str, Any]:
     }
 
 
-def _printable(text: str) -> str:
-    """Control characters as their escapes: whoever calls must not steer a terminal or a parser."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
 class RequestLogMiddleware:
-    """Give every request an id, bind it to the log and return it to the caller."""
+    """Give every request an id, bind it to the logs and return it to the caller."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -75,12 +73,13 @@ class RequestLogMiddleware:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.monotonic()
-        response = self.get_response(request)
+        with from_request(request, request_id):
+            response = self.get_response(request)
         response["X-Request-ID"] = request_id
         self.log.info(
             "request",
             method=request.method,
-            path=_printable(request.path),
+            path=printable(request.path),
             status=response.status_code,
             milliseconds=round((time.monotonic() - started) * 1000),
         )
