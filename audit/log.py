@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Person = AbstractBaseUser | AnonymousUser
 
+# The lock of the chains' triggers (audit/migrations/0001_initial.py).
+_TURN = 7266853
 _TEXT_SIZE = 500
 _LIST_SIZE = 100
 _DATA_SIZE = 16_000
@@ -35,9 +37,9 @@ def record(
     """Append an entry. The database numbers it, stamps it and chains it to the one before.
 
     Call it as the last thing of the transaction that makes the change, every other lock taken:
-    writers wait for each other until they commit. ``about_name`` stands in place of the object's
-    own text, where that would name a customer. ``data`` holds JSON values, never a secret; long
-    texts and lists in it are cut.
+    writers wait for each other until they commit. Whoever locks the actor's row does so with
+    ``no_key``. ``about_name`` stands in place of the object's own text, where that would name a
+    customer. ``data`` holds JSON values, never a secret; long texts and lists in it are cut.
     """
     person = actor if actor is not None and actor.pk is not None else None
     name = str(about) if about_name is None and about is not None else about_name or ""
@@ -60,6 +62,16 @@ def record(
                 _written(data or {}),
             ],
         )
+
+
+def take_turn() -> None:
+    """Wait for the other writers before anything is written, and not at :func:`record`.
+
+    For changes of processor accounts alone: a worker pauses one when its event is written already,
+    so that theirs is the only row that is locked after the turn.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_TURN])
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

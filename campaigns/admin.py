@@ -20,6 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from access.rights import may_somewhere
+from audit.kinds import Kind
+from audit.log import record
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
@@ -252,6 +254,8 @@ class CampaignAdmin(ReadOnlyAdmin):
         campaign = self.get_visible(request, object_id)
         if not _may_export(campaign, signed_in(request)):
             raise PermissionDenied(_("You may not export transactions."))
+        told = {"what": "campaign", "format": "csv", "rows": campaign.items.count()}
+        record(Kind.EXPORTED, actor=signed_in(request), about=campaign, data=told)
         headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'}
         kind = "text/csv; charset=utf-8"
         return StreamingHttpResponse(result_lines(campaign), content_type=kind, headers=headers)

@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from audit.kinds import Kind
 from refunds.models import Refund
 from refunds.publishing import hand_out
 from refunds.services import (
@@ -34,7 +35,7 @@ from refunds.states import CANCELABLE, MOVING, Status
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 from .preparing import prepare
-from .services import APPROVE, REQUEST, TASK, each_batch, hold, reaches, refunds_of
+from .services import APPROVE, REQUEST, TASK, each_batch, hold, reaches, refunds_of, tell
 
 log = structlog.get_logger(__name__)
 
@@ -173,7 +174,9 @@ def _hold_to_ask(item: CampaignItem) -> bool:
 def _pause(campaign: Campaign, why: str) -> None:
     """Stop a campaign that may not go on, until a person has seen to it."""
     running = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.RUNNING)
-    running.update(state=CampaignState.PAUSED, problem=why[:300])
+    with database.atomic():
+        if running.update(state=CampaignState.PAUSED, problem=why[:300]):
+            tell(Kind.CAMPAIGN_PAUSED, campaign, None, {"why": why})
 
 
 def _hold(campaign: Campaign, goes_on: Callable[[], bool]) -> None:

@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from .accounts import check_account
+from .accounts import check_account, store_account
 from .errors import GatewayError
 from .forms import credential_fields, form_for
 from .models import ProcessorAccount
@@ -80,6 +80,11 @@ class ProcessorAccountAdmin(ModelAdmin):
     ) -> Any:
         return super().get_form(request, obj, change, form=form_for(obj), **kwargs)
 
+    def save_model(
+        self, request: HttpRequest, obj: ProcessorAccount, form: Any, change: bool
+    ) -> None:
+        store_account(obj, actor=request.user)
+
     @action(
         description=_("Check credentials"),
         permissions=["change"],
@@ -99,7 +104,7 @@ class ProcessorAccountAdmin(ModelAdmin):
         if not self.has_change_permission(request, account):
             raise PermissionDenied
         try:
-            messages.success(request, check_account(account))
+            messages.success(request, check_account(account, actor=request.user))
         except GatewayError as error:
             messages.error(request, str(error))
         address = reverse("admin:gateways_processoraccount_change", args=[account.pk])

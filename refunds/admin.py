@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction as database
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -17,6 +18,8 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from access.rights import may_somewhere, within
+from audit.kinds import Kind
+from audit.log import changes, record
 from transactions.admin import TransactionAdmin
 from transactions.badges import Badge, badge_of
 from transactions.changelist import (
@@ -301,3 +304,25 @@ class RefundReasonAdmin(ModelAdmin):
         self, request: HttpRequest, obj: RefundReason | None = None
     ) -> tuple[str, ...]:
         return ("code",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: RefundReason, form: Any, change: bool) -> None:
+        before = _facts(RefundReason.objects.get(pk=obj.pk)) if change else {}
+        super().save_model(request, obj, form, change)
+        kind = Kind.REASON_CHANGED if change else Kind.REASON_ADDED
+        if told := changes(before, _facts(obj)):
+            record(kind, actor=request.user, about=obj, data=told)
+
+    def delete_model(self, request: HttpRequest, obj: RefundReason) -> None:
+        self.delete_queryset(request, RefundReason.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefundReason]) -> None:
+        with database.atomic():
+            gone = list(queryset)
+            super().delete_queryset(request, queryset)
+            for reason in gone:
+                record(Kind.REASON_DELETED, actor=request.user, about=reason, data=_facts(reason))
+
+
+def _facts(reason: RefundReason) -> dict[str, Any]:
+    fields = RefundReason._meta.concrete_fields
+    return {field.name: getattr(reason, field.name) for field in fields if not field.primary_key}

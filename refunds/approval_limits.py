@@ -18,6 +18,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.rights import accounts_where, may_somewhere, within
+from audit.kinds import Kind
+from audit.log import record
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, parse_amount
 from transactions.amounts import delocalize, explain
@@ -186,4 +188,15 @@ class ApprovalLimitAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApprovalLimit, form: Any, change: bool) -> None:
         obj.made_by = signed_in(request)
+        newest = ApprovalLimit.objects.newest()
+        before = newest.filter(account=obj.account, currency=obj.currency).first()
         super().save_model(request, obj, form, change)
+        old = str(before.above) if before and before.above else None
+        record(
+            Kind.LIMIT_SET,
+            actor=obj.made_by,
+            account_id=obj.account_id,
+            about=obj,
+            about_name=obj.currency,
+            data={"changed": {"above": [old, str(obj.above) if obj.above else None]}},
+        )

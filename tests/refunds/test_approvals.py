@@ -21,6 +21,7 @@ from refunds.models import ApprovalLimit, Attention, AttentionKind, Refund
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 from refunds.sweeps import flag_overdue
+from tests.audit.lines import told
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_transaction
 
@@ -300,6 +301,10 @@ class TestForm:
         assert "the limit for USD is taken back" in text
         assert ["Replaced" in text, "Taken back" in text, "In force" in text] == [True, True, False]
         assert limit_for(account, "USD", make_person("agent")) is None
+        assert [(kind, by, name, data["changed"]) for kind, by, name, data in told()] == [
+            ("limit.set", manager.username, "USD", {"above": [None, "500.00 USD"]}),
+            ("limit.set", manager.username, "USD", {"above": ["500.00 USD", None]}),
+        ]
 
     def test_zero_asks_about_every_refund(self, manager):
         self.add(manager, above="0")
