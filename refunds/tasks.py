@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
+
+from audit.heads import note_heads
 
 from . import cases, execution, resolution, sweeps, webhooks
+from .history import CHAINS
 from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
     "expire_leases",
     "look_up_due",
     "look_up_refund",
+    "note_audit_heads",
     "probe_down_accounts",
     "process_webhook",
     "publish_due",
@@ -71,3 +77,8 @@ def publish_webhooks() -> None:
 def tidy_cases() -> None:
     cases.reassign_orphans()
     cases.close_resumed_accounts()
+
+
+@shared_task(name="refunds.tasks.note_audit_heads")
+def note_audit_heads() -> None:
+    note_heads(CHAINS, Path(settings.AUDIT_HEADS_FILE) if settings.AUDIT_HEADS_FILE else None)

@@ -85,6 +85,9 @@ DUPLICATE_WINDOW_MINUTES = _whole(
     "DUPLICATE_WINDOW_MINUTES", "minutes", default=60, least=1, most=10_080
 )
 
+# Where the heads of the audit trail's chains are noted every hour, besides in the log.
+AUDIT_HEADS_FILE = env.str("AUDIT_HEADS_FILE", default="")
+
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
     "unfold.contrib.filters",
@@ -237,6 +240,7 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.reconcile_all_accounts": {"queue": "bulk"},
     "refunds.tasks.raise_disputes": {"queue": "sweep"},
     "refunds.tasks.tidy_cases": {"queue": "sweep"},
+    "refunds.tasks.note_audit_heads": {"queue": "sweep"},
     "campaigns.tasks.work": {"queue": "bulk"},
     "campaigns.tasks.hand_out_open": {"queue": "sweep"},
 }
@@ -267,6 +271,7 @@ CELERY_BEAT_SCHEDULE = {
     "tidy-cases": _every(60, "tidy_cases"),
     "raise-disputes": _every(60, "raise_disputes"),
     "campaigns": _every(10, "campaigns.tasks.hand_out_open"),
+    "audit-heads": _beat("note_audit_heads", crontab(minute="7")),
     "sync-all-accounts": _every(300, "sync_all_accounts"),
     # Lists by time of creation never show what changed later: disputes, for one.
     "sync-further-back": _beat("sync_all_accounts", crontab(hour="3", minute="17"), days=35),
