@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from access.rights import may_somewhere
 from audit.kinds import Kind
 from audit.log import record
+from refunds.refusals import code_of, record_refusal
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
@@ -246,6 +247,8 @@ class CampaignAdmin(ReadOnlyAdmin):
             raise PermissionDenied(str(refusal)) from refusal
         except WrongStatus as refusal:
             level, said = messages.ERROR, str(refusal)
+            code = code_of(refusal)
+            record_refusal(press, campaign, actor=request.user, code=code, why=said)
         messages.add_message(request, level, said)
         return follow(request, reverse(PAGE, args=[campaign.pk]))
 

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from audit.kinds import Kind
 from refunds.models import Refund
 from refunds.publishing import hand_out
+from refunds.refusals import code_of, record_refusal
 from refunds.services import (
     NotAllowed,
     RefundRefused,
@@ -128,7 +129,6 @@ def _ask(campaign: Campaign, item: CampaignItem) -> str:
     with database.atomic():
         if not _hold_to_ask(item):
             return ""
-        mine = CampaignItem.objects.filter(pk=item.pk)
         try:
             refund, _created = request_refund(
                 transaction=payment,
@@ -142,15 +142,30 @@ def _ask(campaign: Campaign, item: CampaignItem) -> str:
                 expected_refundable=item.left,
                 is_bulk=True,
             )
-        except NotAllowed as refusal:
-            return str(refusal)
-        except (RefundRefused, RequestConflict) as refusal:
-            if getattr(refusal, "code", "") == "paused":
-                return str(refusal)
-            mine.update(state=ItemState.REFUSED, why=str(refusal)[:300])
+        except (NotAllowed, RefundRefused, RequestConflict) as refusal:
+            return _refused(campaign, item, refusal)
         else:
+            mine = CampaignItem.objects.filter(pk=item.pk)
             mine.update(state=ItemState.ASKED, refund=refund)
     return ""
+
+
+def _refused(campaign: Campaign, item: CampaignItem, refusal: Exception) -> str:
+    """Note it with the item, or give the sentence for which the whole campaign has to wait."""
+    code, why = code_of(refusal), str(refusal)
+    waits = code in {"not_allowed", "paused"}
+    if not waits:
+        CampaignItem.objects.filter(pk=item.pk).update(state=ItemState.REFUSED, why=why[:300])
+    record_refusal(
+        "refund",
+        item.transaction,
+        actor=campaign.created_by,
+        code=code,
+        why=why,
+        amount=item.amount.major(),
+        campaign=campaign.pk,
+    )
+    return why if waits else ""
 
 
 def _hold_to_ask(item: CampaignItem) -> bool:
