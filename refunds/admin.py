@@ -39,10 +39,12 @@ from transactions.timeline import newest_first
 
 from . import pulling, services, story
 from .approval_limits import ApprovalLimitAdmin
+from .audit_log import AuditLineAdmin
 from .badges import TONES, refund_badge
 from .forms import ReasonLineForm
 from .inbox import AttentionAdmin
-from .models import ApprovalLimit, Attention, Refund, RefundReason, WebhookEvent
+from .models import ApprovalLimit, Attention, AuditLine, Refund, RefundReason, WebhookEvent
+from .refusals import code_of, record_refusal
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .timeline import webhook_lines
@@ -52,6 +54,7 @@ from .webhook_log import WebhookEventAdmin
 admin.site.unregister([Transaction, Customer])
 admin.site.register(ApprovalLimit, ApprovalLimitAdmin)
 admin.site.register(Attention, AttentionAdmin)
+admin.site.register(AuditLine, AuditLineAdmin)
 admin.site.register(WebhookEvent, WebhookEventAdmin)
 
 # The open cases that a customer's page names.
@@ -284,6 +287,9 @@ class RefundAdmin(OfPaymentAdmin):
         except NotAllowed as refusal:
             raise PermissionDenied(str(refusal)) from refusal
         except (WrongStatus, RefundRefused, RequestConflict) as refusal:
+            record_refusal(
+                action, refund, actor=request.user, code=code_of(refusal), why=str(refusal)
+            )
             return changed(request, refund.transaction, str(refusal), messages.ERROR)
         waits = services.waits_for(refund.account) if result.status == Status.QUEUED else ""
         return changed(request, refund.transaction, f"{button.done} {waits}".strip())
