@@ -1,6 +1,6 @@
 """What the audit trail costs: a row within a refund, four processes at once, a walk of a million.
 
-``python -m bench.audit SECONDS`` asks for refunds in a process of its own, in an environment that
+``python -m bench.audit SECONDS NAME WHAT`` commits in a process of its own, in an environment that
 has a database, and prints how many were made and what failed.
 """
 
@@ -48,18 +48,21 @@ def _measure(stage: Stage) -> None:
     from audit.chains import first_break
     from refunds.history import CHAINS
 
-    print("A refund is asked for, p50 of", _TRIES)
+    print("A refund is asked for, p50 of", _TRIES, flush=True)
     for name, milliseconds in measure_rows().items():
         print(f"  {name}: {milliseconds:.2f} ms")
-    print(f"{PROCESSES} processes ask for refunds for {SECONDS} s")
-    for name, value in measure_crowd(stage).items():
-        print(f"  {name}: {value}")
+    for what in ("refunds", "events"):
+        print(f"{PROCESSES} processes, {SECONDS} s, commits with {what} alone", flush=True)
+        for name, value in measure_crowd(stage, what).items():
+            print(f"  {name}: {value}", flush=True)
     fill(ROWS)
     for chain in CHAINS:
         started = time.perf_counter()
         found = first_break(chain)
         seconds = time.perf_counter() - started
-        print(f"Walking {chain.table}: {seconds:.1f} s, {'broken' if found else 'fits'}")
+        print(
+            f"Walking {chain.table}: {seconds:.1f} s, {'broken' if found else 'fits'}", flush=True
+        )
     print(f"The page over {2 * ROWS:,} rows, server time, p50 of {_PAGES}")
     for query, milliseconds in measure_page().items():
         print(f"  {query or 'the whole log'}: {milliseconds:.0f} ms")
@@ -106,8 +109,12 @@ def _clock(beginning: str, spent: list[float]) -> Callable[..., Any]:
     return clock
 
 
-def measure_crowd(stage: Stage) -> dict[str, Any]:
-    """Refunds per second of all processes together, and what went wrong."""
+def measure_crowd(stage: Stage, what: str) -> dict[str, Any]:
+    """Commits per second of all processes together, and what went wrong.
+
+    ``refunds`` are requests as a campaign makes them, without a message to a broker for each;
+    ``events`` are what the chain itself takes.
+    """
     from audit.chains import first_break
     from refunds.history import CHAINS
     from refunds.models import RefundEvent
@@ -115,7 +122,9 @@ def measure_crowd(stage: Stage) -> dict[str, Any]:
     before = RefundEvent.objects.count()
     command = [sys.executable, "-m", "bench.audit", str(SECONDS)]
     crowd = [
-        subprocess.Popen([*command, str(number)], env=stage.environment, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, f"{what}-{number}", what], env=stage.environment, stdout=subprocess.PIPE
+        )
         for number in range(PROCESSES)
     ]
     told = [json.loads(each.communicate(timeout=SECONDS + 120)[0]) for each in crowd]
@@ -123,7 +132,7 @@ def measure_crowd(stage: Stage) -> dict[str, Any]:
     rows = RefundEvent.objects.count()
     newest = RefundEvent.objects.latest("sequence").sequence
     return {
-        "refunds per second": round(sum(each["made"] / each["seconds"] for each in told)),
+        "per second": round(sum(each["made"] / each["seconds"] for each in told)),
         "failed (deadlocks, lock timeouts)": sum(each["failed"] for each in told),
         "events without a row": made - (rows - before),
         "gaps": newest - rows,
@@ -131,7 +140,7 @@ def measure_crowd(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _asker(name: str) -> Callable[[], None]:
+def _asker(name: str, *, is_bulk: bool = False) -> Callable[[], None]:
     """A call that asks for one refund of a payment that was not refunded before."""
     from django.contrib.auth.models import Permission, User
     from django.db import transaction
@@ -178,18 +187,19 @@ def _asker(name: str) -> Callable[[], None]:
             note="",
             requested_by=person,
             idempotency_key=payment.external_id,
+            is_bulk=is_bulk,
         )
 
     return ask
 
 
-def _crowd_member(seconds: int, name: str) -> dict[str, Any]:
+def _crowd_member(seconds: int, name: str, what: str) -> dict[str, Any]:
     import django
 
     django.setup()
     from django.db import DatabaseError
 
-    ask, made, failed = _asker(name), 0, 0
+    ask, made, failed = _asker(name, is_bulk=True) if what == "refunds" else _teller(), 0, 0
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         try:
@@ -198,6 +208,15 @@ def _crowd_member(seconds: int, name: str) -> dict[str, Any]:
         except DatabaseError:
             failed += 1
     return {"made": made, "failed": failed, "seconds": time.monotonic() - started}
+
+
+def _teller() -> Callable[[], None]:
+    """A call that commits one event."""
+    from refunds.history import record_event
+    from refunds.models import Refund
+
+    refund = Refund.objects.earliest("created_at")
+    return lambda: record_event(refund, "noted", data={"why": "The processor did not answer."})
 
 
 def fill(rows: int) -> None:
@@ -279,4 +298,4 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
-    json.dump(_crowd_member(int(sys.argv[1]), sys.argv[2]), sys.stdout)
+    json.dump(_crowd_member(int(sys.argv[1]), *sys.argv[2:]), sys.stdout)

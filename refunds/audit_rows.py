@@ -129,7 +129,8 @@ def _who(line: AuditLine, people: dict[int, User]) -> str:
     """As the person is called now, with the name of that time where it was another."""
     person = people.get(line.actor_id or 0)
     if person is None:
-        return line.actor_name or _("Refund Desk")
+        nobody = _("Somebody unknown") if line.request_id else _("Refund Desk")
+        return line.actor_name or nobody
     name = name_of(person)
     was = line.actor_name if line.actor_name not in {"", person.get_username()} else ""
     return f"{name} ({was})" if was else name
