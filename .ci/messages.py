@@ -18,7 +18,7 @@ from babel.messages.pofile import read_po, write_po
 from django.conf import settings
 from django.utils.translation.template import templatize
 
-CODE = ("access", "campaigns", "gateways", "refunds", "refunds_site", "transactions")
+CODE = ("access", "audit", "campaigns", "gateways", "refunds", "refunds_site", "transactions")
 LANGUAGES = ("ro", "ru", "pl", "ms")
 KEYWORDS = DEFAULT_KEYWORDS | {
     "_L": None,

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -15,6 +16,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm
 
+from audit.kinds import Kind
+from audit.log import changes, record
 from gateways.admin import ProcessorAccountAdmin
 from gateways.models import ProcessorAccount
 
@@ -110,12 +113,45 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
             obj.is_staff = True  # who is added here is meant to sign in here
         super().save_model(request, obj, form, change)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The person is saved by now, the groups and roles are not."""
+        person: User = form.instance
+        before = _rights_of(person) | _typed_before(form, _SWITCHES)
+        super().save_related(request, form, formsets, change)
+        after = _rights_of(person) | {name: getattr(person, name) for name in _SWITCHES}
+        if not change:
+            record(Kind.PERSON_ADDED, actor=request.user, about=person, data=after)
+            return
+        now = {name: getattr(person, name) for name in _NAMES}
+        if changed := changes(_typed_before(form, _NAMES), now):
+            record(Kind.PERSON_CHANGED, actor=request.user, about=person, data=changed)
+        if changed := changes(before, after):
+            record(Kind.PERSON_RIGHTS, actor=request.user, about=person, data=changed)
+
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()  # who is added is asked about on the next page
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         shown = super().get_readonly_fields(request, obj)
         return shown if request.user.is_superuser else (*shown, "is_superuser")
+
+
+_NAMES = ("username", "first_name", "last_name", "email")
+_SWITCHES = ("is_active", "is_staff", "is_superuser")
+
+
+def _typed_before(form: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What stood in the fields before, also of those that the form does not have."""
+    return {name: form.initial.get(name, getattr(form.instance, name)) for name in names}
+
+
+def _rights_of(person: User) -> dict[str, Any]:
+    """The groups, and the roles for single accounts, as the audit log tells them."""
+    roles = person.account_roles.select_related("role", "account")
+    return {
+        "groups": sorted(person.groups.values_list("name", flat=True)),
+        "account_roles": sorted(map(str, roles.all())),
+    }
 
 
 @admin.register(Group)
@@ -129,6 +165,39 @@ class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return not _is_shipped(obj) and super().has_delete_permission(request, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        group: Group = form.instance
+        before = {"name": form.initial.get("name"), "permissions": _permissions_of(group)}
+        super().save_related(request, form, formsets, change)
+        after = {"name": group.name, "permissions": _permissions_of(group)}
+        kind = Kind.GROUP_CHANGED if change else Kind.GROUP_ADDED
+        if told := changes(before, after) if change else after:
+            record(kind, actor=request.user, about=group, data=told)
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        self.delete_queryset(request, Group.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        with transaction.atomic():
+            gone = [(group, _held_with(group)) for group in queryset]
+            super().delete_queryset(request, queryset)
+            for group, told in gone:
+                record(Kind.GROUP_DELETED, actor=request.user, about=group, data=told)
+
+
+def _permissions_of(group: Group) -> list[str]:
+    held = group.permissions.values_list("content_type__app_label", "codename")
+    return sorted(f"{app}.{codename}" for app, codename in held)
+
+
+def _held_with(group: Group) -> dict[str, Any]:
+    """What goes with a group: its permissions, and who had it."""
+    people = User.objects.filter(groups=group) | User.objects.filter(account_roles__role=group)
+    return {
+        "permissions": _permissions_of(group),
+        "people": sorted(set(people.values_list("username", flat=True))),
+    }
 
 
 def _is_shipped(group: Group | None) -> bool:
@@ -173,8 +242,11 @@ class ApiTokenAdmin(ModelAdmin):
     @admin.action(description=gettext_lazy("Revoke"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
         valid = tokens.filter(revoked_at=None)
-        for token in valid:
-            token.revoke()
+        with transaction.atomic():
+            for token in valid:
+                token.revoke()
+            for token in valid:
+                record(Kind.TOKEN_REVOKED, actor=request.user, about=token, data=token.facts())
         count = len(valid)
         sentence = ngettext("%d token is revoked.", "%d tokens are revoked.", count) % count
         messages.success(request, sentence)

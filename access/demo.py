@@ -15,6 +15,7 @@ _NAMES = {
     Role.APPROVER: ("Piotr", "Nowak"),
     Role.MANAGER: ("Irina", "Sokolova"),
     Role.ADMIN: ("Aisyah", "Rahman"),
+    Role.AUDITOR: ("Marta", "Kowalska"),
 }
 
 

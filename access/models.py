@@ -67,6 +67,11 @@ class ApiToken(models.Model):
         self.revoked_at = timezone.now()
         self.save(update_fields=["revoked_at"])
 
+    def facts(self) -> dict[str, object]:
+        """What it may, as the audit log tells it."""
+        accounts = sorted(account.slug for account in self.accounts.all())
+        return {"user": self.user.get_username(), "scopes": self.scopes, "accounts": accounts}
+
 
 class TokenAccount(models.Model):
     """One account that a token is limited to.

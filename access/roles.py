@@ -23,6 +23,7 @@ class Role(TextChoices):
         _("Requests and approves refunds, pulls transactions, edits reasons and limits"),
     )
     ADMIN = "admin", _("Everything, people and processor accounts included")
+    AUDITOR = "auditor", _("Sees everything, the audit log included, and changes nothing")
 
 
 _VIEW = {
@@ -62,12 +63,14 @@ _MANAGE = {
     "refunds.add_refundreason",
     "refunds.change_refundreason",
 }
+_AUDIT = {"audit.view_auditentry", "audit.export_auditentry"}
+_SEE_PEOPLE = {"auth.view_user", "auth.view_group", "access.view_apitoken"}
 _ADMINISTER = {
     "gateways.add_processoraccount",
     "gateways.change_processoraccount",
-    "access.view_apitoken",
+    *_SEE_PEOPLE,
     "access.change_apitoken",
-    *(f"auth.{verb}_{noun}" for verb in ("view", "add", "change") for noun in ("user", "group")),
+    *(f"auth.{verb}_{noun}" for verb in ("add", "change") for noun in ("user", "group")),
     "auth.delete_group",
     "refunds.delete_refundreason",
     "transactions.erase_customer",
@@ -78,7 +81,8 @@ PERMISSIONS: dict[Role, set[str]] = {
     Role.AGENT: _VIEW | _WORK | _REQUEST,
     Role.APPROVER: _VIEW | _WORK | _APPROVE,
     Role.MANAGER: _VIEW | _WORK | _REQUEST | _APPROVE | _MANAGE,
-    Role.ADMIN: _VIEW | _WORK | _REQUEST | _APPROVE | _MANAGE | _ADMINISTER,
+    Role.ADMIN: _VIEW | _WORK | _REQUEST | _APPROVE | _MANAGE | _ADMINISTER | _AUDIT,
+    Role.AUDITOR: _VIEW | _SEE_PEOPLE | _AUDIT,
 }
 
 

@@ -20,6 +20,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from access.rights import may_somewhere
+from audit.kinds import Kind
+from audit.log import record
+from refunds.refusals import code_of, record_refusal
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
@@ -244,6 +247,8 @@ class CampaignAdmin(ReadOnlyAdmin):
             raise PermissionDenied(str(refusal)) from refusal
         except WrongStatus as refusal:
             level, said = messages.ERROR, str(refusal)
+            code = code_of(refusal)
+            record_refusal(press, campaign, actor=request.user, code=code, why=said)
         messages.add_message(request, level, said)
         return follow(request, reverse(PAGE, args=[campaign.pk]))
 
@@ -252,6 +257,8 @@ class CampaignAdmin(ReadOnlyAdmin):
         campaign = self.get_visible(request, object_id)
         if not _may_export(campaign, signed_in(request)):
             raise PermissionDenied(_("You may not export transactions."))
+        told = {"what": "campaign", "format": "csv", "rows": campaign.items.count()}
+        record(Kind.EXPORTED, actor=signed_in(request), about=campaign, data=told)
         headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'}
         kind = "text/csv; charset=utf-8"
         return StreamingHttpResponse(result_lines(campaign), content_type=kind, headers=headers)

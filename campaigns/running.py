@@ -19,8 +19,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from audit.kinds import Kind
 from refunds.models import Refund
 from refunds.publishing import hand_out
+from refunds.refusals import code_of, record_refusal
 from refunds.services import (
     NotAllowed,
     RefundRefused,
@@ -34,7 +36,7 @@ from refunds.states import CANCELABLE, MOVING, Status
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 from .preparing import prepare
-from .services import APPROVE, REQUEST, TASK, each_batch, hold, reaches, refunds_of
+from .services import APPROVE, REQUEST, TASK, each_batch, hold, reaches, refunds_of, tell
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +129,6 @@ def _ask(campaign: Campaign, item: CampaignItem) -> str:
     with database.atomic():
         if not _hold_to_ask(item):
             return ""
-        mine = CampaignItem.objects.filter(pk=item.pk)
         try:
             refund, _created = request_refund(
                 transaction=payment,
@@ -141,15 +142,30 @@ def _ask(campaign: Campaign, item: CampaignItem) -> str:
                 expected_refundable=item.left,
                 is_bulk=True,
             )
-        except NotAllowed as refusal:
-            return str(refusal)
-        except (RefundRefused, RequestConflict) as refusal:
-            if getattr(refusal, "code", "") == "paused":
-                return str(refusal)
-            mine.update(state=ItemState.REFUSED, why=str(refusal)[:300])
+        except (NotAllowed, RefundRefused, RequestConflict) as refusal:
+            return _refused(campaign, item, refusal)
         else:
+            mine = CampaignItem.objects.filter(pk=item.pk)
             mine.update(state=ItemState.ASKED, refund=refund)
     return ""
+
+
+def _refused(campaign: Campaign, item: CampaignItem, refusal: Exception) -> str:
+    """Note it with the item, or give the sentence for which the whole campaign has to wait."""
+    code, why = code_of(refusal), str(refusal)
+    waits = code in {"not_allowed", "paused"}
+    if not waits:
+        CampaignItem.objects.filter(pk=item.pk).update(state=ItemState.REFUSED, why=why[:300])
+    record_refusal(
+        "refund",
+        item.transaction,
+        actor=campaign.created_by,
+        code=code,
+        why=why,
+        amount=item.amount.major(),
+        campaign=campaign.pk,
+    )
+    return why if waits else ""
 
 
 def _hold_to_ask(item: CampaignItem) -> bool:
@@ -173,7 +189,9 @@ def _hold_to_ask(item: CampaignItem) -> bool:
 def _pause(campaign: Campaign, why: str) -> None:
     """Stop a campaign that may not go on, until a person has seen to it."""
     running = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.RUNNING)
-    running.update(state=CampaignState.PAUSED, problem=why[:300])
+    with database.atomic():
+        if running.update(state=CampaignState.PAUSED, problem=why[:300]):
+            tell(Kind.CAMPAIGN_PAUSED, campaign, None, {"why": why})
 
 
 def _hold(campaign: Campaign, goes_on: Callable[[], bool]) -> None:

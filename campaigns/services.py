@@ -6,7 +6,7 @@ are exceptions with a sentence; nothing was written then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from access.rights import accounts_where, may_somewhere
+from audit.kinds import Kind
+from audit.log import record
 from gateways.models import ProcessorAccount
 from gateways.money import Money, exponent_of
 from refunds.models import Refund, RefundQuerySet
@@ -24,6 +26,7 @@ from refunds.publishing import hand_out
 from refunds.rules import Approver
 from refunds.services import NotAllowed, WrongStatus, hold_back
 from refunds.states import MOVING
+from transactions.saved_views import without_search
 
 from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
 
@@ -66,6 +69,7 @@ def make(campaign: Campaign, lines: Sequence[Named], *, actor: User) -> Campaign
             batch_size=_ROWS,
         )
         _tell_worker(campaign)
+        tell(Kind.CAMPAIGN_MADE, campaign, actor, _plan(campaign, len(lines)))
     return campaign
 
 
@@ -82,7 +86,10 @@ def start(campaign: Campaign, *, actor: User) -> Campaign:
         if sentence := why_not_started(held):
             raise WrongStatus(sentence)
         held.started_by, held.started_at = actor, Now()
-        return _want(held, CampaignState.RUNNING, actor)
+        _want(held, CampaignState.RUNNING, actor)
+        told = {"refunds": [[number, str(money)] for number, money in totals(held)]}
+        tell(Kind.CAMPAIGN_STARTED, held, actor, told)
+        return held
 
 
 def pause(campaign: Campaign, *, actor: User) -> Campaign:
@@ -90,6 +97,7 @@ def pause(campaign: Campaign, *, actor: User) -> Campaign:
     _require_part(campaign, actor)
     with database.atomic():
         paused = _want(_lock(campaign, CampaignState.RUNNING), CampaignState.PAUSED, actor)
+        tell(Kind.CAMPAIGN_PAUSED, paused, actor)
     hold(paused)  # before any worker hears of it
     return paused
 
@@ -100,7 +108,9 @@ def go_on(campaign: Campaign, *, actor: User) -> Campaign:
     with database.atomic():
         held = _lock(campaign, CampaignState.PAUSED)
         held.problem = ""
-        return _want(held, CampaignState.RUNNING, actor)
+        _want(held, CampaignState.RUNNING, actor)
+        tell(Kind.CAMPAIGN_RESUMED, held, actor)
+        return held
 
 
 def cancel(campaign: Campaign, *, actor: User) -> Campaign:
@@ -109,8 +119,26 @@ def cancel(campaign: Campaign, *, actor: User) -> Campaign:
     with database.atomic():
         held = _lock(campaign, CampaignState.PREPARING, CampaignState.READY, *STARTED)
         canceled = _want(held, CampaignState.CANCELED, actor)
+        tell(Kind.CAMPAIGN_CANCELED, canceled, actor)
     hold(canceled)
     return canceled
+
+
+def tell(
+    kind: Kind, campaign: Campaign, actor: User | None, data: Mapping[str, object] | None = None
+) -> None:
+    record(kind, actor=actor, about=campaign, data=data)
+
+
+def _plan(campaign: Campaign, lines: int) -> dict[str, object]:
+    """What was decided when it was made."""
+    return {
+        "lines" if lines else "query": lines or without_search(campaign.query),
+        "percent": campaign.percent,
+        "reason": campaign.reason.code,
+        "most_refunds": campaign.most_refunds,
+        "most_money_thousandths": campaign.most_money,
+    }
 
 
 def refunds_of(campaign: Campaign) -> RefundQuerySet:

@@ -10,9 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from audit.chains import first_break
 from gateways.models import ProcessorAccount
 from gateways.sandbox.records import LedgerRefund
-from refunds.history import first_broken_event
+from refunds.history import CHAINS
 from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import Attention, AttentionKind, Refund, RefundEvent, WebhookEvent
 from refunds.models.webhook import WebhookState
@@ -199,8 +200,10 @@ class _Comparison:
         for invariant in INVARIANTS:
             for row_id, why in broken_rows(invariant):
                 yield "unexplained", f"{invariant.name}: {row_id} {why}"
-        if broken := first_broken_event():
-            yield "unexplained", f"The audit trail is broken at {broken[0]}: {broken[1]}"
+        for chain in CHAINS:
+            if broken := first_break(chain):
+                why = f"{chain.table} is broken at {broken.sequence}: {broken.why}"
+                yield "unexplained", f"The audit trail {why}"
         stuck = WebhookEvent.objects.filter(
             account=self.account, state__in=[WebhookState.RECEIVED, WebhookState.FAILED]
         )

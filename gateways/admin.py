@@ -83,7 +83,7 @@ class ProcessorAccountAdmin(ModelAdmin):
     def save_model(
         self, request: HttpRequest, obj: ProcessorAccount, form: Any, change: bool
     ) -> None:
-        store_account(obj)
+        store_account(obj, actor=request.user)
 
     @action(
         description=_("Check credentials"),
@@ -104,7 +104,7 @@ class ProcessorAccountAdmin(ModelAdmin):
         if not self.has_change_permission(request, account):
             raise PermissionDenied
         try:
-            messages.success(request, check_account(account))
+            messages.success(request, check_account(account, actor=request.user))
         except GatewayError as error:
             messages.error(request, str(error))
         address = reverse("admin:gateways_processoraccount_change", args=[account.pk])

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-import structlog
 from django.db import transaction as database
+
+from audit.kinds import Kind
+from audit.log import record, take_turn
 
 from . import envelopes
 from .credentials import hangs_on_first_key, key_id_of, renewed
 from .errors import Misconfigured
 from .models import ProcessorAccount
-
-_log = structlog.get_logger(__name__)
 
 
 class Fate(StrEnum):
@@ -55,6 +55,7 @@ def keys_in_use() -> Counter[str]:
 
 def _rotate(key: int, *, new_data_keys: bool, dry_run: bool) -> Rotated:
     with database.atomic():
+        take_turn()
         # NO KEY: rows that point at it, such as payments, are written meanwhile.
         account = ProcessorAccount.objects.select_for_update(no_key=True).get(pk=key)
         hung_on = _readable_key_id(account)
@@ -73,11 +74,12 @@ def _rotate(key: int, *, new_data_keys: bool, dry_run: bool) -> Rotated:
 
 
 def _tell(account: ProcessorAccount, hung_on: str) -> None:
-    _log.info(
-        "credentials_rotated",
-        account=account.slug,
-        from_key_id=hung_on,
-        to_key_id=envelopes.key_ids()[0],
+    record(
+        Kind.CREDENTIALS_ROTATED,
+        actor=None,
+        account_id=account.pk,
+        about=account,
+        data={"from_key_id": hung_on, "to_key_id": envelopes.key_ids()[0]},
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction as database
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -17,6 +18,8 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from access.rights import may_somewhere, within
+from audit.kinds import Kind
+from audit.log import changes, record
 from transactions.admin import TransactionAdmin
 from transactions.badges import Badge, badge_of
 from transactions.changelist import (
@@ -36,11 +39,13 @@ from transactions.timeline import newest_first
 
 from . import deciding, erasure, pulling, services, story
 from .approval_rules import ApprovalRuleAdmin
+from .audit_log import AuditLineAdmin
 from .badges import TONES, refund_badge
-from .deciding import QUEUE
+from .deciding import DECISIONS, QUEUE
 from .forms import EraseForm, ReasonForm, ReasonLineForm
 from .inbox import AttentionAdmin
-from .models import ApprovalRule, Attention, Refund, RefundReason, WebhookEvent
+from .models import ApprovalRule, Attention, AuditLine, Refund, RefundReason, WebhookEvent
+from .refusals import code_of, record_refusal
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .timeline import webhook_lines
@@ -50,6 +55,7 @@ from .webhook_log import WebhookEventAdmin
 admin.site.unregister([Transaction, Customer])
 admin.site.register(ApprovalRule, ApprovalRuleAdmin)
 admin.site.register(Attention, AttentionAdmin)
+admin.site.register(AuditLine, AuditLineAdmin)
 admin.site.register(WebhookEvent, WebhookEventAdmin)
 
 _NAME = "refunds_refund"
@@ -271,7 +277,7 @@ class RefundAdmin(OfPaymentAdmin):
             path(
                 f"<uuid:object_id>/{name}/", decide, {"action": name}, name=f"refunds_refund_{name}"
             )
-            for name in ("approve", "reject")
+            for name in DECISIONS
         ]
         queue = path("approvals/", self.admin_site.admin_view(self.queue_view), name=QUEUE)
         return [queue, *actions, *super().get_urls()]
@@ -335,6 +341,9 @@ class RefundAdmin(OfPaymentAdmin):
         except NotAllowed as refusal:
             raise PermissionDenied(str(refusal)) from refusal
         except (WrongStatus, RefundRefused, RequestConflict) as refusal:
+            record_refusal(
+                action, refund, actor=request.user, code=code_of(refusal), why=str(refusal)
+            )
             return changed(request, refund.transaction, str(refusal), messages.ERROR)
         waits = services.waits_for(refund.account) if result.status == Status.QUEUED else ""
         return changed(request, refund.transaction, f"{button.done} {waits}".strip())
@@ -356,3 +365,25 @@ class RefundReasonAdmin(ModelAdmin):
         self, request: HttpRequest, obj: RefundReason | None = None
     ) -> tuple[str, ...]:
         return ("code",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: RefundReason, form: Any, change: bool) -> None:
+        before = _facts(RefundReason.objects.get(pk=obj.pk)) if change else {}
+        super().save_model(request, obj, form, change)
+        kind = Kind.REASON_CHANGED if change else Kind.REASON_ADDED
+        if told := changes(before, _facts(obj)):
+            record(kind, actor=request.user, about=obj, data=told)
+
+    def delete_model(self, request: HttpRequest, obj: RefundReason) -> None:
+        self.delete_queryset(request, RefundReason.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefundReason]) -> None:
+        with database.atomic():
+            gone = list(queryset)
+            super().delete_queryset(request, queryset)
+            for reason in gone:
+                record(Kind.REASON_DELETED, actor=request.user, about=reason, data=_facts(reason))
+
+
+def _facts(reason: RefundReason) -> dict[str, Any]:
+    fields = RefundReason._meta.concrete_fields
+    return {field.name: getattr(reason, field.name) for field in fields if not field.primary_key}

@@ -20,6 +20,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.rights import accounts_where, may_somewhere, within
+from audit.kinds import Kind
+from audit.log import record
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, Money, parse_amount
 from gateways.validators import RefusesCardNumbers
@@ -242,4 +244,16 @@ class ApprovalRuleAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApprovalRule, form: Any, change: bool) -> None:
         obj.made_by = signed_in(request)
+        scope = {name: getattr(obj, name) for name in ("kind", *_SCOPE, "currency")}
+        before = ApprovalRule.objects.newest().filter(**scope).first()
         super().save_model(request, obj, form, change)
+        old, new = (None if each is None else each.above for each in (before, obj))
+        told = [None if each is None else str(each) for each in (old, new)]
+        record(
+            Kind.RULE_SET,
+            actor=obj.made_by,
+            account_id=obj.account_id,
+            about=obj,
+            about_name=f"{self.what(obj)}, {self.whom(obj)}",
+            data={"changed": {"above": told}},
+        )

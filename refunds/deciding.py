@@ -32,6 +32,7 @@ from .approvals import (
 )
 from .models import Refund
 from .people import is_requester
+from .refusals import code_of, record_refusal
 from .rules import Approver
 from .services import NotAllowed, WrongStatus
 from .states import Status
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 # So many are decided about on one page, the oldest first; what follows moves up.
 _AT_ONCE = 25
 QUEUE = "refunds_refund_approvals"
+DECISIONS = ("approve", "reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,15 @@ def decide(request: HttpRequest, refund: Refund, user: User, action: str) -> Htt
         services.require(user, APPROVE, _("You may not approve refunds of this account."), refund)
         sentence = _take(refund, user, action, DecisionForm(request.POST))
     except forms.ValidationError as error:
-        return _answer(request, refund, error.messages[0], messages.ERROR)
+        code, why = "invalid", error.messages[0]
     except (WrongStatus, BeyondLimit) as refusal:
-        return _answer(request, refund, str(refusal), messages.ERROR)
+        code, why = code_of(refusal), str(refusal)
     except NotAllowed as refusal:
         raise PermissionDenied(str(refusal)) from refusal
-    return _answer(request, refund, sentence)
+    else:
+        return _answer(request, refund, sentence)
+    record_refusal(action, refund, actor=user, code=code, why=why)
+    return _answer(request, refund, why, messages.ERROR)
 
 
 def _take(refund: Refund, user: User, action: str, form: DecisionForm) -> str:

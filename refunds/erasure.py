@@ -10,7 +10,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from django.db import connection
 from django.db import transaction as database
 from django.db.models import Case, Q, QuerySet, Value, When
@@ -18,6 +17,8 @@ from django.dispatch import Signal
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from audit.kinds import Kind
+from audit.log import record
 from transactions import erasure
 from transactions.erasure import ERASED, Names
 from transactions.models import Customer, Transaction
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 ERASE = "transactions.erase_customer"
-_log = structlog.get_logger(__name__)
 # Sent in the same commit with ``names``, for what stands above the refunds.
 customer_erased = Signal()
 
@@ -159,4 +159,6 @@ def _marked(column: str) -> Case:
 
 
 def _tell(customer: Customer, actor: User | None) -> None:
-    _log.info("customer_erased", customer_id=customer.pk, actor=actor.pk if actor else None)
+    record(
+        Kind.CUSTOMER_ERASED, actor=actor, about=customer, about_name=erasure.pseudonym_of(customer)
+    )

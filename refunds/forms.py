@@ -100,7 +100,8 @@ class RefundForm(RefusesCardNumbers, forms.Form):
 
     def refuse(self, code: str, sentence: str) -> None:
         """Show a refusal of the service next to the field that it is about."""
-        self.add_error(self.FIELD_OF_REFUSAL.get(code), sentence)
+        refusal = forms.ValidationError(sentence, code=code)
+        self.add_error(self.FIELD_OF_REFUSAL.get(code), refusal)
 
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs

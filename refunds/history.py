@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.db import connection, models
+from django.db import connection
 from django.db import transaction as database
 
+from audit.chains import ENTRIES, Chain
 from gateways.card_numbers import mask_card_numbers
 from gateways.scrubbing import mask_addresses
 
-from .models import Refund, RefundEvent
+from .models import Refund
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -24,11 +25,8 @@ log = structlog.get_logger(__name__)
 _SENTENCES = ("why", "reason")
 
 
-class EventDigest(models.Func):
-    """The hash that the database gives an event, computed again from its columns."""
-
-    template = "event_digest(refunds_refundevent)"
-    output_field = models.CharField()
+# Every chain of the database: what is walked, and whose heads are kept elsewhere.
+CHAINS = (Chain("refunds", "refunds_refundevent", "event_digest"), ENTRIES)
 
 
 def record_event(
@@ -87,22 +85,3 @@ def record_for_all(refunds: Sequence[Refund], kind: str, data: dict[str, Any]) -
             " FROM unnest(%s::uuid[]) AS refund_id",
             [kind, json.dumps(_impersonal(data)), [refund.pk for refund in refunds]],
         )
-
-
-def first_broken_event() -> tuple[RefundEvent, str] | None:
-    """Walk the chain from its start; the first row that does not fit, and why, or None.
-
-    Rows cut off at the very end leave a chain that still fits: keep the newest hash elsewhere to
-    notice that (``manage.py verify_audit`` prints it).
-    """
-    previous = "0" * 64
-    expected = 1
-    for event in RefundEvent.objects.annotate(digest=EventDigest()).iterator(chunk_size=2000):
-        if event.sequence != expected:
-            return event, f"event {expected} is missing before it"
-        if event.previous_hash != previous:
-            return event, "it does not follow the event before it"
-        if event.digest != event.hash:
-            return event, "its content was changed"
-        previous, expected = event.hash, event.sequence + 1
-    return None

@@ -39,6 +39,7 @@ from .cases import (
 )
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
+from .refusals import code_of, record_refusal
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
 from .states import Status
@@ -199,8 +200,10 @@ class AttentionAdmin(OfPaymentAdmin):
             except NotAllowed as refusal:
                 raise PermissionDenied(str(refusal)) from refusal
             except InvalidRuling as refusal:
+                _tell(case, step, request, refusal)
                 form.add_error(refusal.field, str(refusal))
             except (WrongStatus, NotProcessable, GatewayError) as refusal:
+                _tell(case, step, request, refusal)
                 if not step.form:
                     return _leave(request, case, step, str(refusal), messages.ERROR)
                 form.add_error(None, str(refusal))
@@ -231,6 +234,12 @@ class AttentionAdmin(OfPaymentAdmin):
             "effect": effect_of(ruling) if ruling else "",
         }
         return self.render_dialog(request, "refunds/_step.html", case, **context)
+
+
+def _tell(case: Attention, step: Step, request: HttpRequest, refusal: Exception) -> None:
+    """Have the audit log say that a step was refused, unless by a processor."""
+    if code := code_of(refusal):
+        record_refusal(step.name, case, actor=request.user, code=code, why=str(refusal))
 
 
 def _without_check(told: story.Told) -> story.Told:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from django.db import transaction as database
 from django.utils.translation import gettext as _
 
+from gateways.accounts import pause
 from gateways.base import (
     Capabilities,
     Exchange,
@@ -248,7 +249,7 @@ def _apply_not_sent(refund: Refund, attempt: RefundAttempt, answer: NotSent) -> 
 def pause_account(refund: Refund, why: str) -> None:
     """Stop sending through an account whose credentials are rejected, until they work again."""
     account = refund.account
-    ProcessorAccount.objects.filter(pk=account.pk).update(paused_reason=why[:300])
+    pause(ProcessorAccount.objects.filter(pk=account.pk), why)
     raise_case(
         AttentionKind.ACCOUNT_PAUSED,
         f"account:{account.pk}",

@@ -16,6 +16,8 @@ from django.db.models import F, Max
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from audit.kinds import Kind
+from audit.log import record, take_turn
 from gateways.errors import Misconfigured
 from gateways.models import ProcessorAccount
 from gateways.moments import in_utc
@@ -59,6 +61,8 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
     since = in_utc(since)
     reason = _("The database was restored: nothing is sent until its refunds were compared.")
     with database.atomic():  # all or none: who goes on takes what is not held for free
+        take_turn()
+        free = list(ProcessorAccount.objects.filter(held_reason="").order_by("pk"))
         ProcessorAccount.objects.update(held_reason=reason)
         accounts = list(ProcessorAccount.objects.all())
         for account in accounts:
@@ -73,6 +77,8 @@ def hold_accounts(since: datetime) -> list[ProcessorAccount]:
             if case and _start_of(case) > since:
                 case.evidence["since"] = since.isoformat()
                 case.save(update_fields=["evidence"])
+        for account in free:
+            _tell(Kind.ACCOUNT_HELD, account, since)
     return [account for account in accounts if account.is_active]
 
 
@@ -120,6 +126,7 @@ def finish(account: ProcessorAccount) -> Finished:
     _pull_payments(account, since)
     tally = reconcile(account, since=since)
     with database.atomic():
+        take_turn()
         # Whoever holds it writes the account first: either sees what the other did.
         ProcessorAccount.objects.select_for_update().get(pk=account.pk)
         hold = _hold_of(account)
@@ -130,7 +137,12 @@ def finish(account: ProcessorAccount) -> Finished:
         ProcessorAccount.objects.filter(pk=account.pk).update(held_reason="")
         outcome = _("Everything since %s was compared with the processor.") % since.isoformat()
         Attention.objects.filter(pk=hold.pk).close(outcome)
+        _tell(Kind.ACCOUNT_RELEASED, account, since)
     return Finished(tally, None)
+
+
+def _tell(kind: Kind, account: ProcessorAccount, since: datetime) -> None:
+    record(kind, actor=None, account_id=account.pk, about=account, data={"since": since})
 
 
 def _is_covered(hold: Attention) -> bool:

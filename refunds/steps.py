@@ -238,7 +238,7 @@ def _process_webhook(case: Attention, actor: User, _values: Values) -> str:
 def _check_account(case: Attention, actor: User, _values: Values) -> str:
     if not cases.may(Action.CHECK_ACCOUNT, case, actor):
         raise NotAllowed(_("You may not check the credentials of accounts."))
-    said = check_account(case.account)
+    said = check_account(case.account, actor=actor)
     # At once, so that the page does not still ask for what has just been done.
     cases.close_resumed_accounts()
     return _("%s What waits for it goes out by itself.") % said

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
+
+from audit.heads import note_heads
 
 from . import approval_mail, approvals, cases, execution, resolution, retention, sweeps, webhooks
+from .history import CHAINS
 from .sync_tasks import raise_disputes, reconcile_all_accounts, sync_account, sync_all_accounts
 
 __all__ = [
@@ -15,6 +20,7 @@ __all__ = [
     "forget",
     "look_up_due",
     "look_up_refund",
+    "note_audit_heads",
     "probe_down_accounts",
     "process_webhook",
     "publish_due",
@@ -89,3 +95,8 @@ def tidy_cases() -> None:
 @shared_task(name="refunds.tasks.forget")
 def forget() -> None:
     retention.forget()
+
+
+@shared_task(name="refunds.tasks.note_audit_heads")
+def note_audit_heads() -> None:
+    note_heads(CHAINS, Path(settings.AUDIT_HEADS_FILE) if settings.AUDIT_HEADS_FILE else None)

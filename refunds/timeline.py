@@ -25,7 +25,7 @@ _WEBHOOKS = 20
 # The end that a processor explained.
 _SAID_NO = (Status.FAILED, Status.RETURNED)
 
-_EVENTS: dict[str, tuple[str | Promise, str]] = {
+EVENTS: dict[str, tuple[str | Promise, str]] = {
     "requested": (_L("Requested"), "busy"),
     "approved": (_L("Approved"), "good"),
     "rejected": (_L("Rejected"), "bad"),
@@ -71,7 +71,7 @@ _EVENTS: dict[str, tuple[str | Promise, str]] = {
 
 def event_line(refund: Refund, event: RefundEvent) -> Line:
     """What happened to the refund, with the processor's words where it said no."""
-    text, tone = _EVENTS.get(event.kind, (event.kind.replace("_", " ").capitalize(), "quiet"))
+    text, tone = EVENTS.get(event.kind, (event.kind.replace("_", " ").capitalize(), "quiet"))
     said = event.data.get("why") or event.data.get("reason") or event.data.get("plan")
     if not said and event.to_status == refund.status and event.to_status in _SAID_NO:
         said = refund.failure_message

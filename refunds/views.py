@@ -23,6 +23,7 @@ from . import decision, services
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
 from .models import Refund, RefundReason
+from .refusals import record_refusal
 from .rules import reasons_for
 from .states import Status
 
@@ -65,6 +66,8 @@ def refund_dialog(
         waits = settings.UNDO_SECONDS if refund.status == Status.QUEUED else 0
         sentence = _said(refund)
         return changed(request, transaction, sentence, undo=undo if waits else "")
+    if form.is_bound:
+        _tell(form, user)
     left = localize(transaction.refundable.major())
     typed = form["amount"].value() if form.is_bound else left
     context = {
@@ -136,6 +139,19 @@ def _request(form: RefundForm, user: User) -> Refund | None:
         )
         return None
     return refund
+
+
+def _tell(form: RefundForm, user: User) -> None:
+    """Have the audit log say that the form was refused, and what was typed as the amount."""
+    errors = [error for listed in form.errors.as_data().values() for error in listed]
+    record_refusal(
+        "refund",
+        form.transaction,
+        actor=user,
+        code=next((error.code for error in errors if error.code), "") or "invalid",
+        why=" ".join(sentence for error in errors for sentence in error.messages),
+        amount=form.data.get("amount", ""),
+    )
 
 
 def _token(request: HttpRequest) -> str:

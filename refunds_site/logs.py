@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from audit.context import from_request
+from audit.text import printable
 from refunds_site.masking import mask_event
 
 from .measures import measure_request
@@ -67,11 +69,6 @@ def configuration(*, debug: bool) -> dict[str, Any]:
     }
 
 
-def _printable(text: str) -> str:
-    """Control characters as their escapes: whoever calls must not steer a terminal or a parser."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
 class RequestLogMiddleware:
     """Give every request an id, bind it to the log and return it to the caller.
 
@@ -89,14 +86,15 @@ class RequestLogMiddleware:
         if callers := safe_id(request.headers.get("X-Request-ID")):
             structlog.contextvars.bind_contextvars(callers_request_id=callers)
         started = time.monotonic()
-        response = self.get_response(request)
+        with from_request(request, request_id):
+            response = self.get_response(request)
         response["X-Request-ID"] = request_id
         seconds = time.monotonic() - started
         measure_request(request, response.status_code, seconds)
         self.log.info(
             "request",
             method=request.method,
-            path=_printable(request.path),
+            path=printable(request.path),
             status=response.status_code,
             milliseconds=round(seconds * 1000),
         )

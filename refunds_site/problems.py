@@ -18,6 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
+from .refused_calls import record_refused_call
+
 PROBLEM_TYPE = "application/problem+json"
 # Where programs ask, and get no pages.
 _MACHINES = ("/api/", "/webhooks/")
@@ -51,6 +53,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     response.data = _describe(error) | dict(getattr(error, "members", {}))
     response.content_type = PROBLEM_TYPE
     request = context["request"]
+    record_refused_call(request, context["view"], response.data)
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_TYPE
     return response
 

@@ -111,6 +111,8 @@ RETAIN_EVIDENCE_DAYS = _whole("RETAIN_EVIDENCE_DAYS", "days", default=0, least=0
 RETAIN_REJECTED_WEBHOOKS_DAYS = _whole(
     "RETAIN_REJECTED_WEBHOOKS_DAYS", "days", default=0, least=0, most=36_500
 )
+# Where the heads of the audit trail's chains are noted every hour, besides in the log.
+AUDIT_HEADS_FILE = env.str("AUDIT_HEADS_FILE", default="")
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the other one puts its own site in the place of ours
@@ -129,6 +131,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "audit",
     "gateways",
     "access",
     "transactions",
@@ -267,6 +270,7 @@ CELERY_TASK_ROUTES = {
     "refunds.tasks.expire_unapproved": {"queue": "sweep"},
     "refunds.tasks.tell_approvers": {"queue": "sweep"},
     "refunds.tasks.forget": {"queue": "sweep"},
+    "refunds.tasks.note_audit_heads": {"queue": "sweep"},
     "campaigns.tasks.work": {"queue": "bulk"},
     "campaigns.tasks.hand_out_open": {"queue": "sweep"},
 }
@@ -300,6 +304,7 @@ CELERY_BEAT_SCHEDULE = {
     "raise-disputes": _every(60, "raise_disputes"),
     "forget": _every(600, "forget"),
     "campaigns": _every(10, "campaigns.tasks.hand_out_open"),
+    "audit-heads": _beat("note_audit_heads", crontab(minute="7")),
     "sync-all-accounts": _every(300, "sync_all_accounts"),
     # Lists by time of creation never show what changed later: disputes, for one.
     "sync-further-back": _beat("sync_all_accounts", crontab(hour="3", minute="17"), days=35),

@@ -99,6 +99,7 @@ class Sidebar:
             self._item_of_all(_("People"), "group", "auth_user"),
             self._item_of_all(_("Groups"), "badge", "auth_group"),
             self._item_of_all(_("API tokens"), "key", "access_apitoken"),
+            self._item(_("Audit log"), "history_edu", "refunds_auditline", "audit.view_auditentry"),
         ]
 
     def _views(self) -> list[Item]:

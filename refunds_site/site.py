@@ -9,8 +9,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
-from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -36,7 +36,13 @@ class RefundDeskSite(UnfoldAdminSite):
         def readable(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if _has_zero_byte(request):
                 raise BadRequest(_("The address holds a character that no text may hold."))
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except (PermissionDenied, Http404) as refusal:
+                from .refused_calls import record_refused_page  # admins that register here
+
+                record_refused_page(request, refusal)
+                raise
 
         guarded: Callable[..., HttpResponse] = super().admin_view(readable, cacheable)
         return guarded

@@ -13,6 +13,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
+from tests.refunds.raw import triggers_off
+
 _SCHEMA = "after_migrations"
 # Deleted rows stay in their files until these are made anew.
 _TRUNCATE_EVERY = 50
@@ -55,10 +57,12 @@ def _delete(tables: list[str]) -> None:
 
 
 def _truncate(*, inhibit_post_migrate: bool) -> None:
-    call_command(
-        "flush",
-        verbosity=0,
-        interactive=False,
-        reset_sequences=False,
-        inhibit_post_migrate=inhibit_post_migrate,
-    )
+    """Without triggers, as well."""
+    with triggers_off():
+        call_command(
+            "flush",
+            verbosity=0,
+            interactive=False,
+            reset_sequences=False,
+            inhibit_post_migrate=inhibit_post_migrate,
+        )

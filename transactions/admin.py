@@ -157,7 +157,7 @@ class TransactionAdmin(TransactionTable):
         shown = [each for each in self.list_exchanges(request, transaction) if each.pk == key]
         if not shown:
             raise Http404
-        shown[0].delete()
+        exchanges.unlink(shown[0], actor=signed_in(request))
         return self.show_exchanges(request, transaction, _("They are not linked any more."))
 
     def show_exchanges(

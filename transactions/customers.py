@@ -8,6 +8,9 @@ from django.db import transaction as database
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from audit.kinds import Kind
+from audit.log import record
+
 from .models import Customer, Transaction
 from .twins import mark_twins_of
 
@@ -50,6 +53,7 @@ def merge(other: Customer, into: Customer, *, actor: User) -> None:
         into.save(update_fields=["is_vip", "name", "locale"])
         _give(Transaction.objects.filter(customer=other), into)
         _log(into, actor, _("Merged with %s.") % other.email)
+        _tell(Kind.CUSTOMERS_MERGED, into, other, actor)
     mark_twins_of(into)
 
 
@@ -65,6 +69,7 @@ def part(other: Customer, *, actor: User) -> None:
         theirs = Transaction.objects.filter(customer=kept, customer_email__iexact=locked.email)
         _give(theirs, locked)
         _log(kept, actor, _("Parted from %s.") % locked.email)
+        _tell(Kind.CUSTOMERS_SPLIT, kept, locked, actor)
 
 
 def _lock(*customers: Customer) -> list[Customer]:
@@ -80,6 +85,11 @@ def _give(payments: QuerySet[Transaction], to: Customer) -> None:
     ordered = payments.order_by("account_id", "external_id").select_for_update()
     keys = list(ordered.values_list("pk", flat=True))
     Transaction.objects.filter(pk__in=keys).update(customer=to)
+
+
+def _tell(kind: Kind, kept: Customer, other: Customer, actor: User) -> None:
+    """By their keys: the log outlives what may be kept of a customer."""
+    record(kind, actor=actor, about=kept, about_name="", data={"other": other.pk})
 
 
 def _log(customer: Customer, actor: User, said: str) -> None:

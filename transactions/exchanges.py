@@ -9,6 +9,8 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from access.rights import within
+from audit.kinds import Kind
+from audit.log import record
 
 from .filters import search
 from .models import Exchange, Transaction
@@ -31,9 +33,28 @@ def link(original: Transaction, text: str, *, actor: User) -> Exchange:
     try:
         with database.atomic():
             exchange.save()
+            _tell(Kind.EXCHANGE_ADDED, exchange, actor)
     except IntegrityError:
         raise NotLinked(_("These two payments are linked already.")) from None
     return exchange
+
+
+def unlink(exchange: Exchange, *, actor: User) -> None:
+    with database.atomic():
+        _tell(Kind.EXCHANGE_DELETED, exchange, actor)
+        exchange.delete()
+
+
+def _tell(kind: Kind, exchange: Exchange, actor: User) -> None:
+    original, replacement = exchange.original, exchange.replacement
+    record(
+        kind,
+        actor=actor,
+        account_id=original.account_id,
+        about=original,
+        about_name=original.external_id,
+        data={"replacement": replacement.external_id, "replacement_id": replacement.pk},
+    )
 
 
 def of(payment: Transaction) -> QuerySet[Exchange]:

@@ -15,6 +15,8 @@ from django.db import reset_queries
 from django.db import transaction as database
 from django.utils.translation import gettext as _
 
+from audit import log
+from audit.kinds import Kind
 from gateways.base import Payment
 from gateways.models import ProcessorAccount
 
@@ -55,7 +57,7 @@ def import_csv(file: BinaryIO, account: ProcessorAccount, *, dry_run: bool = Fal
         with single_flight(account):
             known = _check(rows, account, report)
             if not report.error_count and not dry_run:
-                _write(rows, account, known)
+                _write(rows, account, known, report)
     except UnreadableFile as error:
         report.add_errors(*error.errors)
     except SyncBusy as error:
@@ -127,7 +129,7 @@ def _differing(record: Record, payment: Payment, stored: Mapping[str, Any]) -> I
             yield column
 
 
-def _write(rows: CsvFile, account: ProcessorAccount, known: set[str]) -> None:
+def _write(rows: CsvFile, account: ProcessorAccount, known: set[str], report: ImportReport) -> None:
     """Store all rows that are new, in one commit. Raises UnreadableFile when one is refused."""
     reader = RowReader(account)
     with database.atomic():
@@ -145,6 +147,8 @@ def _write(rows: CsvFile, account: ProcessorAccount, known: set[str]) -> None:
             if rejected:
                 errors = (LineError(lines[each.external_id], each.reason) for each in rejected)
                 raise UnreadableFile(*errors)
+        told = {"new": report.new, "unchanged": report.unchanged}
+        log.record(Kind.IMPORTED, actor=None, account_id=account.pk, about=account, data=told)
 
 
 def _batches(records: Iterator[Record | LineError]) -> Iterator[list[Record | LineError]]:

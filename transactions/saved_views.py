@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.db import IntegrityError
+from django.db import transaction as database
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from audit.kinds import Kind
+from audit.log import changes, record
 from gateways.card_numbers import holds_card_number
 
 from .models import SavedView
@@ -44,6 +48,12 @@ def canonical(asked: Mapping[str, str], known: Iterable[str]) -> str:
     return urlencode(sorted((name, value) for name, value in chosen.items() if value))
 
 
+def without_search(query: str) -> str:
+    """The query as logs keep it: what was searched for may be the name of a customer."""
+    asked = parse_qsl(query)
+    return urlencode([(name, "…" if name == SEARCH_VAR else value) for name, value in asked])
+
+
 def save(owner: User, name: str, query: str, *, is_shared: bool) -> SavedView:
     """Keep what a canonical query shows under a name; the same name again replaces the query.
 
@@ -62,10 +72,35 @@ def save(owner: User, name: str, query: str, *, is_shared: bool) -> SavedView:
         raise NotSaved(_("You keep %s views already. Delete one first.") % MOST)
     values = {"query": query, "is_shared": is_shared}
     try:
-        view, _created = SavedView.objects.update_or_create(values, owner=owner, name=name)
+        with database.atomic():
+            before = own.filter(name=name).first()
+            view, _created = SavedView.objects.update_or_create(values, owner=owner, name=name)
+            _tell(before, view)
     except IntegrityError:  # two presses at once
         view = SavedView.objects.get(owner=owner, name=name)
     return view
+
+
+def _tell(before: SavedView | None, view: SavedView) -> None:
+    """Only what others see is told: a view of one's own is nobody's business."""
+    if before is None or not before.is_shared:
+        if view.is_shared:
+            record(Kind.VIEW_SHARED, actor=view.owner, about=view, data=_facts(view))
+        return
+    if told := changes(_facts(before), _facts(view)):
+        record(Kind.VIEW_CHANGED, actor=view.owner, about=view, data=told)
+
+
+def _facts(view: SavedView) -> dict[str, object]:
+    return {"query": without_search(view.query), "is_shared": view.is_shared}
+
+
+def delete(view: SavedView, *, actor: User) -> None:
+    with database.atomic():
+        if view.is_shared:
+            told = _facts(view) | {"owner": view.owner.get_username()}
+            record(Kind.VIEW_DELETED, actor=actor, about=view, data=told)
+        view.delete()
 
 
 def may_delete(view: SavedView, user: User) -> bool:

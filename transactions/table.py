@@ -28,6 +28,8 @@ from django.utils.translation import gettext_lazy
 
 from access.models import Profile
 from access.rights import may_somewhere, within
+from audit.kinds import Kind
+from audit.log import record
 from gateways.models import Processor
 
 from . import columns, saved_views
@@ -190,7 +192,7 @@ class TransactionTable(ReadOnlyAdmin):
             return self.to_list(request, view.query)
         if not saved_views.may_delete(view, user):
             raise PermissionDenied(_("Only who made a view, or who may share views, deletes it."))
-        view.delete()
+        saved_views.delete(view, actor=user)
         return self.to_list(request, view.query, _("The view “%s” is deleted.") % view.name)
 
     def view_numbers(self, request: HttpRequest) -> HttpResponse:
@@ -228,6 +230,10 @@ class TransactionTable(ReadOnlyAdmin):
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
         rows = within(self.narrowed(request, request.GET.urlencode()), person, _EXPORT)
+        number = estimate(rows)
+        query = saved_views.without_search(self.canonical(request))
+        told = {"what": "payments", "format": form, "query": query, "rows_about": number}
+        record(Kind.EXPORTED, actor=person, data=told)
         name = f"transactions-{timezone.localdate():%Y-%m-%d}.{form}"
         if form == "xlsx":
             file = TemporaryFile()  # noqa: SIM115  the response closes it
@@ -236,7 +242,7 @@ class TransactionTable(ReadOnlyAdmin):
             return FileResponse(file, as_attachment=True, filename=name)
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
-            "X-Rows": str(estimate(rows)),
+            "X-Rows": str(number),
         }
         kind = "text/csv; charset=utf-8"
         return StreamingHttpResponse(csv_lines(rows), content_type=kind, headers=headers)

@@ -1,6 +1,7 @@
 """The rows of this app. Import them from here."""
 
 from .attention import HOLD, Attention, AttentionKind, Ruling, RulingState, Verdict
+from .audit_line import AuditLine
 from .circuit import CircuitBreaker
 from .doubt import Doubt, DoubtAnswer
 from .reconciliation import Reconciliation
@@ -25,6 +26,7 @@ __all__ = [
     "ApprovalRule",
     "Attention",
     "AttentionKind",
+    "AuditLine",
     "CircuitBreaker",
     "Doubt",
     "DoubtAnswer",

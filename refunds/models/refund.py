@@ -393,7 +393,10 @@ class RefundEvent(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ["sequence"]
-        indexes = [models.Index(fields=["refund", "sequence"], name="event_by_refund")]
+        indexes = [
+            models.Index(fields=["refund", "sequence"], name="event_by_refund"),
+            models.Index(fields=["-at", "-sequence"], name="event_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.kind}"

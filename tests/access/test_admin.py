@@ -1,9 +1,10 @@
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
 
 from access.models import ApiToken
 from access.roles import PERMISSIONS, Role
+from tests.audit.lines import told
 from tests.rest import make_account, make_person, make_token
 
 pytestmark = pytest.mark.django_db
@@ -142,3 +143,70 @@ def test_tokens_are_neither_made_nor_changed_nor_deleted_here(sign_in):
     delete = reverse("admin:access_apitoken_delete", args=[token.pk])
     assert client.post(delete, {"post": "yes"}).status_code == 403
     assert ApiToken.objects.get().scopes == ["read"]
+
+
+def test_the_audit_log_tells_of_rights_given_and_taken(sign_in):
+    client = sign_in("admin")
+    ana, ours = make_person("agent"), make_account("ours")
+    agents, viewers = Group.objects.get(name="agent"), Group.objects.get(name="viewer")
+    form = {"username": ana.username, "first_name": "Ana", "is_staff": "on", "groups": [viewers.pk]}
+    form |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"} | ROLES
+    form |= {
+        "account_roles-TOTAL_FORMS": "1", "account_roles-0-user": ana.pk,
+        "account_roles-0-role": agents.pk, "account_roles-0-account": ours.pk,
+    }  # fmt: skip
+    assert client.post(change("auth_user", ana), form).status_code == 302
+    assert told() == [
+        (
+            "person.changed", client.person.username, ana.username,
+            {"changed": {"first_name": ["", "Ana"]}},
+        ),
+        (
+            "person.rights_changed", client.person.username, ana.username,
+            {"changed": {
+                "groups": [["agent"], ["viewer"]], "is_active": [True, False],
+                "account_roles": [[], ["agent (ours)"]],
+            }},
+        ),
+    ]  # fmt: skip
+
+
+def test_the_audit_log_tells_of_people_that_are_added(sign_in):
+    form = {"username": "ana", "password1": "correct horse 9", "password2": "correct horse 9"}
+    sign_in("admin").post("/admin/auth/user/add/", form | {"usable_password": "true"})
+    [(kind, _by, name, data)] = told()
+    assert (kind, name, data["is_staff"], data["groups"]) == ("person.added", "ana", True, [])
+
+
+def test_the_audit_log_tells_of_groups(sign_in):
+    client = sign_in("admin")
+    may = Permission.objects.get(codename="request_refund")
+    assert client.post("/admin/auth/group/add/", {"name": "own"}).status_code == 302
+    own = Group.objects.get(name="own")
+    form = {"name": "ours", "permissions": [may.pk]}
+    assert client.post(change("auth_group", own), form).status_code == 302
+    tom = make_person("ours")
+    page = reverse("admin:auth_group_delete", args=[own.pk])
+    assert client.post(page, {"post": "yes"}).status_code == 302
+    assert [(kind, name, data) for kind, _by, name, data in told()] == [
+        ("group.added", "own", {"name": "own", "permissions": []}),
+        (
+            "group.changed", "ours",
+            {"changed": {"name": ["own", "ours"], "permissions": [[], ["refunds.request_refund"]]}},
+        ),
+        (
+            "group.deleted", "ours",
+            {"permissions": ["refunds.request_refund"], "people": [tom.username]},
+        ),
+    ]  # fmt: skip
+
+
+def test_the_audit_log_tells_of_tokens_that_are_revoked(sign_in):
+    client = sign_in("admin")
+    ana = make_person("agent")
+    token, _key = make_token(ana, scopes=["read"])
+    form = {"action": "revoke", "_selected_action": [token.pk]}
+    for _press in range(2):
+        assert client.post(reverse("admin:access_apitoken_changelist"), form).status_code == 302
+    facts = {"user": ana.username, "scopes": ["read"], "accounts": []}
+    assert told() == [("token.revoked", client.person.username, token.name, facts)]

@@ -2,6 +2,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from access.models import ApiToken, Scope
+from tests.audit.lines import told
 from tests.rest import client_with, make_account, make_person
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +33,10 @@ def test_create_narrows_to_scopes_and_accounts(run):
     token = ApiToken.objects.get(name="shop")
     assert token.scopes == ["read", "notes"]
     assert list(token.accounts.all()) == [account]
+    run("revoke", "shop")
+    run("revoke", "shop")
+    facts = {"user": token.user.username, "scopes": ["read", "notes"], "accounts": [account.slug]}
+    assert told() == [("token.made", "", "shop", facts), ("token.revoked", "", "shop", facts)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 def test_there_is_one_person_for_each_role_who_can_sign_in_and_call_the_api():
     people = create_people()
-    assert list(people) == ["viewer", "agent", "approver", "manager", "admin"]
+    assert list(people) == ["viewer", "agent", "approver", "manager", "admin", "auditor"]
     for role, login in people.items():
         person = authenticate(username=login["username"], password=login["password"])
         assert person.is_staff

@@ -22,6 +22,8 @@ def test_each_role_has_what_the_one_below_has():
         (Role.AGENT, Role.MANAGER),
         (Role.APPROVER, Role.MANAGER),
         (Role.MANAGER, Role.ADMIN),
+        (Role.VIEWER, Role.AUDITOR),
+        (Role.AUDITOR, Role.ADMIN),
     ]:
         assert PERMISSIONS[less] < PERMISSIONS[more]
 

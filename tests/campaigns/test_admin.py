@@ -10,6 +10,7 @@ from campaigns.models import Campaign, CampaignState, ItemState
 from campaigns.services import Named
 from refunds.models import Refund
 from refunds.states import Status
+from tests.audit.lines import told
 from tests.pages import client_of, visible
 from tests.refunds.states import bring
 from tests.rest import make_person, make_transaction
@@ -219,6 +220,9 @@ def test_the_result_file_tells_what_became_of_each(browser, payments, started):
     lines = content.lstrip("\ufeff").splitlines()
     assert lines[0].startswith('"Payment","Account","Customer"')
     assert len(lines) == 5
+    kind, _by, name, data = told()[-1]
+    assert (kind, name) == ("export.made", campaign.name)
+    assert data == {"what": "campaign", "format": "csv", "rows": 4}
     assert lines[1].startswith('"ch_0","shop"')
     assert lines[1].endswith(f'"{first.pk}","Failed","","Too old."')
     assert '"\'=evil()"' in lines[3]

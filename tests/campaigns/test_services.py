@@ -8,6 +8,7 @@ from campaigns.services import cancel, go_on, pause, start
 from gateways.money import Money
 from refunds.models import Refund
 from refunds.services import NotAllowed, WrongStatus
+from tests.audit.lines import told
 from tests.rest import make_person, make_transaction
 
 pytestmark = pytest.mark.django_db
@@ -101,3 +102,32 @@ def test_a_worker_is_told_of_each_step(
         pause(campaign, actor=campaign.created_by)
     assert valkey.llen("bulk") == 1
     make_transaction()
+
+
+def test_the_audit_log_tells_of_each_step(payments, campaign_of, maker, second):
+    campaign = campaign_of(query="account=shop&q=ch_")
+    with pytest.raises(NotAllowed):
+        start(campaign, actor=maker)
+    start(campaign, actor=second)
+    pause(campaign, actor=second)
+    go_on(campaign, actor=second)
+    cancel(campaign, actor=maker)
+    assert [(kind, by) for kind, by, _name, _data in told()] == [
+        ("campaign.made", maker.username),
+        ("campaign.started", second.username),
+        ("campaign.paused", second.username),
+        ("campaign.resumed", second.username),
+        ("campaign.canceled", maker.username),
+    ]
+    made, started = (data for _kind, _by, _name, data in told()[:2])
+    assert (made["query"], made["reason"]) == ("account=shop&q=%E2%80%A6", "service_issue")
+    assert started == {"refunds": [[4, "400.00 USD"]]}
+
+
+def test_the_audit_log_tells_of_a_campaign_that_pauses_itself(payments, started, second):
+    campaign = started()
+    second.groups.clear()
+    running.work(campaign.pk)
+    kind, by, name, data = told()[-1]
+    assert (kind, by, name) == ("campaign.paused", "", campaign.name)
+    assert "may no longer do so" in data["why"]

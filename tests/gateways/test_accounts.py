@@ -1,5 +1,6 @@
 import pytest
 
+from audit.models import AuditEntry
 from gateways.accounts import (
     change_credentials,
     check_account,
@@ -135,6 +136,11 @@ def test_a_processor_that_accepts_the_credentials_says_whose_they_are(accounts, 
     assert " accepts the " in sentence
     account.refresh_from_db()
     assert account.paused_reason == ""
+    check_account(account)
+    resumed = AuditEntry.objects.filter(kind="account.resumed")
+    assert [(entry.account_id, entry.data) for entry in resumed] == [
+        (account.pk, {"why": "before"})
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,10 @@ def test_credentials_that_are_rejected_pause_the_account(accounts, slug, wrong):
     assert not any(secret in str(caught.value) for secret in wrong.values())
     account.refresh_from_db()
     assert account.paused_reason == str(caught.value)
+    with pytest.raises(NotSent):
+        check_account(account)
+    paused = AuditEntry.objects.get(kind="account.paused")
+    assert paused.data == {"why": account.paused_reason}
 
 
 def test_an_answer_about_old_credentials_does_not_touch_new_ones(accounts):

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
+from audit.models import AuditEntry
 from gateways.accounts import change_credentials, save_account
 from gateways.credentials import credentials_of
 from gateways.models import ProcessorAccount
@@ -209,3 +210,29 @@ def test_fees_and_days_that_are_none_are_refused(sign_in, account, typed, senten
     assert sentence in response.content.decode()
     account.refresh_from_db()
     assert (account.fee_basis_points, account.arrives_within_days) == (0, None)
+
+
+def test_the_audit_log_tells_what_changed_and_never_a_secret(sign_in):
+    client = sign_in("admin")
+    assert client.post(f"{LIST}add/", NEW).status_code == 302
+    account = ProcessorAccount.objects.get()
+    changed = {"base_url": NEW["base_url"], "api_key": KEY + "2", "fee": "1.5"}
+    assert client.post(page_of(account), changed).status_code == 302
+    added, changed, renewed = AuditEntry.objects.all()
+    assert (added.kind, added.account_id, added.about_id) == (
+        "account.added", account.pk, str(account.pk),
+    )  # fmt: skip
+    assert added.data["credentials"] == ["api_key"]
+    assert added.actor.groups.get().name == "admin"
+    assert changed.data == {"changed": {"is_active": [True, False], "fee_basis_points": [0, 150]}}
+    assert (renewed.kind, renewed.data) == (
+        "account.credentials_changed", {"credentials": ["api_key"]},
+    )  # fmt: skip
+    assert KEY not in str(AuditEntry.objects.values())
+
+
+def test_saving_without_a_change_is_not_told(sign_in, account):
+    before = AuditEntry.objects.count()
+    same = {"is_active": "on"}
+    assert sign_in("admin").post(page_of(account), same).status_code == 302
+    assert AuditEntry.objects.count() == before

@@ -13,6 +13,7 @@ from refunds.models import Attention, AttentionKind, Refund
 from refunds.services import RequestConflict, retry_refund
 from refunds.states import Status
 from refunds.story import BUTTONS
+from tests.audit.lines import told
 from tests.pages import client_of, explain_list, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions.models import Transaction
@@ -351,6 +352,18 @@ class TestReasons:
         transaction = make_transaction()
         dialog = manager.get(dialog_of(transaction), headers=HTMX)
         assert "Storm" in dialog.content.decode()
+        admin, page = client_of(make_person("admin")), "/admin/refunds/refundreason/storm/"
+        changed = {"label": "Storm", "position": "7"}
+        assert admin.post(f"{page}change/", changed).status_code == 302
+        assert admin.post(f"{page}delete/", {"post": "yes"}).status_code == 302
+        facts = {"label": "Storm", "position": 50, "is_active": True}
+        new = {name: [None, value] for name, value in facts.items()}
+        changed = {"position": [50, 7], "is_active": [True, False]}
+        assert [(kind, name, data) for kind, _by, name, data in told()] == [
+            ("reason.added", "Storm", {"changed": new}),
+            ("reason.changed", "Storm", {"changed": changed}),
+            ("reason.deleted", "Storm", facts | {"position": 7, "is_active": False}),
+        ]
 
     def test_an_agent_does_not(self, browser):
         assert browser.get("/admin/refunds/refundreason/add/").status_code == 403

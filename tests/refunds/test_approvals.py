@@ -23,6 +23,7 @@ from refunds.rules import limits_for
 from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 from refunds.sweeps import flag_overdue
+from tests.audit.lines import told
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_transaction
 
@@ -315,6 +316,11 @@ class TestForm:
         assert "the rule is taken back" in text
         assert ["Replaced" in text, "Taken back" in text, "In force" in text] == [True, True, False]
         assert limit_for(account, "USD", make_person("agent")) is None
+        rule = f"Amount of one payment, Everybody · {account.slug}"
+        assert [(kind, by, name, data["changed"]) for kind, by, name, data in told()] == [
+            ("rule.set", manager.username, rule, {"above": [None, "500.00 USD"]}),
+            ("rule.set", manager.username, rule, {"above": ["500.00 USD", None]}),
+        ]
 
     def test_zero_asks_about_every_refund(self, manager):
         self.add(manager, above="0")

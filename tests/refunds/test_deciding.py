@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from audit.models import AuditEntry
 from refunds.models import ApprovalRule, Refund, RuleKind
 from refunds.states import Status
 from tests.pages import client_of, visible
@@ -111,6 +112,8 @@ def test_what_cannot_be_decided_changes_nothing(ask, browser, fields, said):
     assert said in visible(post(browser, refund, "approve", **fields))
     refund.refresh_from_db()
     assert refund.status == Status.AWAITING_APPROVAL
+    entry = AuditEntry.objects.get(kind="refund.refused")
+    assert (entry.about_id, entry.data["action"]) == (str(refund.pk), "approve")
 
 
 def test_a_second_tab_with_what_was_shown_before_does_not_approve(ask, browser):

@@ -11,14 +11,18 @@ from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from audit.kinds import Kind
+from audit.log import record
+from audit.models import AuditEntry
 from refunds.attention import flag
 from refunds.history import record_event
 from refunds.invariants import INVARIANTS, broken_rows
 from refunds.models import AttentionKind, Refund, RefundAttempt, RefundEvent, Ruling
+from refunds.tasks import note_audit_heads
 from tests.scripts import environment_of_scripts
 from transactions.models import Transaction
 
@@ -292,7 +296,7 @@ def test_verify_audit_prints_the_newest_hash(refund):
 def test_verify_audit_of_nothing():
     out = StringIO()
     call_command("verify_audit", stdout=out)
-    assert "no events" in out.getvalue()
+    assert out.getvalue().count("There are no rows in ") == 2
 
 
 def test_verify_audit_names_the_first_broken_row(refund):
@@ -303,7 +307,46 @@ def test_verify_audit_names_the_first_broken_row(refund):
         with pytest.raises(SystemExit) as ended:
             call_command("verify_audit", stderr=err)
     assert ended.value.code == 1
-    assert "Event 1 " in err.getvalue()
+    assert err.getvalue() == "Row 1 of refunds_refundevent: its content was changed.\n"
+
+
+def test_verify_audit_names_the_first_broken_row_of_each_chain(refund):
+    record(Kind.SIGNED_IN, actor=None)
+    err = StringIO()
+    with rolled_back(), triggers_off():
+        RefundEvent.objects.filter(sequence=1).update(kind="other")
+        AuditEntry.objects.filter(sequence=1).update(kind="other")
+        with pytest.raises(SystemExit):
+            call_command("verify_audit", stderr=err)
+    assert err.getvalue().splitlines() == [
+        "Row 1 of refunds_refundevent: its content was changed.",
+        "Row 1 of audit_auditentry: its content was changed.",
+    ]
+
+
+def test_verify_audit_finds_by_the_heads_what_was_cut_off(refund, tmp_path, settings):
+    settings.AUDIT_HEADS_FILE = str(tmp_path / "heads")
+    record(Kind.SIGNED_IN, actor=None)
+    record(Kind.SIGNED_OUT, actor=None)
+    note_audit_heads()
+    call_command("verify_audit", heads=tmp_path / "heads")
+    err = StringIO()
+    with rolled_back(), triggers_off():
+        AuditEntry.objects.filter(sequence=2)._raw_delete("default")
+        call_command("verify_audit")
+        with pytest.raises(SystemExit) as ended:
+            call_command("verify_audit", heads=tmp_path / "heads", stderr=err)
+    assert ended.value.code == 1
+    assert "Row 2 of audit_auditentry: it was there at 20" in err.getvalue()
+
+
+def test_verify_audit_says_which_heads_it_cannot_read(tmp_path):
+    for content, said in ((None, "cannot be read: No such file"), ("{}", "Line 1 of")):
+        if content:
+            (tmp_path / "heads").write_text(content)
+        with pytest.raises(CommandError, match=said) as failed:
+            call_command("verify_audit", heads=tmp_path / "heads")
+        assert failed.value.returncode == 2
 
 
 @pytest.mark.django_db(transaction=True)

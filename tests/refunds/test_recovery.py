@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
+from audit.models import AuditEntry
 from gateways.accounts import check_account
 from gateways.base import Operation
 from gateways.models import ProcessorAccount
@@ -103,6 +104,8 @@ def test_an_account_is_free_when_its_processor_can_list_all_of_the_gap(held: Des
     held.account.refresh_from_db()
     assert not held.account.held_reason
     assert not Attention.objects.filter(closed_at__isnull=True).exists()
+    told = AuditEntry.objects.filter(account_id=held.account.pk).values_list("kind", flat=True)
+    assert list(told) == ["account.held", "account.released"]
 
 
 @pytest.mark.parametrize("desk", ["stripe"], indirect=True)

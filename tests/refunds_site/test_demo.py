@@ -128,7 +128,8 @@ def test_the_demo_from_its_first_start_to_its_end(demo):
     assert facts["url"] in printed
     assert set(facts) == {"url", "sandbox_url", "database_url", "redis_url", "pids", "logins"}
     assert set(facts["pids"]) == PROCESSES
-    assert set(facts["logins"]) == {"viewer", "agent", "approver", "manager", "admin"}
+    roles = {"viewer", "agent", "approver", "manager", "admin", "auditor"}
+    assert set(facts["logins"]) == roles
     for login in facts["logins"].values():
         assert set(login) == {"username", "password", "api_token"}
         assert f"{login['username']}" in printed

@@ -20,7 +20,7 @@ PUBLIC = {"api/v1/schema/", "api/v1/docs/"}
 CATCH_ALL = "^api/"
 
 V, A, P, M, D = Role.VIEWER, Role.AGENT, Role.APPROVER, Role.MANAGER, Role.ADMIN
-EVERYBODY = {V, A, P, M, D}
+EVERYBODY = set(Role)
 
 TRANSACTION = "api/v1/transactions/<int:pk>/"
 REFUND = "api/v1/refunds/<uuid:pk>/"

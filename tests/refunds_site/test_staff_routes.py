@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from access.models import AccountRole
 from access.roles import Role
 from campaigns.models import Campaign, CampaignItem, CampaignState, ItemState
-from refunds.models import ApprovalRule, RefundReason, WebhookEvent, WebhookState
+from refunds.models import ApprovalRule, AuditLine, RefundReason, WebhookEvent, WebhookState
 from refunds.steps import STEPS
 from refunds.story import BUTTONS
 from tests.pages import client_of
@@ -21,7 +21,8 @@ from tests.rest import make_account, make_case, make_person, make_refund, make_t
 from transactions.models import Customer
 
 V, A, P, M, D = Role.VIEWER, Role.AGENT, Role.APPROVER, Role.MANAGER, Role.ADMIN
-EVERYBODY = {V, A, P, M, D}
+U = Role.AUDITOR
+EVERYBODY = {V, A, P, M, D, U}
 WORKING = {A, P, M, D}
 
 # Name of the address → method, who may, and what who may is answered.
@@ -37,6 +38,10 @@ OF_ACCOUNTS: dict[str, tuple[str, set[Role], int]] = {
     "refunds_attention_changelist": ("get", EVERYBODY, 200),
     "refunds_attention_change": ("get", EVERYBODY, 200),
     "refunds_attention_history": ("get", EVERYBODY, 200),
+    "refunds_auditline_changelist": ("get", {D, U}, 200),
+    "refunds_auditline_change": ("get", {D, U}, 200),
+    "refunds_auditline_history": ("get", {D, U}, 200),
+    "refunds_auditline_export": ("get", {D, U}, 200),
     "refunds_webhookevent_changelist": ("get", EVERYBODY, 200),
     "refunds_webhookevent_change": ("get", EVERYBODY, 200),
     "refunds_webhookevent_history": ("get", EVERYBODY, 200),
@@ -106,16 +111,16 @@ OF_ALL: dict[str, tuple[str, set[Role], int]] = {
     "refunds_refundreason_change": ("get", EVERYBODY, 200),
     "refunds_refundreason_history": ("get", EVERYBODY, 200),
     "refunds_refundreason_delete": ("get", {D}, 200),
-    "auth_user_changelist": ("get", {D}, 200),
+    "auth_user_changelist": ("get", {D, U}, 200),
     "auth_user_add": ("get", {D}, 200),
-    "auth_user_change": ("get", {D}, 200),
-    "auth_user_history": ("get", {D}, 200),
+    "auth_user_change": ("get", {D, U}, 200),
+    "auth_user_history": ("get", {D, U}, 200),
     "auth_user_password_change": ("get", {D}, 200),
-    "auth_group_changelist": ("get", {D}, 200),
+    "auth_group_changelist": ("get", {D, U}, 200),
     "auth_group_add": ("get", {D}, 200),
-    "auth_group_change": ("get", {D}, 200),
-    "auth_group_history": ("get", {D}, 200),
-    "access_apitoken_changelist": ("get", {D}, 200),
+    "auth_group_change": ("get", {D, U}, 200),
+    "auth_group_history": ("get", {D, U}, 200),
+    "access_apitoken_changelist": ("get", {D, U}, 200),
 }
 # Nobody may: money tables are read-only, people and tokens stay.
 NOBODY = {
@@ -123,6 +128,7 @@ NOBODY = {
         f"{model}_{verb}"
         for model in (
             "refunds_attention", "refunds_webhookevent", "refunds_refund", "campaigns_campaign",
+            "refunds_auditline",
             "transactions_transaction", "transactions_customer",
         )
         for verb in ("add", "delete")
@@ -191,9 +197,10 @@ def address_of(ours):
         account=ours, currency="USD", value=1_000_000, made_by=maker
     )
     case = make_case(refund, "made_outside")
+    line = AuditLine.objects.get(chain="refunds", sequence=1)
     objects = {
         "gateways_processoraccount": ours, "refunds_approvalrule": limit,
-        "refunds_attention": case, "refunds_webhookevent": event, "refunds_refund": refund,
+        "refunds_attention": case, "refunds_auditline": line, "refunds_webhookevent": event, "refunds_refund": refund,
         "transactions_transaction": payment, "transactions_customer": customer,
         "campaigns_campaign": campaign, "refunds_refundreason": reason, "auth_user": maker,
         "auth_group": Group.objects.create(name="own"),
@@ -203,7 +210,7 @@ def address_of(ours):
         model = next((each for each in objects if name.startswith(f"{each}_")), "")
         row = objects.get(model)
         verb = name.removeprefix(f"{model}_")
-        if verb == "export":
+        if name == "transactions_transaction_export":
             return reverse(f"admin:{name}", args=["csv"])
         if verb == "unlink":
             return reverse(f"admin:{name}", args=[row.pk, 1])
@@ -215,7 +222,7 @@ def address_of(ours):
 
 
 _WITHOUT_OBJECT = {
-    "changelist", "add", "approvals", "columns", "save_view", "view_numbers", "pull", "new",
+    "changelist", "add", "approvals", "export", "columns", "save_view", "view_numbers", "pull", "new",
 }  # fmt: skip
 
 

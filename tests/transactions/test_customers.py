@@ -5,6 +5,7 @@ from django.contrib.admin.models import LogEntry
 
 from gateways.base import Payer, Payment, PaymentStatus
 from gateways.money import Money
+from tests.audit.lines import told
 from tests.rest import client_of, make_account, make_person, make_transaction
 from transactions.customers import NotMerged, merge, namesakes, part
 from transactions.models import Customer, Transaction
@@ -115,3 +116,13 @@ def test_the_api_finds_what_was_paid_under_a_merged_address(ana, other, person):
     for asked in ("a.popescu@example.com", "ana@example.com", str(ana.pk)):
         found = client.get("/api/v1/transactions/", {"customer": asked}).json()["results"]
         assert [each["id"] for each in found] == [payment.pk]
+
+
+def test_the_audit_log_knows_customers_by_their_keys(ana, other, person):
+    merge(other, ana, actor=person)
+    part(other, actor=person)
+    part(other, actor=person)
+    assert [(kind, by, name, data) for kind, by, name, data in told()] == [
+        ("customer.merged", person.username, "", {"other": other.pk}),
+        ("customer.split", person.username, "", {"other": other.pk}),
+    ]

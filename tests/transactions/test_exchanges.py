@@ -3,9 +3,10 @@
 import pytest
 from django.contrib.auth.models import Permission, User
 
+from tests.audit.lines import told
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_transaction
-from transactions.exchanges import NotLinked, link, of
+from transactions.exchanges import NotLinked, link, of, unlink
 from transactions.models import Exchange, Transaction
 
 pytestmark = pytest.mark.django_db
@@ -131,3 +132,15 @@ class TestPage:
         someone.user_permissions.add(Permission.objects.get(codename="add_exchange"))
         answer = client_of(someone).post(f"{LIST}{original.pk}/exchange/", {"payment": "x"})
         assert answer.status_code == 403
+
+
+def test_the_audit_log_tells_of_links(original, replacement, person):
+    exchange = link(original, replacement.external_id, actor=person)
+    with pytest.raises(NotLinked):
+        link(original, replacement.external_id, actor=person)
+    unlink(exchange, actor=person)
+    data = {"replacement": replacement.external_id, "replacement_id": replacement.pk}
+    assert told() == [
+        (kind, person.username, original.external_id, data)
+        for kind in ("exchange.added", "exchange.deleted")
+    ]

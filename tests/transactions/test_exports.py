@@ -11,7 +11,9 @@ from defusedxml.ElementTree import fromstring
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit.models import AuditEntry
 from refunds.states import Status
+from tests.audit.lines import told
 from tests.pages import client_of
 from tests.refunds.states import bring
 from tests.rest import make_account, make_person, make_refund, make_transaction
@@ -165,3 +167,19 @@ def test_who_may_not_takes_nothing_along(browser):
     assert "data-export" not in viewer.get(LIST).content.decode()
     assert "data-export" in browser.get(LIST).content.decode()
     assert browser.post(f"{LIST}export.csv").status_code == 403
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_the_audit_log_tells_who_took_what_along(browser, form):
+    make_transaction(currency="EUR")
+    browser.get(f"{LIST}export.{form}?currency=EUR&q=ana@example.com&p=older.1.1")
+    [(kind, by, _name, data)] = told()
+    assert (kind, by.partition("-")[0]) == ("export.made", "agent")
+    assert data["query"] == "currency=EUR&q=%E2%80%A6"
+    assert (data["what"], data["format"]) == ("payments", form)
+    assert "example.com" not in str(AuditEntry.objects.values())
+
+
+def test_what_was_not_taken_along_is_not_told():
+    client_of(make_person("viewer")).get(f"{LIST}export.csv")
+    assert told() == []

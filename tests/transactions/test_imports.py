@@ -14,6 +14,7 @@ from django.db import connection, connections
 
 from gateways.models import ProcessorAccount
 from gateways.money import Money
+from tests.audit.lines import told
 from transactions import csv_file
 from transactions.csv_rows import OPTIONAL, REQUIRED
 from transactions.imports import ERRORS_SHOWN, ImportReport, import_csv
@@ -479,6 +480,10 @@ def test_the_command_imports(account, path, capsys):
         "2 payments were added to shop; 0 are there already.\n"
         "0 payments were added to shop; 2 are there already.\n"
     )
+    assert [(kind, name, data) for kind, _by, name, data in told()] == [
+        ("import.made", "shop", {"new": 2, "unchanged": 0}),
+        ("import.made", "shop", {"new": 0, "unchanged": 2}),
+    ]
 
 
 def test_the_command_lists_errors_and_fails(account, path, capsys):

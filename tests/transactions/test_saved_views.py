@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.audit.lines import told
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_transaction
 from transactions.models import SavedView
@@ -182,3 +183,19 @@ def test_who_may_not_look_keeps_nothing():
     assert keep(client, "q=ana").status_code == 403
     assert client.get(f"{LIST}views/numbers/").status_code == 403
     assert not SavedView.objects.exists()
+
+
+def test_the_audit_log_tells_of_shared_views_alone(manager):
+    client = client_of(manager)
+    keep(client, "status=settled")
+    assert told() == []
+    keep(client, "status=settled&q=ana", is_shared="on")
+    keep(client, "status=failed", is_shared="on")
+    keep(client, "status=failed", is_shared="on")
+    view = SavedView.objects.get()
+    client.post(f"{LIST}views/{view.pk}/delete/", headers=HTMX)
+    assert [(kind, by, name) for kind, by, name, _data in told()] == [
+        (kind, manager.username, "Big ones")
+        for kind in ("view.shared", "view.changed", "view.deleted")
+    ]
+    assert told()[0][3] == {"query": "q=%E2%80%A6&status=settled", "is_shared": True}

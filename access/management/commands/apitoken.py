@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from access.models import ApiToken, Scope
+from audit.kinds import Kind
+from audit.log import record
 from gateways.card_numbers import holds_card_number
 from gateways.models import ProcessorAccount
 
@@ -64,6 +66,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             token.save()
             token.accounts.set(limited_to)
+            record(Kind.TOKEN_MADE, actor=None, about=token, data=token.facts())
         self.stderr.write(f"Token {name} of {user}. It is shown this once only:")
         self.stdout.write(key)
 
@@ -79,7 +82,9 @@ class Command(BaseCommand):
         if token is None:
             raise CommandError(f"There is no token {name}.")
         if token.revoked_at is None:
-            token.revoke()
+            with transaction.atomic():
+                token.revoke()
+                record(Kind.TOKEN_REVOKED, actor=None, about=token, data=token.facts())
         self.stdout.write(f"Token {name} is revoked.")
 
 
