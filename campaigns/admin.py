@@ -19,12 +19,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from access import step_up
+from access.returning import follow
 from access.rights import may_somewhere
 from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
 from transactions.models import SavedView, Transaction
-from transactions.readonly import ReadOnlyAdmin, follow, pressed, signed_in
+from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
 from transactions.retelling import retell
 from transactions.table import TransactionTable
 
@@ -51,7 +53,10 @@ _TONES = {
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A button: the service behind it, and what is said when it was done."""
+    """A button: the service behind it, and what is said when it was done.
+
+    A ``proven`` one is for who has proven lately who they are.
+    """
 
     name: str
     label: str | Promise
@@ -59,6 +64,7 @@ class Press:
     service: Callable[..., Campaign]
     states: tuple[CampaignState, ...]
     may: Callable[[Campaign, User], bool]
+    proven: bool = False
 
 
 PRESSES = {
@@ -66,7 +72,7 @@ PRESSES = {
     for press in (
         Press(
             "start", _L("Start"), _L("Started: the refunds go out."), services.start,
-            (CampaignState.READY,), services.may_start,
+            (CampaignState.READY,), services.may_start, proven=True,
         ),
         Press(
             "pause", _L("Pause"), _L("Paused: what has not been sent waits."), services.pause,
@@ -237,6 +243,8 @@ class CampaignAdmin(ReadOnlyAdmin):
         """Do what a button says. The service checks the right and the state."""
         campaign = self.get_visible(request, object_id)
         button = PRESSES[press]
+        if button.proven and (question := step_up.ask(request)):
+            return question
         level, said = messages.SUCCESS, str(button.done)
         try:
             button.service(campaign, actor=signed_in(request))

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
+from access import step_up
 from access.rights import may_somewhere, within
 from transactions.admin import TransactionAdmin
 from transactions.badges import Badge, badge_of
@@ -276,6 +277,8 @@ class RefundAdmin(OfPaymentAdmin):
         refunds = self.get_queryset(request).select_related("transaction", "account")
         refund = get_object_or_404(refunds, pk=object_id)
         button = story.BUTTONS[action]
+        if button.proven and (question := step_up.ask(request)):
+            return question
         try:
             result = button.service(refund, actor=signed_in(request))
         except NotAllowed as refusal:

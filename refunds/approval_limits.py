@@ -18,6 +18,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.rights import accounts_where, may_somewhere, within
+from access.step_up import ProvenAdmin
 from gateways.models import ProcessorAccount
 from gateways.money import CURRENCIES, InvalidAmount, parse_amount
 from transactions.amounts import delocalize, explain
@@ -81,7 +82,7 @@ def _read_limit(text: str, currency: str) -> int | None:
         raise forms.ValidationError({"above": explain(error)}) from None
 
 
-class ApprovalLimitAdmin(ModelAdmin):
+class ApprovalLimitAdmin(ProvenAdmin, ModelAdmin):
     """The limits, old ones too. A new one takes the place of that of its account and currency."""
 
     form = ApprovalLimitForm

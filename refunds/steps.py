@@ -30,6 +30,7 @@ class Step:
     """One thing to do. ``take`` does it and says what happened; it raises what its service raises.
 
     Without a ``form`` one press is enough. ``stays`` leads back to the case, not to the inbox.
+    A ``proven`` one is for who has proven lately who they are.
     """
 
     name: Action
@@ -39,6 +40,7 @@ class Step:
     form: type[CaseForm] | None = None
     verdict: Verdict | None = None
     stays: bool = False
+    proven: bool = False
 
     @property
     def asks(self) -> bool:
@@ -258,6 +260,7 @@ STEPS = {
             _L("Approve"),
             _L("It is owed, and goes out."),
             _approve,
+            proven=True,
         ),
         Step(
             Action.REJECT,
@@ -272,6 +275,7 @@ STEPS = {
             _propose(Verdict.HAPPENED),
             MadeForm,
             Verdict.HAPPENED,
+            proven=True,
         ),
         Step(
             Action.CONFIRM_DID_NOT,
@@ -280,6 +284,7 @@ STEPS = {
             _propose(Verdict.DID_NOT),
             EvidenceForm,
             Verdict.DID_NOT,
+            proven=True,
         ),
         Step(
             Action.SEND_AGAIN,
@@ -288,6 +293,7 @@ STEPS = {
             _propose(Verdict.SEND_AGAIN),
             EvidenceForm,
             Verdict.SEND_AGAIN,
+            proven=True,
         ),
         Step(
             Action.CONFIRM_RULING,
@@ -295,6 +301,7 @@ STEPS = {
             _L("You are the second person: look at the evidence yourself first."),
             _confirm,
             RulingForm,
+            proven=True,
         ),
         Step(
             Action.REJECT_RULING,
@@ -323,6 +330,7 @@ STEPS = {
             _let_go,
             CaseForm,
             stays=True,
+            proven=True,
         ),
         Step(
             Action.CANCEL,

@@ -58,7 +58,8 @@ class Remedy:
 class Button:
     """Something that may be done to a refund: the service behind it, and when it is offered.
 
-    ``done`` says that it was done.
+    ``done`` says that it was done. A ``proven`` one is for who has proven lately
+    who they are.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Button:
     done: str | Promise
     service: Callable[..., Refund]
     offered: Callable[[Refund, User], bool]
+    proven: bool = False
 
     def of(self, refund: Refund) -> Remedy:
         address = reverse(f"admin:refunds_refund_{self.name}", args=[refund.pk])
@@ -137,6 +139,7 @@ BUTTONS = {
             _L("It is approved."),
             services.approve_refund,
             _may_approve,
+            proven=True,
         ),
         Button(
             "reject",

@@ -6,7 +6,9 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
+from access import single_sign_on
 from access.api import AccountViewSet
+from access.sign_in import SecondStepView
 from refunds.api import AttentionViewSet, RefundableTransactionViewSet, RefundViewSet
 from refunds.webhook_views import WebhookView
 from refunds_site.problems import UnknownAddress
@@ -22,6 +24,11 @@ router.register("accounts", AccountViewSet)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:transactions_transaction_changelist")),
+    # django-allauth's name for the door, and its steps behind it.
+    path("admin/login/", admin.site.login, name="account_login"),
+    path("admin/login/second-step/", SecondStepView.as_view(), name="mfa_authenticate"),
+    path("admin/login/sso/", include(single_sign_on)),
+    path("admin/security/", include("access.security")),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(), name="docs"),
