@@ -7,7 +7,6 @@ from typing import Any
 
 from allauth.mfa.base.forms import ReauthenticateForm
 from allauth.mfa.models import Authenticator
-from allauth.mfa.webauthn.forms import ReauthenticateWebAuthnForm
 from allauth.mfa.webauthn.internal.auth import begin_authentication
 from django import forms
 from django.conf import settings
@@ -22,6 +21,7 @@ from django.views.generic import TemplateView
 
 from . import sessions
 from .lockout import Attempt, LockedOut
+from .passkeys import ProveForm
 from .returning import is_ours
 from .sign_in import counted, is_locked, locked_out
 from .sign_in_events import LOCKED_OUT, PROOF_FAILED, PROVED, note
@@ -87,9 +87,7 @@ class ProveView(TemplateView):
         by_passkey = sent is not None and "credential" in sent
         self.code_form = ReauthenticateForm(user=self.person, data=None if by_passkey else sent)
         if _TYPES.WEBAUTHN in self.types:
-            self.passkey_form = ReauthenticateWebAuthnForm(
-                user=self.person, data=sent if by_passkey else None
-            )
+            self.passkey_form = ProveForm(user=self.person, data=sent if by_passkey else None)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         forms_of_all = (self.code_form, self.passkey_form, self.password_form)

@@ -31,13 +31,14 @@ def begin(request: HttpRequest, person: User) -> None:
     """Somebody has just signed in, which proves who they are as well."""
     now = time.time()
     records = get_authentication_records(request, person)
+    generations = Profile.objects.filter(user=person).values_list("generation", flat=True)
     request.session.update(
         {
             SIGNED_IN_AT: now,
             SEEN_AT: now,
             PROVED_AT: now,
             _SECOND_FACTOR: any(record["method"] == "mfa" for record in records),
-            _GENERATION: _generation_of(person),
+            _GENERATION: generations.first() or 0,
         }
     )
 

@@ -337,6 +337,10 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_RATE_LIMITS = {"login_failed": f"5/{LOCKOUT_SECONDS}s/key"}
 MFA_ADAPTER = "access.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "add_webauthn": "access.passkeys.AddForm",
+    "authenticate_webauthn": "access.passkeys.UseForm",
+}
 MFA_TOTP_ISSUER = "Refund Desk"
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_TOLERANCE = 1  # the code before and the one after, for clocks that are half a minute off
