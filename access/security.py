@@ -84,6 +84,10 @@ class RemovePasskeyView(_StaffPage, RemoveWebAuthnView):
     template_name = "access/remove.html"
     success_url = reverse_lazy("mfa_index")
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Without the object: the layout would look for a list of such objects."""
+        return super().get_context_data(**kwargs) | {"object": None}
+
 
 @require_POST
 def end_others_view(request: HttpRequest) -> HttpResponse:

@@ -113,6 +113,18 @@ def test_all_of_it_needs_a_proof(browser, person, address):
     assert kinds_of(person) == before
 
 
+def test_removing_a_passkey_is_asked_first(browser, person):
+    passkey = Authenticator.objects.create(
+        user=person, type="webauthn", data={"name": "Key", "credential": {}}
+    )
+    assert "It no longer lets you in" in visible(
+        browser.get(f"{SECURITY}passkeys/{passkey.pk}/remove/")
+    )
+    assert kinds_of(person)
+    browser.post(f"{SECURITY}passkeys/{passkey.pk}/remove/")
+    assert not kinds_of(person)
+
+
 def test_a_passkey_of_somebody_else_is_not_there(browser, person):
     theirs = Authenticator.objects.create(
         user=make_person("agent"), type="webauthn", data={"name": "Key", "credential": {}}
@@ -167,7 +179,7 @@ def test_passwords_cannot_be_guessed_at_the_proof(browser, person):
 
 
 def test_codes_cannot_be_guessed_at_the_proof(client):
-    person, secret, codes = with_app(client)
+    person, _secret, codes = with_app(client)
     client.force_login(person)
     for _time in range(5):
         client.post(PROVE, {"code": "000000"})
@@ -205,7 +217,7 @@ def test_required_a_superuser_is_no_exception(strict):
 
 
 def test_required_who_has_one_passes_with_it(client, settings):
-    person, secret, codes = with_app(client)
+    person, secret, _codes = with_app(client)
     settings.REQUIRE_TWO_FACTOR = True
     log_in(client, person.username)
     client.post(SECOND_STEP, {"code": totp(secret)})

@@ -58,10 +58,11 @@ def test_who_does_something_stays(browser, settings):
 
 
 def test_what_a_page_asks_for_by_itself_is_no_activity(browser):
-    numbers = f"{LIST}view-numbers/"
+    numbers = f"{LIST}views/numbers/"
     for _time in range(2):
         age(browser, seen_at=460)
         answer = browser.get(numbers, headers={"HX-Request": "true", "X-By-Itself": "1"})
+    assert answer.status_code == 204
     assert answer.headers["HX-Redirect"].startswith(LOGIN)
 
 

@@ -162,7 +162,7 @@ def test_many_names_from_one_place_close_it_for_the_place(person):
 
 def test_the_door_opens_again_when_the_time_is_over(client, person, settings, valkey):
     fail(client, person.username, 5)
-    keys = [key for key in valkey.keys("*lockout*")]
+    keys = list(valkey.keys("*lockout*"))
     assert len(keys) == 3
     assert all(0 < valkey.ttl(key) <= settings.LOCKOUT_SECONDS for key in keys)
     valkey.delete(*keys)
