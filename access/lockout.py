@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 
-from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
@@ -71,8 +70,11 @@ def refuse_guesser(request: HttpRequest) -> None:
 
 def address_of(request: HttpRequest) -> str:
     """Of whoever calls: by X-Forwarded-For where ``TRUSTED_PROXY_COUNT`` says who may write it."""
-    address: str = get_adapter().get_client_ip(request)
-    return address
+    proxies: int = settings.TRUSTED_PROXY_COUNT
+    hops = request.headers.get("X-Forwarded-For", "").split(",")
+    if proxies and len(hops) >= proxies and (address := hops[-proxies].strip()):
+        return address
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _count(key: str, seconds: int) -> int:

@@ -314,7 +314,7 @@ SESSION_ABSOLUTE_SECONDS = _seconds(
 )
 SESSION_COOKIE_AGE = SESSION_ABSOLUTE_SECONDS
 # How many proxies of ours stand in front: so many entries of X-Forwarded-For are theirs.
-ALLAUTH_TRUSTED_PROXY_COUNT = _whole("TRUSTED_PROXY_COUNT", "a number", default=0, least=0, most=9)
+TRUSTED_PROXY_COUNT = _whole("TRUSTED_PROXY_COUNT", "a number", default=0, least=0, most=9)
 OIDC_ISSUER = env.str("OIDC_ISSUER", default="")
 OIDC_NAME = env.str("OIDC_NAME", default="Single sign-on")
 OIDC_IS_TWO_FACTOR = env.bool("OIDC_IS_TWO_FACTOR", default=False)

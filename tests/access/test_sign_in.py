@@ -186,8 +186,10 @@ def test_forwarded_for_counts_where_a_proxy_of_ours_writes_it(person, settings):
     for number in range(5):
         assert not locked(**{"X-Forwarded-For": f"10.9.9.{number}"})
     assert locked(**{"X-Forwarded-For": "10.9.9.9"}), "it is not believed unless configured"
-    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    settings.TRUSTED_PROXY_COUNT = 1
     assert not locked(**{"X-Forwarded-For": "6.6.6.6, 10.9.9.9"})
+    settings.TRUSTED_PROXY_COUNT = 2
+    assert locked(**{"X-Forwarded-For": "10.9.9.8"}), "it has fewer entries than there are proxies"
 
 
 def test_without_the_cache_the_door_stays_shut(client, person, settings):
