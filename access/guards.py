@@ -7,8 +7,7 @@ from typing import Any
 
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
-from django.contrib.auth import logout
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -39,7 +38,8 @@ class SessionLimits:
         if isinstance(person, User):
             if why := sessions.why_over(request):
                 note(SESSION_ENDED, actor=person, why=why)
-                logout(request)
+                request.session.flush()
+                request.user = AnonymousUser()
                 if _is_of_staff_site(request):
                     return follow(
                         request, with_way_back(request, reverse("admin:login"), ended=why)

@@ -5,6 +5,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
+from structlog.testing import capture_logs
 
 from tests.pages import client_of, visible
 from tests.rest import assert_problem, make_person, make_transaction
@@ -35,7 +36,10 @@ def browser(person):
 )
 def test_a_session_that_is_over_leads_to_the_door_and_back(browser, person, older, why, words):
     age(browser, **older)
-    answer = browser.get(f"{LIST}?status=settled")
+    with capture_logs() as lines:
+        answer = browser.get(f"{LIST}?status=settled")
+    told = [(one["event"], one["actor"], one["why"]) for one in lines if "actor" in one]
+    assert told == [("session_ended", person.pk, why)]
     door = answer["Location"]
     assert door.startswith(f"{LOGIN}?ended={why}&next=")
     page = browser.get(door)

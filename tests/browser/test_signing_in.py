@@ -118,7 +118,7 @@ def test_what_a_page_asks_for_by_itself_says_so(person, open_page):
     assert "x-by-itself" not in searched.value.headers
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark")])
 def test_these_pages_fit(width, theme, person, open_page, has_key, settings, tmp_path):
     settings.OIDC_ISSUER, settings.OIDC_NAME = "https://id.example.com", "Example ID"
     folder = Path(os.environ.get("SIGN_IN_SCREENS", tmp_path))
@@ -150,11 +150,10 @@ def test_these_pages_fit(width, theme, person, open_page, has_key, settings, tmp
     page.get_by_role("button", name="Add the app").click()
     page.goto(SECURITY)
     look(page, "security")
-    for name, address in (
-        ("add-passkey", "passkeys/add/"), ("remove-app", "app/remove/"), ("renew", "codes/renew/"),
-    ):  # fmt: skip
-        page.goto(f"{SECURITY}{address}")
-        look(page, name)
+    page.goto(f"{SECURITY}passkeys/add/")
+    look(page, "add-passkey")
+    page.goto(f"{SECURITY}app/remove/")
+    look(page, "remove-app")
     page.goto(PROVE)
     look(page, "prove")
     page.context.clear_cookies()
