@@ -22,12 +22,15 @@ router.register("refunds", RefundViewSet)
 router.register("attention", AttentionViewSet)
 router.register("accounts", AccountViewSet)
 
+# Under the names by which django-allauth looks for them.
+door = [
+    path("", admin.site.login, name="account_login"),
+    path("second-step/", SecondStepView.as_view(), name="mfa_authenticate"),
+    path("sso/", include(single_sign_on)),
+]
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:transactions_transaction_changelist")),
-    # django-allauth's name for the door, and its steps behind it.
-    path("admin/login/", admin.site.login, name="account_login"),
-    path("admin/login/second-step/", SecondStepView.as_view(), name="mfa_authenticate"),
-    path("admin/login/sso/", include(single_sign_on)),
+    path("admin/login/", include(door)),
     path("admin/security/", include("access.security")),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
