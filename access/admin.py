@@ -1,30 +1,40 @@
-"""People, groups and API tokens on the staff site."""
+"""People, groups and API tokens on the staff site: every press needs a proof (access.step_up)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.forms import AdminPasswordChangeForm
+from unfold.decorators import action
+from unfold.forms import AdminPasswordChangeForm, BaseDialogForm
 
 from audit.kinds import Kind
 from audit.log import changes, record
 from gateways.admin import ProcessorAccountAdmin
 from gateways.models import ProcessorAccount
 
+from . import sessions
 from .forms import GroupForm, NewPersonForm, PersonForm
 from .models import AccountRole, ApiToken
+from .returning import follow
 from .rights import may_somewhere, within
 from .roles import Role
+from .sign_in_events import note
+from .step_up import ProvenAdmin
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _UserAdmin = DjangoUserAdmin[User]
@@ -32,10 +42,12 @@ else:
     _UserAdmin = DjangoUserAdmin
 
 admin.site.unregister([User, Group, ProcessorAccount])
+# Secrets and logins that people see to themselves.
+admin.site.unregister([Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken])
 
 
 @admin.register(ProcessorAccount)
-class AccountAdmin(ProcessorAccountAdmin):
+class AccountAdmin(ProvenAdmin, ProcessorAccountAdmin):
     """The accounts that a person sees; a new one is made by who may change every account."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProcessorAccount]:
@@ -81,7 +93,7 @@ class AccountRoles(TabularInline):
 
 
 @admin.register(User)
-class PersonAdmin(_UserAdmin, ModelAdmin):
+class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
     """People are switched off, not deleted: what they did keeps their name.
 
     Only a superuser makes or changes superusers: nobody lifts themselves above the roles.
@@ -92,6 +104,7 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
     change_password_form = AdminPasswordChangeForm
     show_facets = admin.ShowFacets.NEVER
     filter_horizontal = ()
+    actions_detail = ("remove_second_factors",)
     # Rights come from roles alone: one place to look when somebody can do too much or too little.
     inlines = (AccountRoles,)
     fieldsets = (
@@ -101,9 +114,10 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
         (gettext_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        protected = obj is not None and obj.is_superuser and not request.user.is_superuser
-        return not protected and super().has_change_permission(request, obj)
+    def has_change_permission(self, request: HttpRequest, obj: User | str | None = None) -> bool:
+        person = self.get_object(request, obj) if isinstance(obj, str) else obj  # unfold's key
+        protected = person is not None and person.is_superuser and not request.user.is_superuser
+        return not protected and super().has_change_permission(request, person)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
@@ -112,6 +126,46 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
         if not change:
             obj.is_staff = True  # who is added here is meant to sign in here
         super().save_model(request, obj, form, change)
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - Django's name
+        form_url: str = "",
+    ) -> HttpResponse:
+        before = User.objects.filter(pk=id).values_list("password", flat=True).first()
+        answer: HttpResponse = super().user_change_password(request, id, form_url)
+        person = User.objects.filter(pk=id).first()
+        if person and person.password != before:
+            note(Kind.PASSWORD_CHANGED, actor=_signed_in(request), about=person)
+        return answer
+
+    @action(
+        description=gettext_lazy("Remove second factors"),
+        permissions=["change"],
+        dialog={
+            "title": gettext_lazy("Remove second factors"),
+            "description": gettext_lazy(
+                "For somebody who has lost their device. They are signed out everywhere, and the "
+                "password alone lets them in until they add another one."
+            ),
+            "form_class": BaseDialogForm,
+            "form_submit_text": gettext_lazy("Remove"),
+        },
+    )
+    def remove_second_factors(
+        self, request: HttpRequest, _form: BaseDialogForm, object_id: str
+    ) -> HttpResponse:
+        person = self.get_object(request, object_id)
+        if person is None:
+            raise Http404
+        if not self.has_change_permission(request, person):
+            raise PermissionDenied
+        Authenticator.objects.filter(user=person).delete()
+        sessions.end_all(person)
+        note(Kind.TWO_FACTOR_REMOVED, actor=_signed_in(request), about=person)
+        messages.success(request, _("%s has no second factor any more.") % person)
+        return follow(request, reverse("admin:auth_user_change", args=[person.pk]))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The person is saved by now, the groups and roles are not."""
@@ -155,7 +209,7 @@ def _rights_of(person: User) -> dict[str, Any]:
 
 
 @admin.register(Group)
-class RoleAdmin(DjangoGroupAdmin, ModelAdmin):
+class RoleAdmin(ProvenAdmin, DjangoGroupAdmin, ModelAdmin):
     """The shipped roles stay as they are; groups beside them are everybody's own."""
 
     form = GroupForm
@@ -200,12 +254,17 @@ def _held_with(group: Group) -> dict[str, Any]:
     }
 
 
+def _signed_in(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # the site's own check let them in
+    return request.user
+
+
 def _is_shipped(group: Group | None) -> bool:
     return group is not None and group.name in Role.values
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ModelAdmin):
+class ApiTokenAdmin(ProvenAdmin, ModelAdmin):
     """Tokens are made by ``manage.py apitoken create``, which shows the key once."""
 
     list_display = ("name", "user", "may", "only_for", "last_used_at", "revoked_at")

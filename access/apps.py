@@ -8,6 +8,9 @@ class AccessConfig(AppConfig):
     verbose_name = _("Access")
 
     def ready(self) -> None:
+        from . import sign_in_events, single_sign_on
         from .roles import create_roles
 
+        sign_in_events.connect()
+        single_sign_on.connect()
         post_migrate.connect(create_roles, dispatch_uid="access.roles")

@@ -127,6 +127,8 @@ class Profile(models.Model):
     # Empty: as the browser asks, and UTC.
     language = models.CharField(_("language"), max_length=10, blank=True, db_default="")
     time_zone = models.CharField(_("time zone"), max_length=60, blank=True, db_default="")
+    # Sessions of an earlier one are over: "sign out everywhere else" counts up.
+    generation = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         verbose_name = _("profile")

@@ -20,6 +20,7 @@ from gateways.models import ProcessorAccount
 
 from .models import ApiToken, Scope
 from .rights import accounts_where, may_somewhere, within
+from .step_up import ensure_proven
 
 Row = TypeVar("Row", bound=Model)
 # What viewsets call a method that the address does not have: 405 follows.
@@ -28,10 +29,14 @@ _NO_ACTIONS = (None, "metadata")
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What one action needs: a permission of the person and, over a token, its scope."""
+    """What one action needs: a permission of the person and, over a token, its scope.
+
+    ``proven``: over a session also a proof of a few minutes ago who the person is.
+    """
 
     permission: str
     scope: Scope
+    proven: bool = False
 
 
 class HasRight(BasePermission):
@@ -46,6 +51,8 @@ class HasRight(BasePermission):
         right: Right | None = view.rights.get(view.action)
         if right is None or not (user.is_staff and may_somewhere(user, right.permission)):
             return False
+        if right.proven:
+            ensure_proven(request)
         return not isinstance(request.auth, ApiToken) or right.scope in request.auth.scopes
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:

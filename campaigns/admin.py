@@ -19,6 +19,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from access import step_up
+from access.returning import follow
 from access.rights import may_somewhere
 from audit.kinds import Kind
 from audit.log import record
@@ -27,7 +29,7 @@ from refunds.services import NotAllowed, WrongStatus
 from transactions.badges import Badge
 from transactions.changelist import KeysetChangeList, ListFilter
 from transactions.models import SavedView, Transaction
-from transactions.readonly import ReadOnlyAdmin, follow, pressed, signed_in
+from transactions.readonly import ReadOnlyAdmin, pressed, signed_in
 from transactions.retelling import retell
 from transactions.table import TransactionTable
 
@@ -54,7 +56,10 @@ _TONES = {
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A button: the service behind it, and what is said when it was done."""
+    """A button: the service behind it, and what is said when it was done.
+
+    A ``proven`` one is for who has proven lately who they are.
+    """
 
     name: str
     label: str | Promise
@@ -62,6 +67,7 @@ class Press:
     service: Callable[..., Campaign]
     states: tuple[CampaignState, ...]
     may: Callable[[Campaign, User], bool]
+    proven: bool = False
 
 
 PRESSES = {
@@ -69,7 +75,7 @@ PRESSES = {
     for press in (
         Press(
             "start", _L("Start"), _L("Started: the refunds go out."), services.start,
-            (CampaignState.READY,), services.may_start,
+            (CampaignState.READY,), services.may_start, proven=True,
         ),
         Press(
             "pause", _L("Pause"), _L("Paused: what has not been sent waits."), services.pause,
@@ -240,6 +246,8 @@ class CampaignAdmin(ReadOnlyAdmin):
         """Do what a button says. The service checks the right and the state."""
         campaign = self.get_visible(request, object_id)
         button = PRESSES[press]
+        if button.proven and (question := step_up.ask(request)):
+            return question
         level, said = messages.SUCCESS, str(button.done)
         try:
             button.service(campaign, actor=signed_in(request))

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
+from access import step_up
 from access.rights import may_somewhere, within
 from audit.kinds import Kind
 from audit.log import changes, record
@@ -296,6 +297,8 @@ class RefundAdmin(OfPaymentAdmin):
 
     def decide_view(self, request: HttpRequest, object_id: UUID, action: str) -> HttpResponse:
         """Approve or reject. The service checks the right, the status and what was seen."""
+        if action == "approve" and (question := step_up.ask(request)):
+            return question
         refunds = story.load(self.get_queryset(request)).select_related("transaction")
         refund = get_object_or_404(refunds, pk=object_id)
         return deciding.decide(request, refund, signed_in(request), action)

@@ -157,13 +157,13 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
         "cancel": Right("refunds.view_refund", Scope.REFUND),
         "retry": Right("refunds.request_refund", Scope.REFUND),
         "approval": Right("refunds.view_refund", Scope.READ),
-        "approve": Right("refunds.approve_refund", Scope.APPROVE),
+        "approve": Right("refunds.approve_refund", Scope.APPROVE, proven=True),
         "reject": Right("refunds.approve_refund", Scope.APPROVE),
         # Either of two rights will do, and who proposed may withdraw: the service says.
         "check": Right("refunds.view_refund", Scope.REFUND),
-        "propose_ruling": Right("refunds.view_ruling", Scope.REFUND),
+        "propose_ruling": Right("refunds.view_ruling", Scope.REFUND, proven=True),
         "reject_ruling": Right("refunds.view_ruling", Scope.REFUND),
-        "confirm_ruling": Right("refunds.approve_refund", Scope.APPROVE),
+        "confirm_ruling": Right("refunds.approve_refund", Scope.APPROVE, proven=True),
     }
 
     @extend_schema(request=None, responses=RefundSerializer)
@@ -275,7 +275,7 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
         "take": Right("refunds.view_attention", Scope.REFUND),
         "accept": Right("refunds.view_attention", Scope.APPROVE),
         "count_as_ours": Right("refunds.view_attention", Scope.APPROVE),
-        "let_go": Right("refunds.view_attention", Scope.APPROVE),
+        "let_go": Right("refunds.view_attention", Scope.APPROVE, proven=True),
     }
 
     def get_queryset(self) -> QuerySet[Attention]:

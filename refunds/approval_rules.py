@@ -20,6 +20,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.rights import accounts_where, may_somewhere, within
+from access.step_up import ProvenAdmin
 from audit.kinds import Kind
 from audit.log import record
 from gateways.models import ProcessorAccount
@@ -123,7 +124,7 @@ def _read_number(text: str, _currency: str) -> int | None:
     return int(text)
 
 
-class ApprovalRuleAdmin(ModelAdmin):
+class ApprovalRuleAdmin(ProvenAdmin, ModelAdmin):
     """The rules, old ones too. A new one takes the place of that of its kind and scope."""
 
     form = ApprovalRuleForm

@@ -19,11 +19,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access import step_up
+from access.returning import follow
 from gateways.errors import GatewayError
 from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
 from transactions.list_filters import AccountFilter
-from transactions.readonly import OfPaymentAdmin, follow, signed_in
+from transactions.readonly import OfPaymentAdmin, signed_in
 from transactions.timeline import Line, newest_first
 
 from . import story
@@ -193,6 +195,8 @@ class AttentionAdmin(OfPaymentAdmin):
         is_post = request.method == "POST"
         if not is_post and not step.form:
             return redirect("admin:refunds_attention_change", case.pk)
+        if is_post and step.proven and (question := step_up.ask(request)):
+            return question
         form = (step.form or CaseForm)(case, request.POST if is_post else None)
         if form.is_valid():
             try:

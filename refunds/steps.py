@@ -39,6 +39,7 @@ class Step:
     """One thing to do. ``take`` does it and says what happened; it raises what its service raises.
 
     Without a ``form`` one press is enough. ``stays`` leads back to the case, not to the inbox.
+    A ``proven`` one is for who has proven lately who they are.
     """
 
     name: Action
@@ -48,6 +49,7 @@ class Step:
     form: type[CaseForm] | None = None
     verdict: Verdict | None = None
     stays: bool = False
+    proven: bool = False
 
     @property
     def asks(self) -> bool:
@@ -268,6 +270,7 @@ STEPS = {
             _L("It is owed, and goes out."),
             _approve,
             ApproveForm,
+            proven=True,
         ),
         Step(
             Action.REJECT,
@@ -283,6 +286,7 @@ STEPS = {
             _propose(Verdict.HAPPENED),
             MadeForm,
             Verdict.HAPPENED,
+            proven=True,
         ),
         Step(
             Action.CONFIRM_DID_NOT,
@@ -291,6 +295,7 @@ STEPS = {
             _propose(Verdict.DID_NOT),
             EvidenceForm,
             Verdict.DID_NOT,
+            proven=True,
         ),
         Step(
             Action.SEND_AGAIN,
@@ -299,6 +304,7 @@ STEPS = {
             _propose(Verdict.SEND_AGAIN),
             EvidenceForm,
             Verdict.SEND_AGAIN,
+            proven=True,
         ),
         Step(
             Action.CONFIRM_RULING,
@@ -306,6 +312,7 @@ STEPS = {
             _L("You are the second person: look at the evidence yourself first."),
             _confirm,
             RulingForm,
+            proven=True,
         ),
         Step(
             Action.REJECT_RULING,
@@ -334,6 +341,7 @@ STEPS = {
             _let_go,
             CaseForm,
             stays=True,
+            proven=True,
         ),
         Step(
             Action.CANCEL,

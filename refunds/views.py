@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from access import step_up
 from gateways.money import Money
 from transactions.amounts import localize
 from transactions.models import Transaction
@@ -22,7 +23,7 @@ from transactions.readonly import changed
 from . import decision, services
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
-from .models import Refund, RefundReason
+from .models import Refund, RefundReason, RuleKind
 from .refusals import record_refusal
 from .rules import reasons_for
 from .states import Status
@@ -61,7 +62,10 @@ def refund_dialog(
         request.POST if request.method == "POST" else None,
         initial={"reason": asked_for or offered.first()},
     )
-    if form.is_bound and form.is_valid() and (refund := _request(form, user)):
+    is_asked = form.is_bound and form.is_valid()
+    if is_asked and _is_beyond(form, user) and (question := step_up.ask(request)):
+        return question
+    if is_asked and (refund := _request(form, user)):
         undo = reverse("admin:refunds_refund_cancel", args=[refund.pk])
         waits = settings.UNDO_SECONDS if refund.status == Status.QUEUED else 0
         sentence = _said(refund)
@@ -103,6 +107,12 @@ def preview_of(transaction: Transaction, text: str, user: User) -> Preview:
         arrives=arrival_in_words(transaction.account, planned.operation),
         approval=tuple(each.sentence for each in asks),
     )
+
+
+def _is_beyond(form: RefundForm, user: User) -> bool:
+    """Whether it is more than the person may give back at their own word."""
+    asked = reasons_for(form.transaction, form.cleaned_data["amount"], user)
+    return any(reason.kind in {RuleKind.PAYMENT, RuleKind.DAY} for reason in asked)
 
 
 def _said(refund: Refund) -> str:

@@ -11,6 +11,7 @@ from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from access import oidc
 from refunds_site import embedded, logs
 from refunds_site.unfold import UNFOLD  # noqa: F401  a setting
 
@@ -127,6 +128,11 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -150,8 +156,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "access.guards.SessionLimits",
     "access.middleware.ProfileMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "access.guards.SecondFactorGuard",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -316,20 +325,70 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- people ----------------------------------------------------------------------------------
+# What Argon2 has not hashed is hashed anew when its person signs in.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
 AUTHENTICATION_BACKENDS = ["access.backends.ProfileBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# --- getting in ------------------------------------------------------------------------------
+REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", default=not DEBUG)
+STEP_UP_SECONDS = _seconds("STEP_UP_SECONDS", default=300, least=60, most=3600)
+LOCKOUT_SECONDS = _seconds("LOCKOUT_SECONDS", default=900, least=60, most=86_400)
+SESSION_IDLE_SECONDS = _seconds("SESSION_IDLE_SECONDS", default=900, least=120, most=86_400)
+SESSION_ABSOLUTE_SECONDS = _seconds(
+    "SESSION_ABSOLUTE_SECONDS", default=36_000, least=600, most=604_800
+)
+SESSION_COOKIE_AGE = SESSION_ABSOLUTE_SECONDS
+# How many proxies of ours stand in front: so many entries of X-Forwarded-For are theirs.
+TRUSTED_PROXY_COUNT = _whole("TRUSTED_PROXY_COUNT", "a number", default=0, least=0, most=9)
+OIDC_ISSUER = env.str("OIDC_ISSUER", default="")
+OIDC_NAME = env.str("OIDC_NAME", default="Single sign-on")
+OIDC_IS_TWO_FACTOR = env.bool("OIDC_IS_TWO_FACTOR", default=False)
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+if OIDC_ISSUER and not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
+    raise ImproperlyConfigured(
+        "OIDC_ISSUER is set, and OIDC_CLIENT_ID or OIDC_CLIENT_SECRET is not. Set them to what "
+        "the provider has given this installation."
+    )
+SOCIALACCOUNT_PROVIDERS = oidc.providers(
+    issuer=OIDC_ISSUER, client_id=OIDC_CLIENT_ID, secret=OIDC_CLIENT_SECRET, name=OIDC_NAME
+)
+SOCIALACCOUNT_ADAPTER = "access.single_sign_on.SingleSignOnAdapter"
+ACCOUNT_ADAPTER = "access.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]  # nobody signs up; the check wants a login
+ACCOUNT_EMAIL_VERIFICATION = "none"
+# Codes of the second step, per person; passwords are counted by access.lockout.
+ACCOUNT_RATE_LIMITS = {"login_failed": f"5/{LOCKOUT_SECONDS}s/key"}
+MFA_ADAPTER = "access.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "add_webauthn": "access.passkeys.AddForm",
+    "authenticate_webauthn": "access.passkeys.UseForm",
+}
+MFA_TOTP_ISSUER = "Refund Desk"
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_TOLERANCE = 1  # the code before and the one after, for clocks that are half a minute off
 
 # --- REST ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "access.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "access.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["refunds_site.parsing.StrictJSONParser"],

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import translation
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
 from access.forms import ProfileForm
 from access.models import Profile
+from access.proving import ProveView
 from access.rights import may_somewhere
+from access.sign_in import SignInView
+from access.sign_in_events import note
+from audit.kinds import Kind
 from campaigns.services import to_start
 from refunds import home
 from transactions.badges import number_of
@@ -28,6 +34,24 @@ from transactions.badges import number_of
 
 class RefundDeskSite(UnfoldAdminSite):
     enable_nav_sidebar = True
+
+    @method_decorator(never_cache)
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "GET" and self.has_permission(request):
+            return redirect("admin:index")
+        context = {**self.each_context(request), "app_path": request.get_full_path()}
+        view = SignInView.as_view(extra_context=context | (extra_context or {}))
+        return cast(HttpResponse, view(request))
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer: HttpResponse = super().password_change(request, extra_context)
+        if request.method == "POST" and isinstance(answer, HttpResponseRedirect):
+            note(Kind.PASSWORD_CHANGED, actor=cast(User, request.user))
+        return answer
 
     def admin_view(
         self, view: Callable[..., HttpResponse], cacheable: bool = False
@@ -48,7 +72,12 @@ class RefundDeskSite(UnfoldAdminSite):
         return guarded
 
     def get_urls(self) -> list[Any]:
-        return [path("me/", self.admin_view(self.me_view), name="me"), *super().get_urls()]
+        prove = self.admin_view(ProveView.as_view())
+        return [
+            path("me/", self.admin_view(self.me_view), name="me"),
+            path("prove/", prove, name="prove"),
+            *super().get_urls(),
+        ]
 
     def me_view(self, request: HttpRequest) -> HttpResponse:
         """What a person sets up for themselves."""

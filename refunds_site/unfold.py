@@ -49,7 +49,10 @@ UNFOLD: dict[str, Any] = {
         },
     },
     "ACCOUNT": {
-        "navigation": [{"title": gettext_lazy("My settings"), "link": reverse_lazy("admin:me")}]
+        "navigation": [
+            {"title": gettext_lazy("My settings"), "link": reverse_lazy("admin:me")},
+            {"title": gettext_lazy("Your security"), "link": reverse_lazy("mfa_index")},
+        ]
     },
     "SIDEBAR": {"show_search": False, "navigation": navigation},
 }

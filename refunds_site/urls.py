@@ -6,7 +6,9 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
+from access import single_sign_on
 from access.api import AccountViewSet
+from access.sign_in import SecondStepView
 from refunds.api import AttentionViewSet, RefundableTransactionViewSet, RefundViewSet
 from refunds.webhook_views import WebhookView
 from refunds_site.problems import UnknownAddress
@@ -20,8 +22,16 @@ router.register("refunds", RefundViewSet)
 router.register("attention", AttentionViewSet)
 router.register("accounts", AccountViewSet)
 
+# Under the names by which django-allauth looks for them.
+door = [
+    path("", admin.site.login, name="account_login"),
+    path("second-step/", SecondStepView.as_view(), name="mfa_authenticate"),
+    path("sso/", include(single_sign_on)),
+]
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:transactions_transaction_changelist")),
+    path("admin/login/", include(door)),
+    path("admin/security/", include("access.security")),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(), name="docs"),

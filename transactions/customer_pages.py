@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access.returning import follow
 from access.rights import accounts_where, may_somewhere, within
 from gateways.money import Money
 
@@ -25,7 +26,7 @@ from .filters import search
 from .forms import CustomerForm, MergeForm
 from .list_filters import VipFilter
 from .models import TAKEN, Customer, Note, Transaction
-from .readonly import ReadOnlyAdmin, follow, pressed, signed_in
+from .readonly import ReadOnlyAdmin, pressed, signed_in
 from .table import TransactionTable
 
 PAGE = "admin:transactions_customer_change"

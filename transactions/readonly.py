@@ -79,13 +79,6 @@ def changed(
     return response
 
 
-def follow(request: HttpRequest, address: str) -> HttpResponse:
-    """Lead to another page, from htmx as well."""
-    if request.headers.get("HX-Request"):
-        return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": address})
-    return redirect(address)
-
-
 def announce(
     response: HttpResponse,
     transaction: Transaction,

@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from access.models import Profile
+from access.returning import follow
 from access.rights import may_somewhere, within
 from audit.kinds import Kind
 from audit.log import record
@@ -58,7 +59,7 @@ from .models import (
     Transaction,
     TransactionStatus,
 )
-from .readonly import ReadOnlyAdmin, follow, signed_in
+from .readonly import ReadOnlyAdmin, signed_in
 from .saved_views import NotSaved
 
 # The numbers of the sidebar end here, so that none of them costs more than a page.

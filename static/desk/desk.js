@@ -98,6 +98,11 @@
   }, { passive: true, capture: true });
 
   // --- swaps --------------------------------------------------------------------------------
+  // What a page asks for by itself is no sign of somebody in front of it: the session may end.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    const trigger = detail.elt.getAttribute("hx-trigger") ?? "";
+    if (/\b(load|every)\b/.test(trigger)) detail.headers["X-By-Itself"] = "1";
+  });
   document.addEventListener("htmx:configRequest", ({ detail }) => {
     if (!detail.elt.matches(".filters")) return;
     for (const [name, value] of [...detail.formData.entries()]) {

@@ -147,3 +147,27 @@ def test_a_session_outside_the_staff_is_403():
     client = APIClient()
     client.force_login(make_person("admin", is_staff=False))
     assert_problem(client.get(LIST), 403)
+
+
+def test_who_guesses_tokens_is_told_to_wait():
+    guesser = client_with("rd_wrong")
+    for _time in range(60):
+        assert guesser.get(LIST).status_code == 401
+    refused = guesser.get(LIST)
+    assert_problem(refused, 429, "throttled")
+    assert refused["Retry-After"] == "60"
+
+
+def test_a_right_token_behind_the_same_address_goes_on():
+    guesser = client_with("rd_wrong")
+    for _time in range(61):
+        guesser.get(LIST)
+    assert client_of("viewer").get(LIST).status_code == 200
+
+
+def test_without_the_cache_a_wrong_token_is_still_wrong(settings):
+    settings.CACHES = settings.CACHES | {
+        "default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}
+    }
+    assert client_with("rd_wrong").get(LIST).status_code == 401
+    assert client_of("viewer").get(LIST).status_code == 200

@@ -192,6 +192,14 @@ def test_what_needs_a_person(width, theme, sandbox, manager, open_page, audit):
         audit(page, f"refunds/attention/{address}")
 
 
+@pytest.mark.parametrize(("width", "theme"), [(1360, "light"), (390, "dark")])
+def test_getting_in(width, theme, manager, open_page, audit):
+    page = open_page(manager, width=width, theme=theme)
+    for address in ("prove/", "security/", "security/app/add/", "security/passkeys/add/"):
+        page.goto(f"/admin/{address}")
+        audit(page, address)
+
+
 def test_the_login(open_page, transactional_db, audit):
     page = open_page(None)
     page.goto("/admin/login/")

@@ -41,6 +41,14 @@ def test_these_settings_work():
         ("PROVIDER_TIMEOUT_SECONDS", "0", "PROVIDER_TIMEOUT_SECONDS is '0'. Set it to whole"),
         ("UNDO_SECONDS", "soon", "UNDO_SECONDS is 'soon'. Set it to whole seconds from 0 to 3600."),
         ("UNDO_SECONDS", "-1", "UNDO_SECONDS is '-1'."),
+        (
+            "STEP_UP_SECONDS",
+            "5",
+            "STEP_UP_SECONDS is '5'. Set it to whole seconds from 60 to 3600.",
+        ),
+        ("SESSION_IDLE_SECONDS", "0", "SESSION_IDLE_SECONDS is '0'."),
+        ("TRUSTED_PROXY_COUNT", "all", "TRUSTED_PROXY_COUNT is 'all'. Set it to a number from 0"),
+        ("OIDC_ISSUER", "https://id.example.com", "OIDC_ISSUER is set, and OIDC_CLIENT_ID or"),
         ("PAYPAL_WEBHOOK_VERIFICATION", "no", "PAYPAL_WEBHOOK_VERIFICATION is 'no'. Set it to"),
     ],
 )

@@ -117,6 +117,7 @@ OF_ALL: dict[str, tuple[str, set[Role], int]] = {
     "auth_user_history": ("get", {D, U}, 200),
     "auth_user_password_change": ("get", {D}, 200),
     "auth_group_changelist": ("get", {D, U}, 200),
+    "auth_user_remove_second_factors": ("get", {D}, 200),
     "auth_group_add": ("get", {D}, 200),
     "auth_group_change": ("get", {D, U}, 200),
     "auth_group_history": ("get", {D, U}, 200),
@@ -140,7 +141,11 @@ NOBODY = {
 OWN = {
     "me", "index", "login", "logout", "password_change", "password_change_done", "jsi18n",
     "app_list", "autocomplete", "search", "view_on_site", "transactions_transaction_delete_view",
-    "auth_group_delete", "access_apitoken_change", "access_apitoken_history",
+    "auth_group_delete", "access_apitoken_change", "access_apitoken_history", "prove",
+    "account_login", "mfa_authenticate", "openid_connect_login", "openid_connect_callback",
+    "mfa_index", "mfa_activate_totp", "mfa_deactivate_totp", "mfa_view_recovery_codes",
+    "mfa_generate_recovery_codes", "mfa_add_webauthn", "mfa_remove_webauthn",
+    "end_other_sessions",
 }  # fmt: skip
 BODIES = {
     "transactions_transaction_add_note": {"text": "Hello."},

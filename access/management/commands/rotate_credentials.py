@@ -1,13 +1,15 @@
-"""``manage.py rotate_credentials``: the credentials of all accounts under the first key."""
+"""``manage.py rotate_credentials``: credentials and second factors under the first key."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from access import factor_secrets
 from gateways import envelopes
 from gateways.credentials import UNSEALED
 from gateways.rotation import Fate, keys_in_use, rotate_all
@@ -15,8 +17,9 @@ from gateways.rotation import Fate, keys_in_use, rotate_all
 
 class Command(BaseCommand):
     help = (
-        "Puts the credentials of every account under the first of CREDENTIALS_KEYS. Safe beside "
-        "the traffic, and to run again. Ends with 1 when the credentials of an account do not open."
+        "Puts the credentials of every account, and the secrets of second factors, under the first "
+        "of CREDENTIALS_KEYS. Safe beside the traffic, and to run again. Ends with 1 when one of "
+        "them does not open."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +32,8 @@ class Command(BaseCommand):
 
     def handle(self, *, new_data_keys: bool, dry_run: bool, **_options: Any) -> None:
         fates: Counter[Fate] = Counter()
-        for rotated in rotate_all(new_data_keys=new_data_keys, dry_run=dry_run):
+        options = {"new_data_keys": new_data_keys, "dry_run": dry_run}
+        for rotated in chain(rotate_all(**options), factor_secrets.rotate_all(**options)):
             fates[rotated.fate] += 1
             match rotated.fate:
                 case Fate.RENEWED:
@@ -48,7 +52,7 @@ class Command(BaseCommand):
     def _tell_of_keys(self) -> None:
         """Which keys are still needed, as the rows say now."""
         first, *others = envelopes.key_ids()
-        used = keys_in_use()
+        used = keys_in_use() + factor_secrets.keys_in_use()
         if not set(used) - {first}:
             self.stdout.write(
                 f"Everything hangs on the first key ({first}). "
@@ -60,4 +64,4 @@ class Command(BaseCommand):
                 self.stdout.write(f"Key {key_id} can be dropped: nothing hangs on it.")
         for key_id, number in sorted(used.items()):
             if key_id != first:
-                self.stdout.write(f"{number} of the accounts on key {key_id}: do not drop it.")
+                self.stdout.write(f"{number} of them on key {key_id}: do not drop it.")
