@@ -63,13 +63,12 @@ def desk():
     account = make_account("ours")
     payment = make_transaction(account)
     refund = make_refund(payment, 100)
-    rows = {
+    return {
         "transactions": payment,
         "refunds": refund,
         "attention": make_case(refund, "made_outside"),
         "ruling": make_ruling(refund, "did_not", make_person("agent")),
     }
-    return rows
 
 
 def state():
