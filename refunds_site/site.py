@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib import messages
@@ -21,6 +21,7 @@ from unfold.sites import UnfoldAdminSite
 from access.forms import ProfileForm
 from access.models import Profile
 from access.rights import may_somewhere
+from access.scoping import has_only_test_accounts
 from campaigns.services import to_start
 from refunds import home
 from transactions.badges import number_of
@@ -40,6 +41,11 @@ class RefundDeskSite(UnfoldAdminSite):
 
         guarded: Callable[..., HttpResponse] = super().admin_view(readable, cacheable)
         return guarded
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        # A template calls it, where it draws the page: a list has read the accounts by then.
+        context: dict[str, Any] = super().each_context(request)
+        return context | {"only_test_accounts": partial(has_only_test_accounts, request)}
 
     def get_urls(self) -> list[Any]:
         return [path("me/", self.admin_view(self.me_view), name="me"), *super().get_urls()]
