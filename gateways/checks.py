@@ -6,6 +6,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.db import ProgrammingError
+
+from .models import Mode, ProcessorAccount
 
 
 @register(Tags.security, deploy=True)
@@ -28,3 +31,26 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(Tags.database)
+def check_live_accounts(**options: Any) -> list[CheckMessage]:
+    """Asked for with ``check --database default``, and before every migration."""
+    if not (settings.DEBUG and options.get("databases")):
+        return []
+    if not _has_live_accounts():
+        return []
+    return [
+        Error(
+            "DEBUG is on, and there are live accounts: a mistake here would move real money.",
+            hint="Unset DEBUG, or use a database that has test accounts only.",
+            id="gateways.E002",
+        )
+    ]
+
+
+def _has_live_accounts() -> bool:
+    try:
+        return ProcessorAccount.objects.filter(mode=Mode.LIVE, is_active=True).exists()
+    except ProgrammingError:  # before the first migration
+        return False

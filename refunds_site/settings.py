@@ -44,6 +44,8 @@ SECRET_KEY = _required(
     "a long random text that only this installation knows",
     debug_default="only-for-debug-mode-and-never-for-production-0123456789",
 )
+# Keys before this one, so that changing it signs nobody out.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else []
 )
@@ -366,7 +368,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": content_policy.STRICT}
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = "Lax"  # Strict would sign out whoever follows a link of a mail
 CSRF_COOKIE_SAMESITE = "Lax"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
@@ -378,6 +380,8 @@ if not DEBUG:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = env.bool("COOKIES_SECURE", default=True)
     CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+    if SESSION_COOKIE_SECURE:  # browsers keep such a name to this host, https and the path /
+        SESSION_COOKIE_NAME = "__Host-sessionid"
 
 LOGGING = logs.configuration(debug=DEBUG)
 structlog.configure(**logs.STRUCTLOG)
