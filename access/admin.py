@@ -72,7 +72,10 @@ def _may(request: HttpRequest, right: str, account: ProcessorAccount | str | Non
     if isinstance(account, ProcessorAccount):
         return request.user.has_perm(right, account)
     found = within(ProcessorAccount.objects.all(), request.user, right, "pk")
-    return account.isdecimal() and found.filter(pk=account).exists()
+    try:
+        return found.filter(pk=account).exists()
+    except ValueError:  # no number, or one of thousands of digits
+        return False
 
 
 class AccountRoles(TabularInline):

@@ -16,7 +16,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
-from gateways.models import ProcessorAccount
+from gateways.models import Mode, ProcessorAccount
 
 from .models import ApiToken, Scope
 from .rights import accounts_where, may_somewhere, within
@@ -82,13 +82,24 @@ def limit_to_accounts(
 
 
 def staff_accounts(request: HttpRequest, right: str) -> list[ProcessorAccount]:
-    """The accounts for which the person has a right, by name; read once for a request."""
+    """The accounts for which the person has a right, by name."""
+    theirs = accounts_where(request.user, right)
+    return [each for each in _all_accounts(request) if theirs is None or each.pk in theirs]
+
+
+def has_only_test_accounts(request: HttpRequest) -> bool:
+    """Whether nothing on the site moves real money: there are accounts, and all are for tests."""
+    modes = {account.mode for account in _all_accounts(request)}
+    return modes == {Mode.TEST}
+
+
+def _all_accounts(request: HttpRequest) -> list[ProcessorAccount]:
+    """By name; read once for a request."""
     kept = vars(request)
     if "staff_accounts" not in kept:
         kept["staff_accounts"] = list(ProcessorAccount.objects.order_by("slug"))
     accounts: list[ProcessorAccount] = kept["staff_accounts"]
-    theirs = accounts_where(request.user, right)
-    return [account for account in accounts if theirs is None or account.pk in theirs]
+    return accounts
 
 
 def visible_accounts(request: Request, right: Right) -> QuerySet[ProcessorAccount]:

@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import connection
 
 from .envelopes import key_ids
+from .models import Mode, ProcessorAccount
 from .rotation import keys_in_use
 
 
@@ -38,11 +39,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """``manage.py check --database default``: credentials that an old key has to stay for."""
-    if "default" not in (databases or ()):
+    if not _has_accounts_in(databases):
         return []
-    with connection.cursor() as cursor:  # before the first migration there is no table
-        if "gateways_processoraccount" not in connection.introspection.table_names(cursor):
-            return []
     late = {each: number for each, number in keys_in_use().items() if each != key_ids()[0]}
     return [
         Warning(
@@ -52,3 +50,27 @@ def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[
         )
         for key_id, number in sorted(late.items())
     ]
+
+
+@register(Tags.database)
+def check_live_accounts(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """``manage.py check --database default``, and before every migration."""
+    if not (settings.DEBUG and _has_accounts_in(databases)):
+        return []
+    if not ProcessorAccount.objects.filter(mode=Mode.LIVE, is_active=True).exists():
+        return []
+    return [
+        Error(
+            "DEBUG is on, and there are live accounts: a mistake here would move real money.",
+            hint="Unset DEBUG, or use a database that has test accounts only.",
+            id="gateways.E002",
+        )
+    ]
+
+
+def _has_accounts_in(databases: Sequence[str] | None) -> bool:
+    """Whether the database is to be looked at, and has the table: not before the first migration."""
+    if "default" not in (databases or ()):
+        return False
+    with connection.cursor() as cursor:
+        return "gateways_processoraccount" in connection.introspection.table_names(cursor)

@@ -6,6 +6,7 @@ Whoever can tell "never connected" from "connected, then silence" knows when not
 from __future__ import annotations
 
 import io
+import ipaddress
 import queue
 import socket
 import ssl
@@ -71,8 +72,13 @@ class _Reader(io.RawIOBase):
         return self._connection.receive_into(buffer)
 
 
-def connect(host: str, port: int, *, tls: bool, deadline: Deadline, seconds: float) -> Connection:
+def connect(
+    host: str, port: int, *, tls: bool, is_near: bool, deadline: Deadline, seconds: float
+) -> Connection:
     """Resolve, connect and shake hands within ``seconds``.
+
+    Only a host that ``is_near`` may be on this machine or in a private network: a public name that
+    leads there was not meant, whoever has made it do so.
 
     Raises:
         OSError: for whatever went wrong; certainly nothing but the handshake was sent.
@@ -80,6 +86,9 @@ def connect(host: str, port: int, *, tls: bool, deadline: Deadline, seconds: flo
     until = deadline.sooner(seconds)
     failure: OSError = socket.gaierror("the name has no address")
     for address in _resolve(host, port, until):
+        if not (is_near or _is_public(address[0])):
+            failure = OSError(f"the name leads to {address[0]}, which is no public address")
+            continue
         try:
             sock = socket.create_connection(address, timeout=until.left())
             break
@@ -96,6 +105,12 @@ def connect(host: str, port: int, *, tls: bool, deadline: Deadline, seconds: flo
         sock.close()
         raise
     return Connection(sock, deadline)
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address)
+    inside = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (inside or found).is_global
 
 
 def _resolve(host: str, port: int, until: Deadline) -> list[tuple[str, int]]:

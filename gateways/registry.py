@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from importlib import import_module
 from urllib.parse import urlsplit
 
@@ -22,6 +22,11 @@ _ADAPTERS = {
     Processor.AUTHORIZENET: ("gateways.authorizenet", "AuthorizeNetGateway"),
     Processor.NMI: ("gateways.nmi", "NmiGateway"),
 }
+# The end of a public name, and of names within a network (RFC 6761, 6762, 8375 and ICANN's).
+_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}", re.ASCII)
+# Python drops tabs and ends of lines from an address, and browsers take \ for /.
+_WRITABLE = re.compile(r"[!-\[\]-~]+", re.ASCII)
+_NEAR = {"local", "internal", "localhost", "localdomain", "lan", "home", "corp", "intranet", "arpa"}
 
 
 def gateway_class(processor: str) -> type[PaymentGateway]:
@@ -67,6 +72,7 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
             guard=_refuse_inside_transaction,
             account=account.slug,
             processor=account.processor,
+            near_hosts=settings.PROVIDER_TEST_HOSTS,
         ),
     )
 
@@ -105,17 +111,16 @@ def _split_address(base_url: str) -> tuple[str, str]:
         bare = not (parts.username or parts.query or parts.fragment) and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is no number
         parts, bare = urlsplit(""), False
-    if not bare or parts.scheme not in {"http", "https"} or not parts.hostname:
+    is_written = _WRITABLE.fullmatch(base_url) and parts.scheme in {"http", "https"}
+    if not (bare and is_written and parts.hostname):
         raise Misconfigured(f"{base_url} is not an address such as https://host/path.")
     return parts.scheme, parts.hostname
 
 
 def _is_public_name(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." in host and not host.endswith((".local", ".internal", ".localhost"))
-    return False
+    """Whether a name could be one of the internet: its last part is neither a number nor ours."""
+    *others, last = host.split(".")
+    return bool(others) and all(others) and bool(_TOP_LEVEL.fullmatch(last)) and last not in _NEAR
 
 
 def _refuse_inside_transaction() -> None:

@@ -66,7 +66,8 @@ class Transport:
     runs before each call, so that a caller can forbid calls, say inside a database transaction.
     Seconds are wall-clock: ``total_seconds`` spans resolving, connecting, TLS, sending and reading
     to the last byte, ``connect_seconds`` the part before the request may leave. ``account`` is its
-    name in the log, ``processor`` the one in what is measured.
+    name in the log, ``processor`` the one in what is measured. ``near_hosts`` may have addresses
+    that are not public; this machine may, too.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Transport:
         guard: Callable[[], None] | None = None,
         account: str = "",
         processor: str = "",
+        near_hosts: Collection[str] = (),
     ) -> None:
         self.exchanges: list[Exchange] = []
         self._scrubber = Scrubber(secrets)
@@ -88,6 +90,7 @@ class Transport:
         self._guard = guard
         self._account = account
         self._processor = processor
+        self._near_hosts = near_hosts
         self._shared_deadline: Deadline | None = None
         self._not_after = math.inf
         self._kept: tuple[str, Connection] | None = None
@@ -181,7 +184,8 @@ class Transport:
             data = request.serialise()
             if connection is None:
                 request.reach("before-connect")
-                connection = request.connect(deadline, self._connect_seconds)
+                is_near = request.is_near(self._near_hosts)
+                connection = request.connect(deadline, self._connect_seconds, is_near=is_near)
             connection.deadline = deadline
             connection.sock.settimeout(deadline.left())
             if not request.keep_alive and time.monotonic() >= self._not_after:
@@ -310,9 +314,15 @@ class _Request:
         if not self.keep_alive:
             failpoints.reach(failpoint)
 
-    def connect(self, deadline: Deadline, seconds: float) -> Connection:
+    def is_near(self, hosts: Collection[str]) -> bool:
+        """Whether its host is this machine, or one of those that may lie in a private network."""
+        return self.host in hosts or _is_loopback(self.host)
+
+    def connect(self, deadline: Deadline, seconds: float, *, is_near: bool) -> Connection:
         tls = self.parts.scheme == "https"
-        return connect(self.host, self.port, tls=tls, deadline=deadline, seconds=seconds)
+        return connect(
+            self.host, self.port, tls=tls, is_near=is_near, deadline=deadline, seconds=seconds
+        )
 
     def serialise(self) -> bytes:
         """The bytes to send. Raises ValueError for anything that could smuggle another request."""

@@ -28,8 +28,9 @@ class StrictJSONParser(JSONParser):
         parser_context: Any = None,
     ) -> dict[str, Any]:
         media_type = media_type or self.media_type
-        _type, parameters = parse_header_parameters(media_type)
-        if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+        kind, parameters = parse_header_parameters(media_type)
+        is_utf8 = parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
+        if kind.lower() != self.media_type or not is_utf8:  # the framework takes */* for any type
             raise exceptions.UnsupportedMediaType(media_type)
         try:
             text = stream.read().decode("utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, cast
 
 from django.contrib import messages
@@ -24,6 +24,7 @@ from access.forms import ProfileForm
 from access.models import Profile
 from access.proving import ProveView
 from access.rights import may_somewhere
+from access.scoping import has_only_test_accounts
 from access.sign_in import SignInView
 from access.sign_in_events import note
 from audit.kinds import Kind
@@ -70,6 +71,11 @@ class RefundDeskSite(UnfoldAdminSite):
 
         guarded: Callable[..., HttpResponse] = super().admin_view(readable, cacheable)
         return guarded
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        # A template calls it, where it draws the page: a list has read the accounts by then.
+        context: dict[str, Any] = super().each_context(request)
+        return context | {"only_test_accounts": partial(has_only_test_accounts, request)}
 
     def get_urls(self) -> list[Any]:
         prove = self.admin_view(ProveView.as_view())

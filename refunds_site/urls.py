@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from access import single_sign_on
@@ -34,7 +34,7 @@ urlpatterns = [
     path("admin/security/", include("access.security")),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerView.as_view(), name="docs"),
+    path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(), name="docs"),
     path("api/v1/", include(router.urls)),
     path("webhooks/<slug:processor>/<slug:slug>/", WebhookView.as_view(), name="webhook"),
     re_path("^webhooks/", UnknownAddress.as_view()),

@@ -6,6 +6,8 @@
   const words = () => find("words")?.dataset ?? {};
   // What is drawn works at once: until it has settled, a form would load the page anew.
   htmx.config.defaultSettleDelay = 0;
+  // Neither code nor styles come out of attributes and fragments.
+  Object.assign(htmx.config, { allowEval: false, allowScriptTags: false, includeIndicatorStyles: false });
   let toastTimer;
   // What had the focus last, also after it was disabled or taken out of the page.
   let last = null;

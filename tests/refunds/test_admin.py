@@ -182,7 +182,7 @@ class TestStory:
         one = queries()
         for _ in range(6):
             add_attempt(make_refund(transaction, 100, person), "accepted")
-        assert queries() == one <= 17
+        assert queries() == one <= 18
 
     def test_a_part_of_a_refunds_page(self, browser, transaction):
         refund = make_refund(transaction, 1000)

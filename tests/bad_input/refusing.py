@@ -1,0 +1,95 @@
+"""What has to be true after bad input, whatever door it came through."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from django.apps import apps
+from django.http import HttpResponse
+from redis import Redis
+
+from gateways.sandbox.server import SandboxServer
+
+APPS = ("gateways", "access", "transactions", "refunds", "campaigns", "auth", "admin")
+# Signing in and using a token are noted there, whatever is asked for next.
+UNLIKE = {"access.ApiToken", "access.Profile", "auth.User", "auth.Permission"}
+QUEUES = ("submit", "sweep", "lookup", "webhook", "bulk", "reports")
+
+
+class Untouched:
+    """Every row, every message and every call to a processor as it was when this was made."""
+
+    def __init__(self, sandbox: SandboxServer, valkey: Redis) -> None:
+        self.sandbox, self.valkey = sandbox, valkey
+        self.before = self._now()
+
+    def check(self) -> None:
+        now = self._now()
+        for name, value in self.before.items():
+            assert now[name] == value, name
+
+    def _now(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            model._meta.label: list(model._default_manager.order_by("pk").values())
+            for model in apps.get_models()
+            if model._meta.app_label in APPS and model._meta.label not in UNLIKE
+        }
+        with self.sandbox.ledger.lock:
+            found["calls"] = len(self.sandbox.ledger.requests)
+        return found | {queue: self.valkey.llen(queue) for queue in QUEUES}
+
+
+def assert_refused(response: HttpResponse, untouched: Untouched) -> str:
+    """Refused with a sentence; nothing was written, sent or handed to a worker. The sentence.
+
+    A program gets a problem document of 4xx. A person gets an error page of 4xx, or the form again
+    with the sentence beside its field, as everywhere in Django.
+    """
+    untouched.check()
+    if response["Content-Type"] == "application/problem+json":
+        assert 400 <= response.status_code < 500, response.content
+        said = str(response.json()["detail"])
+    elif response.status_code == 200:
+        said = errors_of(response)
+    else:
+        assert 400 <= response.status_code < 500, response.content
+        said = " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+    assert said, response.content.decode()
+    return said
+
+
+def assert_money_refused(response: HttpResponse, untouched: Untouched) -> str:
+    """The same for what would have moved money."""
+    return assert_refused(response, untouched)
+
+
+def errors_of(response: HttpResponse) -> str:
+    """The words of whatever a page marks as an error."""
+    reader = _Errors()
+    reader.feed(response.content.decode())
+    return " ".join(reader.words)
+
+
+class _Errors(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        marked = values.get("role") == "alert" or "error" in (values.get("class") or "")
+        if tag not in _VOID and (self.depth or marked):
+            self.depth += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        self.depth = max(self.depth - 1, 0)
+
+    def handle_data(self, data: str) -> None:
+        if self.depth and data.strip():
+            self.words.append(data.strip())
+
+
+_VOID = {"input", "img", "br", "hr", "link", "meta"}
