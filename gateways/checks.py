@@ -69,7 +69,7 @@ def check_live_accounts(databases: Sequence[str] | None = None, **_: Any) -> lis
 
 
 def _has_accounts_in(databases: Sequence[str] | None) -> bool:
-    """Whether the database is to be looked at, and has the table: not before the first migration."""
+    """Whether the database is to be looked at; it has no table before the first migration."""
     if "default" not in (databases or ()):
         return False
     with connection.cursor() as cursor:
