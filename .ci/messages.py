@@ -62,7 +62,7 @@ def sources() -> Iterator[tuple[str, io.BytesIO, str]]:
         for path in sorted(Path(folder).rglob("*.py")):
             if "migrations" not in path.parts:
                 yield str(path), io.BytesIO(path.read_bytes()), "python"
-    for path in sorted(Path("templates").rglob("*.html")):
+    for path in sorted([*Path("templates").rglob("*.html"), *Path("templates").rglob("*.txt")]):
         calls = templatize(path.read_text(), origin=str(path))
         lines = (line.lstrip() for line in calls.splitlines())  # indentation means something
         yield str(path), io.BytesIO("\n".join(lines).encode()), "python"
