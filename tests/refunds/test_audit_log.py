@@ -195,7 +195,7 @@ class TestPage:
             Kind.ACCOUNT_CHANGED, actor=auditor, account_id=ours.pk, about=ours,
             data=changes({"base_url": "https://a"}, {"base_url": "https://b"}),
         )  # fmt: skip
-        entry = AuditEntry.objects.get()
+        entry = entries().get()
         text = visible(browser.get(page_of(AuditLine.objects.get())))
         for words in (
             "Processor account changed", "Marta Kowalska", "https://a", "https://b", "entries 1",
@@ -248,7 +248,7 @@ class TestExport:
         viewer = client_of(make_user("audit.view_auditentry"))
         assert "export.csv" not in viewer.get(LIST).content.decode()
         assert viewer.get(f"{LIST}export.csv").status_code == 403
-        assert not AuditEntry.objects.exists()
+        assert not entries().exists()
 
 
 _MANY = """
