@@ -183,7 +183,8 @@ class ApprovalRuleAdmin(ProvenAdmin, ModelAdmin):
     @display(description=_("For"))
     def whom(self, rule: ApprovalRule) -> str:
         whom = name_of(rule.person) if rule.person else str(rule.role or gettext("Everybody"))
-        return f"{whom} · {rule.account or gettext('every account')}"
+        where = str(rule.account or gettext("every account"))
+        return f"{whom} · {where}"
 
     @display(description=_("Limit"))
     def above(self, rule: ApprovalRule) -> str:

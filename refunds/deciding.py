@@ -134,7 +134,8 @@ def _take(refund: Refund, user: User, action: str, form: DecisionForm) -> str:
         reject_refund(refund, actor=user, why=form.cleaned_data["why"])
         return _("Rejected; nothing was refunded.")
     approved = approve_refund(refund, actor=user, seen=form.cleaned_data["seen"])
-    return f"{_('It is approved.')} {services.waits_for(approved.account)}".strip()
+    said = _("It is approved.")
+    return f"{said} {services.waits_for(approved.account)}".strip()
 
 
 def _answer(

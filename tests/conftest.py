@@ -172,3 +172,11 @@ def celery_worker_process(transactional_db, tmp_path, canary_log):
         supervisor.stop()
         for log in (tmp_path / "logs").iterdir():
             canary_log.look(f"the log of a worker, {log.name}", log.read_text(errors="replace"))
+
+
+@pytest.fixture
+def without_sign_ins(monkeypatch):
+    """What signs a test in leaves no entry in the audit log, where the test is about all of it."""
+    from access import sign_in_events
+
+    monkeypatch.setattr(sign_in_events, "note", lambda *_args, **_told: None)

@@ -11,10 +11,7 @@ from audit.models import AuditEntry
 
 def told() -> list[tuple[str, str, str, dict[str, Any]]]:
     """What was recorded: kind, by whom, about what, and the data; oldest first."""
-    return [
-        (entry.kind, entry.actor_name, entry.about_name, entry.data)
-        for entry in entries()
-    ]
+    return [(entry.kind, entry.actor_name, entry.about_name, entry.data) for entry in entries()]
 
 
 def kinds() -> list[str]:

@@ -24,7 +24,7 @@ from tests.rest import make_account, make_person, make_refund, make_transaction
 
 from .raw import triggers_off
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("without_sign_ins")]
 
 LIST = "/admin/refunds/auditline/"
 
@@ -195,7 +195,7 @@ class TestPage:
             Kind.ACCOUNT_CHANGED, actor=auditor, account_id=ours.pk, about=ours,
             data=changes({"base_url": "https://a"}, {"base_url": "https://b"}),
         )  # fmt: skip
-        entry = entries().get()
+        entry = AuditEntry.objects.get()
         text = visible(browser.get(page_of(AuditLine.objects.get())))
         for words in (
             "Processor account changed", "Marta Kowalska", "https://a", "https://b", "entries 1",
@@ -248,7 +248,7 @@ class TestExport:
         viewer = client_of(make_user("audit.view_auditentry"))
         assert "export.csv" not in viewer.get(LIST).content.decode()
         assert viewer.get(f"{LIST}export.csv").status_code == 403
-        assert not entries().exists()
+        assert not AuditEntry.objects.exists()
 
 
 _MANY = """

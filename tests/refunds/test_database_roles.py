@@ -75,7 +75,7 @@ print(AuditLine.objects.count())
     assert int(run_script(script, DATABASE_URL=app)) >= 3
     assert Refund.objects.get().status == Status.SUCCEEDED
     assert desk.given_back(payment) == [4_000]
-    assert entries().get().actor == agent
+    assert AuditEntry.objects.get().actor == agent
     assert not any(map(first_break, CHAINS))
 
 

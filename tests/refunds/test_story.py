@@ -233,7 +233,7 @@ def test_every_kind_of_event_in_the_code_has_words():
             }
     assert {"requested", "succeeded", "canceled", "check_asked", "ruling_proposed"} <= kinds
     kinds |= {f"ruled_{verdict}" for verdict in Verdict}
-    assert kinds <= timeline._EVENTS.keys()
+    assert kinds <= timeline.EVENTS.keys()
 
 
 def _texts(node):

@@ -186,7 +186,7 @@ class TestPage:
             description="Annual plan",
         )
         html = browser.get(page_of(transaction)).content.decode()
-        for expected in ("ch_1", "pi_1", "cs_2", "Annual plan", "Test account"):
+        for expected in ("ch_1", "pi_1", "cs_2", "Annual plan", "is a test account"):
             assert expected in html
         assert f'data-copy="{transaction.external_id}"' in html
         assert f"/admin/transactions/customer/{customer.pk}/change/" in html
