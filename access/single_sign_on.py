@@ -65,13 +65,18 @@ def _person_of(request: HttpRequest, login: SocialLogin) -> User:
     """The one person of staff with a verified address of the login, and with no other login."""
     verified = [each.email for each in login.email_addresses if each.verified]
     if not verified:
-        _refuse(request, _("The provider has not verified your e-mail address. Ask it to."))
+        _refuse(
+            request,
+            _(
+                "The single sign-on provider has not verified your e-mail address. Ask it to verify it."
+            ),
+        )
     found = [each for each in User.objects.filter(email__iexact=verified[0]) if _may_enter(each)]
     taken = SocialAccount.objects.filter(user__in=found, provider=login.account.provider)
     if len(found) != 1 or taken.exists():
         _refuse(
             request,
-            _("Nobody here can be told by your e-mail address. Ask an administrator to add it."),
+            _("Nobody here has your e-mail address. Ask an administrator to add it."),
         )
     return found[0]
 

@@ -51,12 +51,16 @@ MEANINGS: dict[RuleKind, str | Promise] = {
     RuleKind.APPROVING: _("What an approver may approve: somebody with more approves the rest."),
     RuleKind.AGE: _("When the payment is older than so many days."),
     RuleKind.SOON: _("When it is asked for sooner than so many minutes after the payment."),
-    RuleKind.TRIES: _("When it was tried more often before; 0 asks about every try again."),
+    RuleKind.TRIES: _(
+        "When it was tried more often than this before; 0 asks about every try again."
+    ),
     RuleKind.CUSTOMER: _("When the customer got more refunds than this in the last 30 days."),
     RuleKind.CARD: _(
-        "When more refunds than this went to cards of this brand and last four digits."
+        "When more refunds than this went to cards of its brand and last four digits in 30 days."
     ),
-    RuleKind.OWN_CUSTOMER: _("When the same person gave this customer more refunds in 90 days."),
+    RuleKind.OWN_CUSTOMER: _(
+        "When the same person gave the customer more refunds than this in 90 days."
+    ),
     RuleKind.RISKY: _("When the customer disputed more payments than this within a year."),
     RuleKind.UNUSUAL: _("When it is more than so many times the person's average of 90 days."),
 }
@@ -78,8 +82,8 @@ class ApprovalRuleForm(RefusesCardNumbers, _RuleForm):
         max_length=20,
         widget=UnfoldAdminTextInputWidget,
         help_text=_(
-            "Beyond it another person has to approve the refund. 0 asks about every refund; empty "
-            "takes the rule back. Who makes a rule looser makes it looser for others only."
+            "When it is passed, another person has to approve the refund. Empty takes the rule "
+            "back. Who makes a rule looser makes it looser for others only."
         ),
     )
 
@@ -97,7 +101,7 @@ class ApprovalRuleForm(RefusesCardNumbers, _RuleForm):
         if kind.is_money and currency not in CURRENCIES:
             self.add_error("currency", _("Enter the code of a currency, such as EUR."))
         elif not kind.is_money and currency:
-            self.add_error("currency", _("This rule counts; it has no currency. Leave it empty."))
+            self.add_error("currency", _("This rule is about a number. Leave the currency empty."))
         else:
             values["currency"] = currency
             read = _read_amount if kind.is_money else _read_number
@@ -234,7 +238,7 @@ class ApprovalRuleAdmin(ProvenAdmin, ModelAdmin):
         if obj.value is None:
             sentence = _("%(rule)s, %(whom)s: the rule is taken back.")
         else:
-            sentence = _("%(rule)s, %(whom)s: beyond %(above)s another person has to approve.")
+            sentence = _("%(rule)s, %(whom)s: set to %(above)s.")
         told = {"rule": self.what(obj), "whom": self.whom(obj), "above": obj.above}
         messages.success(request, sentence % told)
         return redirect("admin:refunds_approvalrule_changelist")

@@ -156,7 +156,7 @@ _NUMBERS: dict[RuleKind, str | Promise] = {
         "last year, more than %(limit)s."
     ),
     RuleKind.UNUSUAL: _L(
-        "Another person has to approve it, because it is up to %(found)s times what the person "
-        "usually gives back, more than %(limit)s."
+        "Another person has to approve it, because it is more than %(limit)s times what the one "
+        "who asks usually gives back."
     ),
 }

@@ -38,7 +38,7 @@ EVENTS: dict[str, tuple[str | Promise, str]] = {
     "let_go": (_L("What is listed is another refund: this one goes out"), "busy"),
     "account_paused": (_L("Waits: nothing is sent through its account"), "warn"),
     "approval_needed": (_L("Waits for another person: the rules have changed"), "warn"),
-    "approvers_told": (_L("Told by e-mail to who may approve it"), "quiet"),
+    "approvers_told": (_L("Those who may approve it were told by e-mail"), "quiet"),
     "expired": (_L("Called off: nobody approved it"), "bad"),
     "authority_lost": (_L("Not sent: who asked may no longer refund"), "bad"),
     "claimed": (_L("Taken up by a worker"), "busy"),

@@ -83,7 +83,7 @@ _ONE_PERSON = """
 DROP TRIGGER approver_is_another_person ON refunds_refund;
 DROP FUNCTION check_approver();
 """
-_KINDS = [('payment', 'Amount of one payment'), ('day', 'Amount of one person in a day'), ('approving', 'Amount that one person approves'), ('age', 'Days since the payment'), ('soon', 'Minutes since the payment'), ('tries', 'Tries before'), ('customer', 'Refunds of one customer in 30 days'), ('card', 'Refunds to one card in 30 days'), ('own_customer', 'Refunds of one customer by one person in 90 days'), ('risky', 'Disputes of the customer in a year'), ('unusual', 'Times what the person usually gives back')]
+_KINDS = [('payment', 'Amount of one payment'), ('day', 'Amount of one person in a day'), ('approving', 'Amount that one person approves'), ('age', 'Days since the payment'), ('soon', 'Minutes since the payment'), ('tries', 'Earlier tries'), ('customer', 'Refunds of one customer in 30 days'), ('card', 'Refunds to one card in 30 days'), ('own_customer', 'Refunds of one customer by one person in 90 days'), ('risky', 'Disputes of the customer in a year'), ('unusual', 'Multiple of what the person usually gives back')]
 _MONEY = ['approving', 'day', 'payment']
 
 

@@ -22,12 +22,12 @@ class RuleKind(models.TextChoices):
     APPROVING = "approving", _("Amount that one person approves")
     AGE = "age", _("Days since the payment")
     SOON = "soon", _("Minutes since the payment")
-    TRIES = "tries", _("Tries before")
+    TRIES = "tries", _("Earlier tries")
     CUSTOMER = "customer", _("Refunds of one customer in 30 days")
     CARD = "card", _("Refunds to one card in 30 days")
     OWN_CUSTOMER = "own_customer", _("Refunds of one customer by one person in 90 days")
     RISKY = "risky", _("Disputes of the customer in a year")
-    UNUSUAL = "unusual", _("Times what the person usually gives back")
+    UNUSUAL = "unusual", _("Multiple of what the person usually gives back")
 
     @property
     def is_money(self) -> bool:

@@ -81,7 +81,7 @@ def test_the_next_time_the_provider_tells_who_it_is(client, provider, person):
 def test_nobody_is_made(client, provider):
     answer = go_in(client)
     assert answer["Location"] == LOGIN
-    assert "Nobody here can be told by your e-mail address" in visible(client.get(LOGIN))
+    assert "Nobody here has your e-mail address" in visible(client.get(LOGIN))
     assert not User.objects.exists()
     assert not is_in(client)
 

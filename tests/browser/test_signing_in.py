@@ -104,7 +104,7 @@ def test_an_app_is_added_and_asked_for(person, open_page):
     page.goto("/admin/refunds/refund/")
     log_in(page, person)
     page.get_by_label("Code of the app, or a recovery code").fill(totp(secret, steps=1))
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.wait_for_url("**/admin/refunds/refund/")
 
 

@@ -8,6 +8,7 @@ from audit.models import AuditEntry
 from gateways.accounts import change_credentials, save_account
 from gateways.credentials import credentials_of
 from gateways.models import ProcessorAccount
+from tests.audit.lines import entries
 from tests.rest import make_person
 
 pytestmark = pytest.mark.django_db
@@ -218,7 +219,7 @@ def test_the_audit_log_tells_what_changed_and_never_a_secret(sign_in):
     account = ProcessorAccount.objects.get()
     changed = {"base_url": NEW["base_url"], "api_key": KEY + "2", "fee": "1.5"}
     assert client.post(page_of(account), changed).status_code == 302
-    added, changed, renewed = AuditEntry.objects.all()
+    added, changed, renewed = entries()
     assert (added.kind, added.account_id, added.about_id) == (
         "account.added", account.pk, str(account.pk),
     )  # fmt: skip
@@ -232,7 +233,7 @@ def test_the_audit_log_tells_what_changed_and_never_a_secret(sign_in):
 
 
 def test_saving_without_a_change_is_not_told(sign_in, account):
-    before = AuditEntry.objects.count()
+    before = entries().count()
     same = {"is_active": "on"}
     assert sign_in("admin").post(page_of(account), same).status_code == 302
-    assert AuditEntry.objects.count() == before
+    assert entries().count() == before

@@ -304,9 +304,8 @@ class TestForm:
     def test_a_manager_sets_a_limit(self, manager):
         account = make_account()
         text = visible(self.add(manager, account=str(account.pk), currency="usd"))
-        assert (
-            "Amount of one payment, Everybody · stripe-1: beyond 500.00 USD another person has to"
-            in text.replace(account.slug, "stripe-1")
+        assert "Amount of one payment, Everybody · stripe-1: set to 500.00 USD." in text.replace(
+            account.slug, "stripe-1"
         )
         assert "In force" in text
         row = ApprovalRule.objects.get()
@@ -337,7 +336,7 @@ class TestForm:
             ({"currency": ""}, "Enter the code of a currency"),
             ({"kind": ""}, "This field is required"),
             ({"kind": "mood"}, "Select a valid choice"),
-            ({"kind": "age"}, "This rule counts; it has no currency"),
+            ({"kind": "age"}, "This rule is about a number"),
             ({"kind": "age", "currency": "", "above": "-1"}, "Enter a whole number from 0"),
             ({"kind": "age", "currency": "", "above": "1.5"}, "Enter a whole number from 0"),
             ({"kind": "age", "currency": "", "above": "٣"}, "Enter a whole number from 0"),

@@ -51,7 +51,7 @@ class TestReasons:
             (K.CARD, "8 refunds went to cards like this one"),
             (K.OWN_CUSTOMER, "the same person gave this customer 8 refunds"),
             (K.RISKY, "the customer disputed 8 payments"),
-            (K.UNUSUAL, "up to 8 times what the person usually gives back, more than 7."),
+            (K.UNUSUAL, "more than 7 times what the one who asks usually gives back."),
         ],
     )
     def test_numbers_are_told_in_words(self, kind, words):

@@ -124,7 +124,7 @@ class TestButtons:
     def test_a_status_that_does_not_allow_it_is_told(self, payment):
         refund = make_refund(payment, 100)
         manager = make_person("manager")
-        client_of(manager).post(f"/admin/refunds/refund/{refund.pk}/approve/")
+        client_of(manager).post(f"/admin/refunds/refund/{refund.pk}/check/")
         entry = refusal()
         assert (entry.actor, entry.data["code"]) == (manager, "wrong_status")
 
