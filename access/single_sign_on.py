@@ -68,7 +68,8 @@ def _person_of(request: HttpRequest, login: SocialLogin) -> User:
         _refuse(
             request,
             _(
-                "The single sign-on provider has not verified your e-mail address. Ask it to verify it."
+                "The single sign-on provider has not verified your e-mail address. Ask it "
+                "to verify it."
             ),
         )
     found = [each for each in User.objects.filter(email__iexact=verified[0]) if _may_enter(each)]
