@@ -278,3 +278,15 @@ class TestWhenTheMoneyLeaves:
         send_refund(refund.pk)
         refund.refresh_from_db()
         assert cancel_refund(refund, actor=agent).status == Status.CANCELED
+
+
+def test_nobody_exempts_themselves_from_a_rule_that_somebody_else_sets_later(ask, rule_that):
+    thief = make_person("manager", email="thief@example.com")
+    for kind in (K.PAYMENT, K.DAY):
+        ApprovalRule.objects.create(
+            kind=kind, value=99_999_999_999, currency="USD", person=thief, made_by=thief
+        )
+    rule_that(K.PAYMENT, 2_000)
+    rule_that(K.DAY, 5_000)
+    refund = ask(make_transaction(), 9_000, requested_by=thief)
+    assert refund.status == Status.AWAITING_APPROVAL
