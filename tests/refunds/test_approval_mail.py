@@ -138,3 +138,20 @@ def test_without_anybody_to_tell_no_server_is_needed(ask, always, settings):
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     ask(make_transaction(), 1_000)
     assert tell_approvers() == 1
+
+
+def test_what_waits_since_before_there_were_rules_is_told_as_well(ask, always, zoe, mailbox):
+    """The event of a refund that was asked for by the version before has a sentence and no rules."""
+    from refunds.models import RefundEvent
+
+    from .raw import triggers_off
+
+    old = ask(make_transaction(), 1_000)
+    event = old.events.get(kind="requested")
+    data = {name: value for name, value in event.data.items() if name != "rules"}
+    with triggers_off():
+        RefundEvent.objects.filter(pk=event.pk).update(data=data)
+    ask(make_transaction(), 250)
+    assert tell_approvers() == 2
+    [mail] = mailbox.to("zoe@example.com")
+    assert "because it is more than 0.00 USD." in mail.get_content()
