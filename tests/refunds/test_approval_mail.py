@@ -155,3 +155,22 @@ def test_what_waits_since_before_there_were_rules_is_told_as_well(ask, always, z
     assert tell_approvers() == 2
     [mail] = mailbox.to("zoe@example.com")
     assert "because it is more than 0.00 USD." in mail.get_content()
+
+
+def test_an_address_that_is_refused_after_the_text_keeps_nobody_else_from_it(
+    ask, always, zoe, mailbox, monkeypatch
+):
+    """Many servers look at the message first. Else the others get the same mail every minute."""
+    make_person("approver", email="zz-full@example.com")
+    handle = mailbox.handle_DATA
+
+    async def handle_data(server, session, envelope):
+        if "zz-full@example.com" in envelope.rcpt_tos:
+            return "552 5.2.2 Mailbox full"
+        return await handle(server, session, envelope)
+
+    monkeypatch.setattr(mailbox, "handle_DATA", handle_data)
+    ask(make_transaction(), 1_000)
+    for _minute in range(3):
+        tell_approvers()
+    assert len(mailbox.to("zoe@example.com")) == 1
