@@ -307,3 +307,75 @@ def test_what_changes_is_noted(browser, person):
         "two_factor.enrolled", "two_factor.enrolled", "two_factor.codes_renewed", "two_factor.removed", "two_factor.removed",
         "sign_in.proof_failed", "sign_in.proved", "sign_in.others_ended",
     ]  # fmt: skip
+
+
+class TestNothingWithoutItsEntry:
+    """What the log cannot tell of does not happen: both are one commit."""
+
+    @pytest.fixture(autouse=True)
+    def _log_is_away(self, monkeypatch):
+        from django.db import OperationalError
+
+        from access import sign_in_events
+
+        self.broken = False
+        record = sign_in_events.record
+
+        def fails(*args, **kwargs):
+            if self.broken:
+                raise OperationalError("canceling statement due to lock timeout")
+            record(*args, **kwargs)
+
+        monkeypatch.setattr(sign_in_events, "record", fails)
+
+    def press(self, client, address, values):
+        from contextlib import suppress
+
+        from django.db import OperationalError
+
+        self.broken = True
+        with suppress(OperationalError):
+            client.post(address, values)
+
+    def test_somebody_elses_second_factors(self, person, browser):
+        add_app(browser)
+        admin = client_of(make_person("admin"))
+        address = reverse("admin:auth_user_remove_second_factors", args=[person.pk])
+        self.press(admin, address, {"_form_submitted": "1"})
+        assert kinds_of(person) == {"totp", "recovery_codes"}
+
+    def test_ones_own_second_factor(self, person, browser):
+        add_app(browser)
+        self.press(browser, f"{SECURITY}app/remove/", {})
+        assert "totp" in kinds_of(person)
+
+    def test_somebody_elses_password(self, person):
+        admin = client_of(make_person("admin"))
+        values = {"password1": "tausend-Enten-7", "password2": "tausend-Enten-7"}
+        self.press(admin, f"/admin/auth/user/{person.pk}/password/", values | {"usable_password": "true"})
+        person.refresh_from_db()
+        assert person.check_password(PASSWORD)
+
+    def test_ones_own_password(self, person, browser):
+        new = {"new_password1": "tausend-Enten-7", "new_password2": "tausend-Enten-7"}
+        self.press(browser, "/admin/password_change/", new | {"old_password": PASSWORD})
+        person.refresh_from_db()
+        assert person.check_password(PASSWORD)
+
+
+def test_who_signs_in_again_after_removing_it_has_no_second_factor(strict, person, client):
+    """What the session remembers of the factor that is gone counts for nothing."""
+    log_in(client, person.username)
+    add_app(client)
+    client.logout()
+    log_in(client, person.username)
+    secret = Authenticator.objects.get(user=person, type="totp").wrap()
+    from allauth.mfa.adapter import get_adapter
+
+    key = get_adapter().decrypt(secret.instance.data["secret"])
+    client.post(SECOND_STEP, {"code": totp(key, steps=1)})
+    assert is_in(client)
+    client.post(f"{SECURITY}app/remove/")
+    assert not is_in(client)
+    log_in(client, person.username)
+    assert not is_in(client)

@@ -171,3 +171,22 @@ def test_it_ends_nobody_elses(browser):
     stranger = client_of(make_person("agent"))
     browser.post(f"{SECURITY}end-others/")
     assert is_in(stranger)
+
+
+def test_settings_that_are_kept_do_not_bring_back_sessions_that_were_ended(person, monkeypatch):
+    """A stolen session that keeps its settings at that moment must not undo "sign out elsewhere"."""
+    from access import sessions
+    from access.forms import ProfileForm
+    from access.models import Profile
+
+    stolen = client_of(person)
+    clean = ProfileForm.clean
+
+    def end_meanwhile(form):
+        sessions.end_all(person)
+        return clean(form)
+
+    monkeypatch.setattr(ProfileForm, "clean", end_meanwhile, raising=False)
+    stolen.post("/admin/me/", {"language": "en", "time_zone": ""})
+    assert Profile.objects.get(user=person).generation == 1
+    assert not is_in(stolen)

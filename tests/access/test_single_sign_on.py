@@ -203,3 +203,19 @@ def test_who_has_no_password_proves_it_at_the_provider(client, provider, person)
     assert go_in(client, next="/admin/me/")["Location"] == "/admin/me/"
     assert provider.asked["prompt"] == "login"
     assert client.get(f"{SECURITY}app/add/").status_code == 200
+
+
+def test_a_new_way_in_stands_in_the_audit_log(client, provider, person):
+    """From now on whoever has that login at the provider is this person: as much as a factor."""
+    from audit.models import AuditEntry
+
+    go_in(client)
+    assert SocialAccount.objects.get().user == person
+    others = AuditEntry.objects.filter(about_id=person.pk).exclude(kind="sign_in.succeeded")
+    assert others.exists()
+
+
+def test_a_login_is_bound_to_nobody_before_the_second_step(client, provider):
+    with_app(client, email="ana@example.com")
+    assert go_in(client)["Location"] == SECOND_STEP
+    assert not SocialAccount.objects.exists(), "who fails there has taken the person's place"

@@ -311,3 +311,20 @@ def test_the_right_to_approve_is_asked_for_when_it_leaves(payments, started, sec
     second.groups.clear()
     second.groups.add(make_person("agent").groups.get())
     assert not has_authority(refund)
+
+
+def test_what_was_sent_back_to_be_approved_does_not_leave_in_a_pause(payments, started, maker):
+    from refunds.approvals import approve_refund
+    from refunds.policy import Reason
+    from refunds.models import RuleKind
+    from refunds.rules import ask_again
+    from tests.rest import make_person
+
+    campaign = work(started())
+    refund = Refund.objects.order_by("pk")[0]
+    ask_again(refund, [Reason(RuleKind.APPROVING, "The limit was lowered.")])
+    services.pause(campaign, actor=maker)
+    assert work(campaign).is_settled
+    approve_refund(refund, actor=make_person("approver"))
+    Refund.objects.filter(pk=refund.pk).update(next_action_at=timezone.now() - timedelta(seconds=1))
+    assert take_up(refund.pk, Status.QUEUED) is None, "its campaign is paused"

@@ -138,3 +138,39 @@ def test_without_anybody_to_tell_no_server_is_needed(ask, always, settings):
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     ask(make_transaction(), 1_000)
     assert tell_approvers() == 1
+
+
+def test_what_waits_since_before_there_were_rules_is_told_as_well(ask, always, zoe, mailbox):
+    """The event of a refund that was asked for by the version before has a sentence and no rules."""
+    from refunds.models import RefundEvent
+
+    from .raw import triggers_off
+
+    old = ask(make_transaction(), 1_000)
+    event = old.events.get(kind="requested")
+    data = {name: value for name, value in event.data.items() if name != "rules"}
+    with triggers_off():
+        RefundEvent.objects.filter(pk=event.pk).update(data=data)
+    ask(make_transaction(), 250)
+    assert tell_approvers() == 2
+    [mail] = mailbox.to("zoe@example.com")
+    assert "because it is more than 0.00 USD." in mail.get_content()
+
+
+def test_an_address_that_is_refused_after_the_text_keeps_nobody_else_from_it(
+    ask, always, zoe, mailbox, monkeypatch
+):
+    """Many servers look at the message first. Else the others get the same mail every minute."""
+    make_person("approver", email="zz-full@example.com")
+    handle = mailbox.handle_DATA
+
+    async def handle_data(server, session, envelope):
+        if "zz-full@example.com" in envelope.rcpt_tos:
+            return "552 5.2.2 Mailbox full"
+        return await handle(server, session, envelope)
+
+    monkeypatch.setattr(mailbox, "handle_DATA", handle_data)
+    ask(make_transaction(), 1_000)
+    for _minute in range(3):
+        tell_approvers()
+    assert len(mailbox.to("zoe@example.com")) == 1

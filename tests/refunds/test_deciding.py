@@ -156,3 +156,26 @@ def test_who_may_not_approve_sees_nothing_to_decide(ask):
     agent = make_person("agent", email="agent@example.com")
     ask(make_transaction(), 100)
     assert seen_on(client_of(agent).get(QUEUE)) == []
+
+
+def test_the_page_of_a_payment_costs_the_same_for_one_that_waits_and_for_many():
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from refunds.models import ApprovalRule
+    from tests.pages import client_of
+    from tests.rest import make_person, make_refund, make_transaction
+
+    ApprovalRule.objects.create(currency="USD", value=0, made_by=make_person("manager"))
+    asks, browser = make_person("agent"), client_of(make_person("approver"))
+    payment = make_transaction()
+    page = f"/admin/transactions/transaction/{payment.pk}/change/"
+    counted = []
+    for number in (1, 5):
+        for _ in range(number):
+            make_refund(payment, 100, asks)
+        browser.get(page)
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get(page).status_code == 200
+        counted.append(len(queries))
+    assert counted[0] == counted[1]

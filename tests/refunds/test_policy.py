@@ -149,3 +149,17 @@ def test_whatever_a_person_sets_never_makes_a_rule_looser_for_them(history, last
     for kind, limit in before.items():
         assert kind in after
         assert not (limit != after[kind] and is_beyond(kind, after[kind], limit))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        of_payment(10_000, of_person=True, by_subject=True),
+        of_payment(10_000, of_account=True, by_subject=True),
+        of_payment(10_000, role=7, by_subject=True),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [of_payment(10_000)]])
+def test_what_a_person_set_for_themselves_does_not_stand_above_a_later_rule_of_another(before, own):
+    """Set while nothing, or the same, counted, it is no exemption from what others set after it."""
+    assert in_force([*before, own, of_payment(100)]) == {K.PAYMENT: 100}

@@ -97,3 +97,16 @@ def test_deliveries_that_were_rejected_go_and_verified_ones_stay(settings):
     make_webhook(account, None, 31)
     assert retention.forget()["webhooks"] == 1
     assert set(WebhookEvent.objects.values_list("pk", flat=True)) == kept
+
+
+def test_those_who_cannot_be_erased_keep_no_others_from_it(settings, monkeypatch):
+    monkeypatch.setattr(retention, "_CUSTOMERS", 2)
+    settings.RETAIN_CUSTOMERS_DAYS = 365
+    for number in range(2):
+        busy = make_customer(f"busy{number}@example.com", 400)
+        refund = make_refund(Transaction.objects.get(customer=busy), 100)
+        make_case(bring(refund, Status.FAILED), "missing")
+    old = make_customer("old@example.com", 400)
+    for _pass in range(3):
+        forget()
+    assert erased() == {old.pk}

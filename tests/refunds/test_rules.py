@@ -278,3 +278,27 @@ class TestWhenTheMoneyLeaves:
         send_refund(refund.pk)
         refund.refresh_from_db()
         assert cancel_refund(refund, actor=agent).status == Status.CANCELED
+
+
+def test_nobody_exempts_themselves_from_a_rule_that_somebody_else_sets_later(ask, rule_that):
+    thief = make_person("manager", email="thief@example.com")
+    for kind in (K.PAYMENT, K.DAY):
+        ApprovalRule.objects.create(
+            kind=kind, value=99_999_999_999, currency="USD", person=thief, made_by=thief
+        )
+    rule_that(K.PAYMENT, 2_000)
+    rule_that(K.DAY, 5_000)
+    refund = ask(make_transaction(), 9_000, requested_by=thief)
+    assert refund.status == Status.AWAITING_APPROVAL
+
+
+def test_what_has_just_been_sent_back_is_not_said_to_have_waited_for_a_day(ask, rule_that):
+    from refunds.policy import Reason
+    from refunds.rules import ask_again
+    from refunds.sweeps import flag_overdue
+
+    refund = ask(make_transaction(), 700)
+    with triggers_off():
+        Refund.objects.update(created_at=timezone.now() - timedelta(days=2))
+    ask_again(refund, [Reason(K.PAYMENT, "It is more than the limit of today.")])
+    assert flag_overdue() == 0

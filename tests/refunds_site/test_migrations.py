@@ -122,3 +122,22 @@ def test_what_may_no_longer_be_empty_is_noticed():
     )
     (said,) = problems([altered])
     assert said.endswith("the code of before may leave it empty")
+
+
+def test_indexes_of_full_tables_have_the_time_that_they_take():
+    """Every connection ends statements after ten seconds: building one over millions takes longer."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    full = {"transaction", "refund", "refundevent", "refundattempt", "customer"}
+    found = []
+    for app, name in ours():
+        operations = loader.disk_migrations[app, name].operations
+        is_free = any(
+            isinstance(each, migrations.RunSQL) and "SET statement_timeout = 0" in str(each.sql)
+            for each in operations
+        )
+        found += [
+            f"{app}.{name}: {each.describe()}"
+            for each in operations
+            if isinstance(each, migrations.AddIndex) and each.model_name in full and not is_free
+        ]
+    assert found == []

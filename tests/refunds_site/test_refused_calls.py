@@ -241,3 +241,21 @@ def test_a_log_that_cannot_be_written_refuses_all_the_same(payment):
     client = client_of(make_person("agent"))
     assert client.post(dialog_of(payment), typed(payment, amount="x")).status_code == 200
     assert not AuditEntry.objects.exists()
+
+
+PAN = "4111 1111 1111 1111"
+
+
+def test_a_card_number_in_the_dialog_is_not_kept_for_ever(payment):
+    client_of(make_person("agent")).post(dialog_of(payment), typed(payment, amount=PAN))
+    assert "1111 1111 1111" not in str(AuditEntry.objects.get(kind="refund.refused").data)
+
+
+def test_no_number_of_a_card_that_is_sent_to_the_api_is_either(payment):
+    answer = api_of("agent").post(
+        f"/api/v1/transactions/{payment.pk}/refunds/",
+        {"amount": PAN, "reason": PAN},
+        headers={"Idempotency-Key": "1"},
+    )
+    assert answer.status_code == 400
+    assert "1111 1111 1111" not in str(AuditEntry.objects.get(kind="refund.refused").data)

@@ -467,3 +467,19 @@ class TestSteps:
     def test_a_press_has_no_page_of_its_own(self, browser, agent):
         case = make_unknown(agent)
         assert browser.get(step_of(case, "take"))["Location"] == page_of(case)
+
+
+def test_what_was_approved_once_is_not_said_to_be_approved_when_it_is_refused(approver, second, agent):
+    """It was approved, sent back for another one, and has changed since this person looked."""
+    from refunds.approvals import approve_refund
+    from refunds.models import RuleKind
+    from refunds.policy import Reason
+    from refunds.rules import ask_again
+
+    case = make_unapproved(agent)
+    refund = approve_refund(case.refund, actor=approver)
+    ask_again(refund, [Reason(RuleKind.APPROVING, "The limit was lowered.")])
+    case = make_case(refund, K.NOT_APPROVED, "Nobody has approved it for a day.")
+    answer = second.post(step_of(case, "approve"), {"seen": "another"}, follow=True)
+    assert Refund.objects.get().status == Status.AWAITING_APPROVAL
+    assert "It is approved." not in visible(answer)
