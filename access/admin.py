@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, TabularInline
@@ -23,7 +24,7 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm
 
 from audit.kinds import Kind
-from audit.log import changes, record
+from audit.log import changes, record, take_turn
 from gateways.admin import ProcessorAccountAdmin
 from gateways.models import ProcessorAccount
 
@@ -126,10 +127,13 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        # First: a new name locks the row against whoever writes an entry of that person's.
+        take_turn()
         if not change:
             obj.is_staff = True  # who is added here is meant to sign in here
         super().save_model(request, obj, form, change)
 
+    @method_decorator(transaction.atomic)
     def user_change_password(
         self,
         request: HttpRequest,
@@ -164,9 +168,10 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
             raise Http404
         if not self.has_change_permission(request, person):
             raise PermissionDenied
-        Authenticator.objects.filter(user=person).delete()
-        sessions.end_all(person)
-        note(Kind.TWO_FACTOR_REMOVED, actor=_signed_in(request), about=person)
+        with transaction.atomic():
+            Authenticator.objects.filter(user=person).delete()
+            sessions.end_all(person)
+            note(Kind.TWO_FACTOR_REMOVED, actor=_signed_in(request), about=person)
         messages.success(request, _("%s has no second factor any more.") % person)
         return follow(request, reverse("admin:auth_user_change", args=[person.pk]))
 

@@ -40,6 +40,11 @@ class ProfileForm(RefusesCardNumbers, _ModelForm):
         model = Profile
         fields = ("language", "time_zone")
 
+    def save(self, commit: bool = True) -> Profile:
+        """Only what is typed here: the profile also knows which sessions were ended."""
+        self.instance.save(update_fields=self.Meta.fields)
+        return self.instance
+
 
 class PersonForm(RefusesCardNumbers, UserChangeForm):
     """What is known of a person of staff."""

@@ -44,19 +44,24 @@ class PasswordForm(forms.Form):
         self.request, self.person = request, person
 
     def clean_password(self) -> str:
-        attempt = Attempt(self.request, self.person.get_username())
-        try:
-            attempt.begin()
-        except LockedOut as lock:
-            if lock.is_new:
-                note(Kind.SIGN_IN_LOCKED, actor=self.person)
-            raise locked_out() from None
         password: str = self.cleaned_data["password"]
-        if not self.person.check_password(password):
-            note(Kind.PROOF_FAILED, actor=self.person)
-            raise forms.ValidationError(_("This password is not right."))
-        attempt.succeed()
+        try_password(self.request, self.person, password)
         return password
+
+
+def try_password(request: HttpRequest, person: User, password: str) -> None:
+    """Raise ValidationError, with the sentence, unless it is theirs. Guessing is counted."""
+    attempt = Attempt(request, person.get_username())
+    try:
+        attempt.begin()
+    except LockedOut as lock:
+        if lock.is_new:
+            note(Kind.SIGN_IN_LOCKED, actor=person)
+        raise locked_out() from None
+    if not person.check_password(password):
+        note(Kind.PROOF_FAILED, actor=person)
+        raise forms.ValidationError(_("This password is not right."))
+    attempt.succeed()
 
 
 @method_decorator(counted, name="dispatch")

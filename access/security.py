@@ -17,6 +17,7 @@ from allauth.mfa.webauthn.views import AddWebAuthnView, RemoveWebAuthnView
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
+from django.db import transaction as database
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -106,7 +107,10 @@ def _guarded(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return step_up.ask(request) or view(request, *args, **kwargs)
+        if question := step_up.ask(request):
+            return question
+        with database.atomic():  # nothing changes without its entry in the audit log
+            return view(request, *args, **kwargs)
 
     return admin.site.admin_view(cast("Callable[..., HttpResponse]", counted(answer)))
 

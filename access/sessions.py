@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from allauth.account.authentication import get_authentication_records
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import F
@@ -37,7 +38,9 @@ def begin(request: HttpRequest, person: User) -> None:
             SIGNED_IN_AT: now,
             SEEN_AT: now,
             PROVED_AT: now,
-            _SECOND_FACTOR: any(record["method"] == "mfa" for record in records),
+            # One that was removed may still be among what the session remembers.
+            _SECOND_FACTOR: any(record["method"] == "mfa" for record in records)
+            and is_mfa_enabled(person),
             _GENERATION: generations.first() or 0,
         }
     )

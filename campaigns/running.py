@@ -32,7 +32,7 @@ from refunds.services import (
     release,
     request_refund,
 )
-from refunds.states import CANCELABLE, MOVING, Status
+from refunds.states import CANCELABLE, HOLDABLE, Status
 
 from .models import Campaign, CampaignItem, CampaignState, ItemState
 from .preparing import prepare
@@ -197,7 +197,7 @@ def _pause(campaign: Campaign, why: str) -> None:
 def _hold(campaign: Campaign, goes_on: Callable[[], bool]) -> None:
     """Hold back what has not been sent, and what may come back from a worker."""
     hold(campaign, goes_on)
-    free = refunds_of(campaign).filter(is_held=False, status__in=MOVING)
+    free = refunds_of(campaign).filter(is_held=False, status__in=HOLDABLE)
     if goes_on() and not free.exists():
         _settle(campaign)
 

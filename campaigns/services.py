@@ -25,7 +25,7 @@ from refunds.people import are_one_person, of_person
 from refunds.publishing import hand_out
 from refunds.rules import Approver
 from refunds.services import NotAllowed, WrongStatus, hold_back
-from refunds.states import MOVING
+from refunds.states import HOLDABLE
 from transactions.saved_views import without_search
 
 from .models import STARTED, Campaign, CampaignItem, CampaignState, ItemState
@@ -159,7 +159,7 @@ def each_batch(
 
 def hold(campaign: Campaign, goes_on: Callable[[], bool] = lambda: True) -> None:
     """Hold back what has not been sent, and what may come back from a worker."""
-    each_batch(hold_back, refunds_of(campaign).filter(is_held=False, status__in=MOVING), goes_on)
+    each_batch(hold_back, refunds_of(campaign).filter(is_held=False, status__in=HOLDABLE), goes_on)
 
 
 def may_make(user: User) -> bool:

@@ -47,6 +47,7 @@ from .forms import EraseForm, ReasonForm, ReasonLineForm
 from .inbox import AttentionAdmin
 from .models import ApprovalRule, Attention, AuditLine, Refund, RefundReason, WebhookEvent
 from .refusals import code_of, record_refusal
+from .rules import is_beyond_own_word
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 from .states import Origin, Status
 from .timeline import webhook_lines
@@ -339,6 +340,12 @@ class RefundAdmin(OfPaymentAdmin):
         refunds = self.get_queryset(request).select_related("transaction", "account")
         refund = get_object_or_404(refunds, pk=object_id)
         button = story.BUTTONS[action]
+        if (
+            action == "retry"
+            and is_beyond_own_word(refund.transaction, refund.amount, signed_in(request))
+            and (question := step_up.ask(request))
+        ):
+            return question
         try:
             result = button.service(refund, actor=signed_in(request))
         except NotAllowed as refusal:

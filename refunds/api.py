@@ -21,9 +21,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 import transactions.api
-from access.models import Scope
+from access.models import ApiToken, Scope
 from access.scoping import Right, ScopedViewSet
+from access.step_up import ensure_proven
 from gateways.card_numbers import holds_card_number
+from gateways.money import Money
 from transactions.models import Transaction
 from transactions.serializers import StrictSerializer
 
@@ -31,6 +33,7 @@ from . import approvals, cases, rulings, services, story
 from .deciding import decision_of
 from .filters import AttentionFilter, RefundableTransactionFilter, RefundFilter
 from .models import Attention, Refund, RefundAttempt, Ruling, Verdict
+from .rules import is_beyond_own_word
 from .serializers import (
     AcceptSerializer,
     ApprovalSerializer,
@@ -133,6 +136,7 @@ class RefundableTransactionViewSet(transactions.api.TransactionViewSet):
         key = _read_key(request)
         asked = NewRefundSerializer(data=request.data, context={"currency": transaction.currency})
         asked.is_valid(raise_exception=True)
+        _ensure_proven(request, transaction, asked.validated_data["amount"])
         with refusals_as_http():
             refund, created = services.request_refund(
                 transaction=transaction,
@@ -179,6 +183,8 @@ class RefundViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Refund]):
 
         One that is queued is tried at once.
         """
+        refund = self.get_object()
+        _ensure_proven(request, refund.transaction, refund.amount)
         return self._perform(request, partial(services.retry_refund, origin=Origin.API))
 
     @extend_schema(request=None, responses=RefundSerializer)
@@ -334,6 +340,14 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
     def _answer(self, case: Attention) -> Response:
         now = self.get_queryset().get(pk=case.pk)
         return Response(self.get_serializer(now).data)
+
+
+def _ensure_proven(request: Request, transaction: Transaction, amount: Money) -> None:
+    """As the dialog: a session proves who it is for more than its person may give back alone."""
+    person = cast(User, request.user)
+    is_token = isinstance(request.auth, ApiToken)
+    if not is_token and is_beyond_own_word(transaction, amount, person):
+        ensure_proven(request)
 
 
 def _read_key(request: Request) -> str:

@@ -23,7 +23,7 @@ from .approvals import APPROVE
 from .history import record_event
 from .models import Refund, RefundEvent
 from .people import is_requester
-from .rules import Approver
+from .rules import Approver, told_reasons
 from .states import Status
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ def _send(mails: Sequence[EmailMessage]) -> None:
         for mail in mails:
             try:
                 connection.send_messages([mail])
-            except smtplib.SMTPRecipientsRefused:
+            except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError):
                 log.warning("approver_not_told")  # the others are
 
 
@@ -108,4 +108,4 @@ def _mail(person: User, refunds: list[Refund]) -> EmailMessage:
 
 def _reasons(refund: Refund) -> list[str]:
     asked = refund.events.filter(to_status=Status.AWAITING_APPROVAL).last()
-    return [retell(sentence) for _kind, sentence in asked.data["rules"]] if asked else []
+    return [retell(sentence) for sentence in told_reasons(asked.data)] if asked else []

@@ -95,7 +95,7 @@ def reject_refund(refund: Refund, *, actor: User, why: str = "") -> Refund:
     _require(actor, refund, _("You may not reject refunds of this account."))
     with database.atomic():
         _require_awaiting(lock_refund(refund.pk))
-        return call_off(refund, actor=actor, kind="rejected", why=why)
+        return call_off(refund, actor=actor, kind="rejected", rejected_why=why)
 
 
 def expire_unapproved() -> int:

@@ -33,7 +33,7 @@ from .approvals import (
 from .models import Refund
 from .people import is_requester
 from .refusals import code_of, record_refusal
-from .rules import Approver
+from .rules import Approver, told_reasons
 from .services import NotAllowed, WrongStatus
 from .states import Status
 
@@ -79,8 +79,7 @@ def decision_of(refund: Refund, user: User, approver: Approver | None = None) ->
     may = may_decide(refund, user)
     return Decision(
         refund,
-        [retell(sentence) for _kind, sentence in asked.data.get("rules", [])]
-        or [retell(asked.data.get("why", ""))],
+        [retell(sentence) for sentence in told_reasons(asked.data)],
         asked.at + timedelta(days=settings.APPROVAL_EXPIRES_DAYS),
         shown(refund),
         may,

@@ -134,7 +134,8 @@ def _why_not_yet(payments: Collection[int] | QuerySet[Transaction, Any]) -> str:
 def _erase_refunds(payments: Collection[int], names: Names) -> int:
     """What people and processors wrote about refunds; how many refunds."""
     refunds = Refund.objects.filter(transaction__in=payments)
-    refunds.update(note=_marked("note"), words=_marked("words"))
+    typed = ("note", "words", "rejected_why")
+    refunds.update(**{column: _marked(column) for column in typed})
     names.replaced_in(refunds.exclude(failure_message=""), "failure_message")
     attempts = RefundAttempt.objects.filter(refund__in=refunds)
     empty_bodies(attempts)

@@ -50,9 +50,18 @@ class Reason:
 def in_force(history: Iterable[RuleSet]) -> dict[RuleKind, int]:
     """The values that count for a person, from all that were set, the oldest first.
 
-    Who makes a rule looser makes it looser for others only: alone nobody gets round a second
-    person.
+    Who makes a rule looser makes it looser for others only, and what they set for themselves never
+    stands above what others set: alone nobody gets round a second person.
     """
+    rules = list(history)
+    of_all, of_others = _replay(rules), _replay(each for each in rules if not each.by_subject)
+    return of_all | {
+        kind: value if kind not in of_all else _stricter(kind, value, of_all[kind])
+        for kind, value in of_others.items()
+    }
+
+
+def _replay(history: Iterable[RuleSet]) -> dict[RuleKind, int]:
     set_so_far: dict[RuleKind, dict[Scope, int]] = {}
     for each in history:
         before = set_so_far.get(each.kind, {})
@@ -83,6 +92,10 @@ def reasons(
 
 def is_beyond(kind: RuleKind, measured: int, limit: int) -> bool:
     return measured < limit if kind == RuleKind.SOON else measured > limit
+
+
+def _stricter(kind: RuleKind, one: int, other: int) -> int:
+    return max(one, other) if kind == RuleKind.SOON else min(one, other)
 
 
 def _is_looser(kind: RuleKind, after: dict[Scope, int], before: dict[Scope, int]) -> bool:

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from audit.kinds import Kind
 from audit.log import record
+from gateways.card_numbers import mask_card_numbers
 
 from .models import Attention
 from .rulings import InvalidRuling
@@ -53,8 +54,8 @@ def record_refusal(
 
     It was refused all the same where this cannot be written: the log of the process says so then.
     """
-    data: dict[str, Any] = {"action": action, "code": code, "why": why}
-    data |= {name: value for name, value in more.items() if value}
+    data: dict[str, Any] = {"action": action, "code": code, "why": mask_card_numbers(why)}
+    data |= {name: mask_card_numbers(str(value)) for name, value in more.items() if value}
     name = None
     if isinstance(about, Attention):
         data["case"] = about.pk

@@ -17,7 +17,8 @@ from transactions.models import Customer, Transaction
 
 from .clock import database_now
 from .erasure import NotErased, empty_bodies, erase, erase_late_payments
-from .models import Attention, RefundAttempt, WebhookEvent
+from .models import Attention, Refund, RefundAttempt, WebhookEvent
+from .states import RESERVING
 
 _log = structlog.get_logger(__name__)
 # How many of each one pass takes: it shares its worker with the sweeps.
@@ -43,9 +44,14 @@ def forget() -> Counter[str]:
 def forget_customers(before: datetime) -> int:
     """Erase customers who have paid nothing since ``before``; how many."""
     paid_since = Transaction.objects.filter(customer=OuterRef("pk"), created_at__gte=before)
+    of_theirs = Q(transaction__customer=OuterRef("pk"))
+    busy = Refund.objects.filter(of_theirs, status__in=RESERVING)
+    asked = Attention.objects.open().filter(of_theirs)
     quiet = Customer.objects.filter(
-        ~Exists(paid_since), erased_at=None, merged_into=None, created_at__lt=before
-    )
+        # Those who cannot be erased yet would be first in every pass.
+        ~Exists(paid_since), ~Exists(busy), ~Exists(asked),
+        erased_at=None, merged_into=None, created_at__lt=before,
+    )  # fmt: skip
     erased = 0
     for customer in quiet.order_by("created_at", "pk")[:_CUSTOMERS]:
         try:

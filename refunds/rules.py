@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Group
@@ -90,6 +90,12 @@ def reasons_now(refund: Refund) -> list[Reason]:
     return _reasons(asked)
 
 
+def is_beyond_own_word(transaction: Transaction, amount: Money, requester: User) -> bool:
+    """Whether it is more than the person may give back alone: then they prove who they are."""
+    asked = reasons_for(transaction, amount, requester)
+    return any(reason.kind in {RuleKind.PAYMENT, RuleKind.DAY} for reason in asked)
+
+
 def why_ask_again(refund: Refund) -> list[Reason]:
     """Why a queued refund may not leave yet, by the rules as they are now: somebody approves it."""
     if refund.approved_by:
@@ -133,6 +139,12 @@ def told(why: list[Reason]) -> dict[str, Any]:
     if not why:
         return {}
     return {"why": in_words(why), "rules": [[each.kind, each.sentence] for each in why]}
+
+
+def told_reasons(data: Mapping[str, Any]) -> list[str]:
+    """The sentences that an event keeps; those of before there were rules have one."""
+    sentences = [sentence for _kind, sentence in data.get("rules", [])]
+    return sentences or [data["why"]] if data.get("why") else sentences
 
 
 def in_words(reasons: Iterable[Reason]) -> str:

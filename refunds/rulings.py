@@ -110,7 +110,7 @@ def propose(
             sentence = _("It is not known whether the processor made this refund.")
             flag(ruling.refund, AttentionKind.UNKNOWN_OUTCOME, sentence)
         asked = {"note": note[:300]} if note else {}
-        _record(ruling, "ruling_proposed", actor, why=ruling.evidence[:300], **asked)
+        _record(ruling, "ruling_proposed", actor, **asked)
     return ruling
 
 

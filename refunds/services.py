@@ -43,7 +43,7 @@ from .people import is_requester
 from .policy import Reason
 from .publishing import publish_after_commit
 from .rules import reasons_under_lock, told
-from .states import CANCELABLE, MOVING, Origin, Status
+from .states import CANCELABLE, HOLDABLE, Origin, Status
 from .transitions import lock_refund, move
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def hold_back(refunds: RefundQuerySet) -> int:
     Also of one that a worker has in hand, or that comes back from being unknown. Rows that somebody
     holds are left for the next time.
     """
-    return _mark(refunds.filter(is_held=False, status__in=MOVING), is_held=True)
+    return _mark(refunds.filter(is_held=False, status__in=HOLDABLE), is_held=True)
 
 
 def release(refunds: RefundQuerySet) -> int:
@@ -258,11 +258,11 @@ def _mark(refunds: RefundQuerySet, *, is_held: bool) -> int:
 
 
 def call_off(
-    refund: Refund, *, actor: User | None, kind: str = "canceled", why: str = ""
+    refund: Refund, *, actor: User | None, kind: str = "canceled", why: str = "", **changes: str
 ) -> Refund:
     """Cancel a refund by a decision whose right was asked for when it was taken.
 
-    ``kind`` names the event. Raises WrongStatus.
+    ``kind`` names the event, ``changes`` are of its columns. Raises WrongStatus.
     """
     with database.atomic():
         locked = lock_refund(refund.pk)
@@ -272,7 +272,8 @@ def call_off(
                 % locked.get_status_display()
             )
         reopen(locked, actor)  # before any event is written
-        move(locked, Status.CANCELED, kind, actor=actor, data={"why": why} if why else None)
+        data = {"why": why} if why else None
+        move(locked, Status.CANCELED, kind, actor=actor, data=data, changes=changes)
     return locked
 
 

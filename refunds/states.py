@@ -43,6 +43,8 @@ RESERVING = frozenset({S.AWAITING_APPROVAL, S.QUEUED, S.SENDING, S.UNKNOWN, S.PE
 STANDING = frozenset({S.PENDING, S.SUCCEEDED})
 # In these the page goes on asking how it went.
 MOVING = frozenset({S.QUEUED, S.SENDING, S.UNKNOWN, S.PENDING})
+# What may leave by itself, at once or when somebody has approved it.
+HOLDABLE = MOVING | {S.AWAITING_APPROVAL}
 # A person may call a refund off only before anything can have left.
 CANCELABLE = frozenset({S.AWAITING_APPROVAL, S.QUEUED})
 

@@ -73,10 +73,21 @@ def event_line(refund: Refund, event: RefundEvent) -> Line:
     """What happened to the refund, with the processor's words where it said no."""
     text, tone = EVENTS.get(event.kind, (event.kind.replace("_", " ").capitalize(), "quiet"))
     said = event.data.get("why") or event.data.get("reason") or event.data.get("plan")
+    said = said or _typed(refund, event)
     if not said and event.to_status == refund.status and event.to_status in _SAID_NO:
         said = refund.failure_message
     actor = name_of(event.actor) if event.actor else _("Refund Desk")
     return Line(event.at, str(text), str(said or ""), actor, tone, refund.amount)
+
+
+def _typed(refund: Refund, event: RefundEvent) -> str:
+    """What a person wrote with it, which stands on the rows that can be erased."""
+    if event.kind == "rejected":
+        return refund.rejected_why
+    if event.kind == "ruling_proposed":
+        key = event.data.get("ruling")
+        return next((each.evidence[:300] for each in refund.rulings.all() if each.pk == key), "")
+    return ""
 
 
 def webhook_lines(payment: Transaction, refunds: Collection[Refund]) -> list[Line]:

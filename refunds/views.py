@@ -23,9 +23,9 @@ from transactions.readonly import changed
 from . import decision, services
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
-from .models import Refund, RefundReason, RuleKind
+from .models import Refund, RefundReason
 from .refusals import record_refusal
-from .rules import reasons_for
+from .rules import is_beyond_own_word, reasons_for
 from .states import Status
 
 # The element of the dialog that shows what a typed amount would come to.
@@ -63,7 +63,11 @@ def refund_dialog(
         initial={"reason": asked_for or offered.first()},
     )
     is_asked = form.is_bound and form.is_valid()
-    if is_asked and _is_beyond(form, user) and (question := step_up.ask(request)):
+    if (
+        is_asked
+        and is_beyond_own_word(transaction, form.cleaned_data["amount"], user)
+        and (question := step_up.ask(request))
+    ):
         return question
     if is_asked and (refund := _request(form, user)):
         undo = reverse("admin:refunds_refund_cancel", args=[refund.pk])
@@ -107,12 +111,6 @@ def preview_of(transaction: Transaction, text: str, user: User) -> Preview:
         arrives=arrival_in_words(transaction.account, planned.operation),
         approval=tuple(each.sentence for each in asks),
     )
-
-
-def _is_beyond(form: RefundForm, user: User) -> bool:
-    """Whether it is more than the person may give back at their own word."""
-    asked = reasons_for(form.transaction, form.cleaned_data["amount"], user)
-    return any(reason.kind in {RuleKind.PAYMENT, RuleKind.DAY} for reason in asked)
 
 
 def _said(refund: Refund) -> str:

@@ -9,7 +9,8 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.db import transaction as database
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -22,7 +23,7 @@ from unfold.sites import UnfoldAdminSite
 
 from access.forms import ProfileForm
 from access.models import Profile
-from access.proving import ProveView
+from access.proving import ProveView, try_password
 from access.rights import may_somewhere
 from access.scoping import has_only_test_accounts
 from access.sign_in import SignInView
@@ -49,9 +50,17 @@ class RefundDeskSite(UnfoldAdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        answer: HttpResponse = super().password_change(request, extra_context)
-        if request.method == "POST" and isinstance(answer, HttpResponseRedirect):
-            note(Kind.PASSWORD_CHANGED, actor=cast(User, request.user))
+        person = cast(User, request.user)
+        if request.method == "POST":
+            try:  # else the old password could be guessed here
+                try_password(request, person, request.POST.get("old_password", ""))
+            except ValidationError as refusal:
+                messages.error(request, refusal.messages[0])
+                return redirect("admin:password_change")
+        with database.atomic():
+            answer: HttpResponse = super().password_change(request, extra_context)
+            if request.method == "POST" and isinstance(answer, HttpResponseRedirect):
+                note(Kind.PASSWORD_CHANGED, actor=person)
         return answer
 
     def admin_view(

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from audit.kinds import Kind
-from audit.log import changes, record
+from audit.log import changes, record, take_turn
 from gateways.card_numbers import holds_card_number
 
 from .models import SavedView
@@ -73,6 +73,7 @@ def save(owner: User, name: str, query: str, *, is_shared: bool) -> SavedView:
     values = {"query": query, "is_shared": is_shared}
     try:
         with database.atomic():
+            take_turn()  # before the view is held: who deletes it waits here, too
             before = own.filter(name=name).first()
             view, _created = SavedView.objects.update_or_create(values, owner=owner, name=name)
             _tell(before, view)
@@ -97,6 +98,7 @@ def _facts(view: SavedView) -> dict[str, object]:
 
 def delete(view: SavedView, *, actor: User) -> None:
     with database.atomic():
+        take_turn()
         if view.is_shared:
             told = _facts(view) | {"owner": view.owner.get_username()}
             record(Kind.VIEW_DELETED, actor=actor, about=view, data=told)

@@ -145,10 +145,6 @@ class Migration(migrations.Migration):
             model_name='approvalrule',
             index=models.Index(fields=['kind', 'currency', 'account'], name='rule_in_force'),
         ),
-        migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['requested_by', '-created_at'], name='refund_by_requester'),
-        ),
         migrations.RunSQL(_GUARD, _GUARD_BEFORE),
         migrations.RunSQL(_TWO_PEOPLE, _ONE_PERSON),
     ]

@@ -74,10 +74,6 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
             },
         ),
-        migrations.AddIndex(
-            model_name="refundevent",
-            index=models.Index(fields=["-at", "-sequence"], name="event_newest"),
-        ),
         migrations.RunSQL(VIEW, DROP_VIEW),
         migrations.RunSQL(NEVER_TRUNCATED, MAY_BE_TRUNCATED),
     ]

@@ -108,6 +108,8 @@ class Refund(models.Model):
     # Nothing of it leaves, whatever becomes of it, until it is released.
     is_held = models.BooleanField(default=False, db_default=False)
     words = models.TextField(_("words for the customer"), blank=True, db_default="")
+    # Typed by who rejected it. Not in its event, which is never changed: it may name a customer.
+    rejected_why = models.TextField(blank=True, db_default="")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )

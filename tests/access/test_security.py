@@ -352,7 +352,9 @@ class TestNothingWithoutItsEntry:
     def test_somebody_elses_password(self, person):
         admin = client_of(make_person("admin"))
         values = {"password1": "tausend-Enten-7", "password2": "tausend-Enten-7"}
-        self.press(admin, f"/admin/auth/user/{person.pk}/password/", values | {"usable_password": "true"})
+        self.press(
+            admin, f"/admin/auth/user/{person.pk}/password/", values | {"usable_password": "true"}
+        )
         person.refresh_from_db()
         assert person.check_password(PASSWORD)
 

@@ -11,7 +11,7 @@ from django.db import connections
 from django.db import transaction as database
 
 from audit.kinds import Kind
-from audit.log import record
+from audit.log import record, take_turn
 from refunds.models import Refund
 from refunds.services import cancel_refund
 from tests.rest import make_person, make_refund, make_transaction
@@ -43,6 +43,7 @@ def test_a_person_who_is_renamed_goes_on_working():
 
     def rename() -> None:
         with database.atomic():
+            take_turn()
             person.username = "another"
             person.save()
             renamed.set()

@@ -3,7 +3,6 @@
 import pytest
 
 from audit.models import AuditEntry
-from tests.access.doors import log_in
 from tests.rest import make_person
 
 pytestmark = pytest.mark.django_db

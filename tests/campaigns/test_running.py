@@ -315,8 +315,8 @@ def test_the_right_to_approve_is_asked_for_when_it_leaves(payments, started, sec
 
 def test_what_was_sent_back_to_be_approved_does_not_leave_in_a_pause(payments, started, maker):
     from refunds.approvals import approve_refund
-    from refunds.policy import Reason
     from refunds.models import RuleKind
+    from refunds.policy import Reason
     from refunds.rules import ask_again
     from tests.rest import make_person
 

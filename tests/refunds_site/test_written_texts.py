@@ -120,7 +120,7 @@ PEOPLE = {
     "campaigns.Campaign": "name query note words",
     "campaigns.CampaignItem": "named typed",
     "gateways.ProcessorAccount": "slug base_url currency",
-    "refunds.Refund": "note words idem_key",
+    "refunds.Refund": "note words rejected_why idem_key",
     "refunds.RefundReason": "code label",
     "refunds.Ruling": "evidence processor_refund_id",
     "transactions.Note": "text",

@@ -24,8 +24,4 @@ class Migration(migrations.Migration):
             name='is_erased',
             field=models.BooleanField(db_default=False, default=False),
         ),
-        migrations.AddIndex(
-            model_name='customer',
-            index=models.Index(condition=models.Q(('erased_at__isnull', False)), fields=['erased_at'], name='customer_erased'),
-        ),
     ]

@@ -469,7 +469,9 @@ class TestSteps:
         assert browser.get(step_of(case, "take"))["Location"] == page_of(case)
 
 
-def test_what_was_approved_once_is_not_said_to_be_approved_when_it_is_refused(approver, second, agent):
+def test_what_was_approved_once_is_not_said_to_be_approved_when_it_is_refused(
+    approver, second, agent
+):
     """It was approved, sent back for another one, and has changed since this person looked."""
     from refunds.approvals import approve_refund
     from refunds.models import RuleKind
