@@ -8,7 +8,7 @@ class AccessConfig(AppConfig):
     verbose_name = _("Access")
 
     def ready(self) -> None:
-        from . import sign_in_events, single_sign_on
+        from . import checks, sign_in_events, single_sign_on  # noqa: F401  checks register
         from .roles import create_roles
 
         sign_in_events.connect()

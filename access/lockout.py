@@ -15,6 +15,8 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 
+from audit.context import address_of
+
 # Attempts until the door closes. Many people may share an address, and anybody can use a name.
 _PER_NAME_AND_ADDRESS, _PER_NAME, _PER_ADDRESS = 5, 20, 50
 # Calls of the API with a wrong token, per address and minute.
@@ -66,15 +68,6 @@ def refuse_guesser(request: HttpRequest) -> None:
     """
     if _count(_key("token", address_of(request)), _MINUTE) > _WRONG_TOKENS:
         raise Throttled(wait=_MINUTE)
-
-
-def address_of(request: HttpRequest) -> str:
-    """Of whoever calls: by X-Forwarded-For where ``TRUSTED_PROXY_COUNT`` says who may write it."""
-    proxies: int = settings.TRUSTED_PROXY_COUNT
-    hops = request.headers.get("X-Forwarded-For", "").split(",")
-    if proxies and len(hops) >= proxies and (address := hops[-proxies].strip()):
-        return address
-    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _count(key: str, seconds: int) -> int:

@@ -20,6 +20,7 @@ from allauth.socialaccount.providers.openid_connect import views
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db import transaction as database
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import path
@@ -42,7 +43,8 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Find the person, or lead back to the login page with a sentence."""
         if not sociallogin.is_existing:
-            sociallogin.connect(request, _person_of(request, sociallogin))
+            # Bound to them once they are in, all steps taken.
+            sociallogin.user = _person_of(request, sociallogin)
         elif not _may_enter(sociallogin.user):
             _refuse(request, _("This account is switched off. Ask an administrator."))
 
@@ -100,8 +102,15 @@ def connect() -> None:
     user_logged_in.connect(_signed_in, dispatch_uid="access.single_sign_on")
 
 
-def _signed_in(request: HttpRequest, **signal: Any) -> None:
-    if settings.OIDC_IS_TWO_FACTOR and signal.get("sociallogin"):
+def _signed_in(request: HttpRequest, user: User, **signal: Any) -> None:
+    login: SocialLogin | None = signal.get("sociallogin")
+    if login is None:
+        return
+    if login.account.pk is None:
+        with database.atomic():
+            login.connect(request, user)
+            note(Kind.LOGIN_BOUND, actor=user, provider=login.account.provider)
+    if settings.OIDC_IS_TWO_FACTOR:
         sessions.note_second_factor(request)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.http import HttpRequest
 
 
@@ -38,8 +39,14 @@ def from_request(request: HttpRequest, request_id: str) -> Iterator[None]:
 
 
 def address_of(request: HttpRequest) -> str:
-    """The IP address of the caller, or empty behind a socket that has none."""
-    try:
-        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")))
-    except ValueError:
-        return ""
+    """The IP address of the caller, or empty behind a socket that has none.
+
+    By X-Forwarded-For where ``TRUSTED_PROXY_COUNT`` says how many who may be believed write to it.
+    """
+    proxies: int = settings.TRUSTED_PROXY_COUNT
+    hops = request.headers.get("X-Forwarded-For", "").split(",")
+    told = hops[-proxies].strip() if proxies and len(hops) >= proxies else ""
+    for text in (told, request.META.get("REMOTE_ADDR", "")):
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(text))
+    return ""

@@ -15,6 +15,7 @@ class Kind(TextChoices):
     SIGNED_OUT = "sign_in.signed_out", _("Signed out")
     SESSION_ENDED = "sign_in.session_ended", _("Session ended")
     OTHERS_ENDED = "sign_in.others_ended", _("Other sessions ended")
+    LOGIN_BOUND = "sign_in.bound", _("Single sign-on bound to a person")
     PROVED = "sign_in.proved", _("Proved again who they are")
     PROOF_FAILED = "sign_in.proof_failed", _("Did not prove who they are")
     TWO_FACTOR_ENROLLED = "two_factor.enrolled", _("Second factor set up")

@@ -116,6 +116,7 @@ class RefundableTransactionAdmin(TransactionAdmin):
     def build_rows(self, request: HttpRequest, transactions: list[Transaction]) -> list[Row]:
         rows = super().build_rows(request, transactions)
         refunds = Refund.objects.filter(transaction__in=transactions).order_by("created_at", "pk")
+        refunds = refunds.select_related("requested_by")  # what waits is not for them to approve
         by_transaction: dict[int, list[Refund]] = {row.transaction.pk: [] for row in rows}
         for refund in refunds:
             by_transaction[refund.transaction_id].append(refund)

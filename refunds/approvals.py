@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction as database
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from access.rights import within
 
-from .models import Refund, RefundEvent
+from .models import Refund
 from .people import is_requester, of_person
 from .publishing import publish_after_commit
 from .rules import Approver
 from .services import NotAllowed, WrongStatus, call_off, require
 from .states import Status
-from .sweeps import one_pass
+from .sweeps import one_pass, unapproved_since
 from .transitions import lock_refund, move
 
 if TYPE_CHECKING:
@@ -100,11 +100,8 @@ def reject_refund(refund: Refund, *, actor: User, why: str = "") -> Refund:
 
 def expire_unapproved() -> int:
     """Call off what nobody has approved for ``APPROVAL_EXPIRES_DAYS``; how many."""
-    waits = Refund.objects.filter(status=Status.AWAITING_APPROVAL)
-    asked = RefundEvent.objects.filter(refund=OuterRef("pk"), to_status=Status.AWAITING_APPROVAL)
-    since = Subquery(asked.order_by("-sequence").values("at")[:1])  # a rule may ask again
-    before = Now() - timedelta(days=settings.APPROVAL_EXPIRES_DAYS)
-    late = waits.annotate(since=since).filter(since__lt=before).order_by("created_at", "pk")
+    late = unapproved_since(timedelta(days=settings.APPROVAL_EXPIRES_DAYS))
+    late = late.order_by("created_at", "pk")
     return sum(_expire(refund) for refund in one_pass(late))
 
 

@@ -64,7 +64,10 @@ INVARIANTS = (
         "A refund that nobody approves or rejects is before a person within a day",
         """SELECT id, 'awaits approval since ' || created_at FROM refunds_refund
            WHERE status = 'awaiting_approval' AND attention_reason IS NULL
-             AND created_at < now() - interval '25 hours'""",
+             AND created_at < now() - interval '25 hours'
+             AND (SELECT coalesce(max(at), '-infinity') FROM refunds_refundevent e
+                  WHERE e.refund_id = refunds_refund.id AND to_status = 'awaiting_approval')
+                 < now() - interval '25 hours'""",
     ),
     Invariant(
         "A refund says what its oldest open case says",

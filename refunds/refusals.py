@@ -55,7 +55,7 @@ def record_refusal(
     It was refused all the same where this cannot be written: the log of the process says so then.
     """
     data: dict[str, Any] = {"action": action, "code": code, "why": mask_card_numbers(why)}
-    data |= {name: mask_card_numbers(str(value)) for name, value in more.items() if value}
+    data |= {name: _masked(value) for name, value in more.items() if value}
     name = None
     if isinstance(about, Attention):
         data["case"] = about.pk
@@ -74,6 +74,13 @@ def record_refusal(
             )
     except DatabaseError as error:
         log.exception("refusal_not_recorded", action=action, code=code, error=str(error))
+
+
+def _masked(value: Any) -> Any:
+    """The value without card numbers: as the text of it where it holds one, whatever it is."""
+    text = str(value)
+    masked = mask_card_numbers(text)
+    return value if masked == text else masked
 
 
 def find(model: type[models.Model], key: Any) -> models.Model | None:

@@ -107,9 +107,8 @@ def _approve(case: Attention, actor: User, values: Values) -> str:
     try:
         approvals.approve_refund(refund, actor=actor, **values)
     except WrongStatus:  # the second press of a double click, as below
-        refund.refresh_from_db(fields=["status"])
-        awaits = refund.status == Status.AWAITING_APPROVAL
-        if awaits or not refund.events.filter(kind="approved", actor=actor).exists():
+        refund.refresh_from_db(fields=["approved_by"])
+        if refund.approved_by_id != actor.pk:
             raise
     return _("It is approved.")
 

@@ -36,6 +36,7 @@ from .badges import attempt_badge, case_badge, refund_badge
 from .deciding import Decision, decision_of
 from .found import is_replaced
 from .models import Attention, Refund, RefundAttempt, RefundEvent, Ruling
+from .rules import Approver
 from .states import Status
 from .timeline import event_line
 
@@ -238,7 +239,8 @@ def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
 
 def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
     """The refunds as their page shows them to this person."""
-    return [_tell(refund, user) for refund in refunds]
+    approver = Approver(user)  # for all of them
+    return [_tell(refund, user, approver) for refund in refunds]
 
 
 def tell_cases(cases: Iterable[Attention], user: User) -> list[tuple[Attention, Badge]]:
@@ -272,7 +274,7 @@ def poll_after_sums(transaction: Transaction, refunds: Iterable[Refund]) -> int 
     return _QUICK if reserved != transaction.reserved_minor else poll_after(refunds)
 
 
-def _tell(refund: Refund, user: User) -> Told:
+def _tell(refund: Refund, user: User, approver: Approver) -> Told:
     attempts = list(refund.attempts.all())
     explanation = _explain(refund, attempts)
     advised = explanation.actions if explanation else ()
@@ -282,7 +284,7 @@ def _tell(refund: Refund, user: User) -> Told:
         refund,
         refund_badge(refund),
         _why_waiting(refund),
-        decision_of(refund, user),
+        decision_of(refund, user, approver),
         explanation,
         remedies,
         [button for button in offered if button not in remedies],

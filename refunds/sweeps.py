@@ -17,7 +17,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction as database
-from django.db.models import Q, QuerySet, Window
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils.translation import gettext as _
 
@@ -29,7 +29,7 @@ from transactions.models import TransactionStatus
 from .attention import Owners, flag_all, without_case
 from .circuits import down_accounts
 from .clock import database_now
-from .models import AttentionKind, Refund
+from .models import AttentionKind, Refund, RefundEvent
 from .publishing import publish
 from .recording import end_attempt, live_attempt
 from .states import AttemptState, Status
@@ -140,9 +140,7 @@ def flag_overdue() -> int:
     pending = Refund.objects.filter(
         status=Status.PENDING, created_at__lt=Now() - _PENDING_ATTENTION
     )
-    unapproved = Refund.objects.filter(
-        status=Status.AWAITING_APPROVAL, created_at__lt=Now() - _APPROVAL_ATTENTION
-    )
+    unapproved = unapproved_since(_APPROVAL_ATTENTION)
     late = (
         (
             AttentionKind.UNKNOWN_OUTCOME,
@@ -162,6 +160,14 @@ def flag_overdue() -> int:
     )
     seconds = _PASS_SECONDS / len(late)
     return sum(_flag(kind, refunds, sentence, seconds) for kind, refunds, sentence in late)
+
+
+def unapproved_since(patience: timedelta) -> QuerySet[Refund]:
+    """What has awaited approval for so long; a rule may have sent it back a moment ago."""
+    waits = Refund.objects.filter(status=Status.AWAITING_APPROVAL, created_at__lt=Now() - patience)
+    asked = RefundEvent.objects.filter(refund=OuterRef("pk"), to_status=Status.AWAITING_APPROVAL)
+    since = Subquery(asked.order_by("-sequence").values("at")[:1])
+    return waits.annotate(since=since).filter(since__lt=Now() - patience)
 
 
 def hurry_settled(account: ProcessorAccount) -> int:

@@ -5,8 +5,9 @@ from django.contrib.auth.models import Group
 from rest_framework.test import APIClient
 
 from gateways.models import ProcessorAccount
-from refunds.models import ApprovalLimit
+from refunds.models import ApprovalRule
 from refunds.states import Status
+from tests.decisions import decide
 from tests.pages import client_of, visible
 from tests.refunds.states import bring
 from tests.rest import (
@@ -44,7 +45,7 @@ def stale_admin():
 @pytest.fixture
 def refund():
     """One that waits for approval."""
-    ApprovalLimit.objects.create(currency="USD", above_minor=0, made_by=make_person("manager"))
+    ApprovalRule.objects.create(currency="USD", value=0, made_by=make_person("manager"))
     refund = make_refund(make_transaction(), 5_000)
     assert refund.status == Status.AWAITING_APPROVAL
     return refund
@@ -66,7 +67,7 @@ def test_approving_asks_and_then_does_it(stale, refund):
     assert "press the button again" in visible(stale.get(page))
     refund.refresh_from_db()
     assert refund.status == Status.AWAITING_APPROVAL, "it is not done by the way"
-    stale.post(approve)
+    decide(stale, refund, "approve")
     refund.refresh_from_db()
     assert refund.status == Status.QUEUED
 
@@ -80,14 +81,14 @@ def test_from_a_fragment_the_page_is_led(stale, refund):
 
 def test_who_has_just_signed_in_is_not_asked(refund):
     fresh = client_of(make_person("manager", email="fresh@example.com"))
-    fresh.post(f"/admin/refunds/refund/{refund.pk}/approve/")
+    decide(fresh, refund, "approve")
     refund.refresh_from_db()
     assert refund.status == Status.QUEUED
 
 
 @pytest.mark.parametrize("press", ["reject", "cancel"])
 def test_what_keeps_money_here_does_not_ask(stale, refund, press):
-    assert not asks(stale.post(f"/admin/refunds/refund/{refund.pk}/{press}/"))
+    decide(stale, refund, press)
     refund.refresh_from_db()
     assert refund.status == Status.CANCELED
 
@@ -142,7 +143,7 @@ def test_people_groups_tokens_accounts_and_limits_ask(stale_admin):
         "access/apitoken/": {"action": "revoke", "_selected_action": [token.pk]},
         "gateways/processoraccount/add/": {"slug": "new"},
         f"gateways/processoraccount/{account.pk}/change/": {"is_active": ""},
-        "refunds/approvallimit/add/": {"currency": "EUR", "above": "5"},
+        "refunds/approvalrule/add/": {"kind": "payment", "currency": "EUR", "above": "5"},
     }
     for address, values in forms.items():
         path = f"/admin/{address}"
@@ -161,7 +162,7 @@ def test_people_groups_tokens_accounts_and_limits_ask(stale_admin):
 
 def test_how_long_a_proof_holds_is_set(stale, refund, settings):
     settings.STEP_UP_SECONDS = 600
-    stale.post(f"/admin/refunds/refund/{refund.pk}/approve/")
+    decide(stale, refund, "approve")
     refund.refresh_from_db()
     assert refund.status == Status.QUEUED
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from access.models import ApiToken
 from gateways.models import ProcessorAccount
-from refunds.models import ApprovalLimit, Refund
+from refunds.models import ApprovalRule, Refund
 from tests import pages
 from tests.refunds_site.test_routes import BODIES as API_BODIES
 from tests.refunds_site.test_routes import MATRIX
@@ -47,7 +47,9 @@ def _value(field) -> str:
 
 FIELDS = every_field()
 # What a body may say by itself.
-SAID = {"amount", "reason", "note", "text", "verdict", "evidence", "expected_refundable"}
+SAID = {
+    "amount", "reason", "note", "text", "verdict", "evidence", "expected_refundable", "why", "seen",
+}  # fmt: skip
 
 
 def test_there_are_many():
@@ -73,7 +75,7 @@ def desk():
 
 def state():
     """Everything of the rows that money and rights depend on."""
-    models = (Transaction, Refund, ProcessorAccount, ApprovalLimit, ApiToken, Customer)
+    models = (Transaction, Refund, ProcessorAccount, ApprovalRule, ApiToken, Customer)
     rows = {model.__name__: list(model.objects.order_by("pk").values()) for model in models}
     rights = ("is_superuser", "is_staff", "is_active", "username", "password")
     rows["User"] = list(User.objects.order_by("pk").values(*rights))
@@ -159,7 +161,7 @@ def test_no_button_reads_more_than_it_says(desk, name):
     response = browser.post(reverse(f"admin:{name}", args=[row.pk]), FIELDS)
     assert response.status_code in {200, 302}
     after = state()
-    for kind in ("Transaction", "ProcessorAccount", "ApprovalLimit", "ApiToken"):
+    for kind in ("Transaction", "ProcessorAccount", "ApprovalRule", "ApiToken"):
         assert after[kind] == before[kind], kind
     [refund] = after["Refund"]
     for column in ("amount_minor", "currency", "status", "approved_by_id", "account_id", "note"):

@@ -71,10 +71,15 @@ def test_a_file_with_the_word_stop_stops(tmp_path):
 
 
 SEND = """
+import sys
 import time
+
+import structlog
+
 from gateways.errors import NotSent
 from gateways.transport import Transport
 
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 transport = Transport(total_seconds=60)
 limit = time.monotonic() + {seconds}
 print(limit, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -11,8 +10,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connections
 from django.db import transaction as database
-from django.test import Client
-from django.utils import timezone
 
 from gateways.money import Money
 from refunds import approvals, services
@@ -24,10 +21,11 @@ from refunds.services import NotAllowed, WrongStatus
 from refunds.states import Status
 from refunds.sweeps import flag_overdue
 from tests.audit.lines import told
+from tests.decisions import decide
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_transaction
 
-from .raw import triggers_off
+from .raw import age_awaiting
 from .states import bring
 
 pytestmark = pytest.mark.django_db
@@ -40,14 +38,6 @@ UNAPPROVED = "A refund that nobody approves or rejects is before a person within
 def limit_for(account, currency: str, person: User) -> Money | None:
     minor = limits_for(account, currency, person).get(RuleKind.PAYMENT)
     return None if minor is None else Money(minor, currency)
-
-
-def decide(browser: Client, refund: Refund, action: str, **typed: str):
-    """Press a button of the refund's page, as it was drawn."""
-    page = browser.get(f"/admin/refunds/refund/{refund.pk}/change/").content.decode()
-    seen = re.search(r'name="seen" value="(\w+)"', page)
-    fields = {"seen": seen[1] if seen else ""} | typed
-    return browser.post(f"/admin/refunds/refund/{refund.pk}/{action}/", fields, follow=True)
 
 
 @pytest.fixture
@@ -68,8 +58,7 @@ def limit(manager):
 
 
 def asked_two_days_ago() -> None:
-    with triggers_off():
-        Refund.objects.update(created_at=timezone.now() - timedelta(days=2))
+    age_awaiting(timedelta(days=2))
 
 
 class TestLimits:

@@ -95,6 +95,7 @@ def keep_unapproved(refund: Refund) -> None:
     put(refund, status="awaiting_approval", created_at=two_days_ago)
     RefundEvent.objects.all().delete()
     tell(refund, "", "awaiting_approval")
+    RefundEvent.objects.update(at=two_days_ago)
 
 
 def be_unknown(refund: Refund) -> None:

@@ -188,10 +188,10 @@ class TestApproving:
 
 class TestExpiry:
     def asked_for(self, refund: Refund, days: int) -> None:
+        moment = timezone.now() - timedelta(days=days, minutes=1)
         with triggers_off():
-            RefundEvent.objects.filter(refund=refund).update(
-                at=timezone.now() - timedelta(days=days, minutes=1)
-            )
+            RefundEvent.objects.filter(refund=refund).update(at=moment)
+            Refund.objects.filter(pk=refund.pk).update(created_at=moment)
 
     def test_what_nobody_approves_is_called_off(self, ask, rule_that, settings):
         rule_that(K.PAYMENT, 0)

@@ -27,7 +27,7 @@ from gateways.base import Operation
 from gateways.registry import open_gateway
 from refunds import services
 from refunds.delivery import claim, deliver
-from refunds.models import ApprovalLimit, Refund
+from refunds.models import ApprovalRule, Refund
 from refunds.states import Status
 from refunds_site import processes
 from refunds_site.supervisor import Supervisor
@@ -151,7 +151,7 @@ class Story:
         assert sent(self.refunds["queued, leaves after"]).status == Status.SUCCEEDED
         deliver(self.under_way, open_gateway(self.desk.account), time.monotonic())
         services.cancel_refund(self.refunds["canceled after"], actor=self.agent)
-        waits = services.approve_refund(self.refunds["awaiting approval"], actor=self.approver)
+        waits = approvals.approve_refund(self.refunds["awaiting approval"], actor=self.approver)
         assert sent(waits).status == Status.SUCCEEDED
         assert sent(self.ask("asked for after", 1_800)).status == Status.SUCCEEDED
 
@@ -162,8 +162,8 @@ def stories(sandbox, transactional_db) -> list[Story]:
     stories = []
     for processor in ("stripe", "nmi"):  # with keys, and without
         story = Story(Desk(sandbox, processor, make_refund), agent, approver)
-        ApprovalLimit.objects.create(
-            account=story.desk.account, currency="USD", above_minor=5_000, made_by=approver
+        ApprovalRule.objects.create(
+            account=story.desk.account, currency="USD", value=5_000, made_by=approver
         )
         stories.append(story)
     return stories
