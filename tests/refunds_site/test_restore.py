@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from gateways.base import Operation
 from gateways.registry import open_gateway
-from refunds import services
+from refunds import approvals, services
 from refunds.delivery import claim, deliver
 from refunds.models import ApprovalRule, Refund
 from refunds.states import Status
