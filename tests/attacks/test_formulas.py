@@ -55,7 +55,9 @@ def cells_of_csv(answer) -> list[str]:
 
 def assert_harmless(cells: list[str], *wanted: str) -> None:
     """No cell is a formula, and what was meant is there behind its mark."""
-    bad = [cell for cell in cells if cell.startswith((*STARTS, "\0")) and not NUMBER.fullmatch(cell)]
+    bad = [
+        cell for cell in cells if cell.startswith((*STARTS, "\0")) and not NUMBER.fullmatch(cell)
+    ]
     assert bad == []
     for text in wanted:
         marked = f"'{text}" if text.startswith(tuple(STARTS)) else text
