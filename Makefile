@@ -41,6 +41,7 @@ lint: install-dev
 	$(VENV_PYTHON) -m ruff format --check
 	$(DEBUG_PYTHON) -m mypy .
 	$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()'
+	$(VENV_PYTHON) .ci/rules.py
 	$(VENV_PYTHON) -m djlint templates --lint --quiet
 	$(DEBUG_PYTHON) -W ignore manage.py makemigrations --check --dry-run
 	$(PRODUCTION_PYTHON) manage.py check --deploy --fail-level WARNING
