@@ -21,6 +21,8 @@ from .rulings import InvalidRuling
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 
 if TYPE_CHECKING:
+    from django.forms import BaseForm
+
     from audit.log import Person
 
 log = structlog.get_logger(__name__)
@@ -73,6 +75,16 @@ def record_refusal(
             )
     except DatabaseError as error:
         log.exception("refusal_not_recorded", action=action, code=code, error=str(error))
+
+
+def record_invalid(
+    action: str, about: models.Model | None, form: BaseForm, *, actor: Person, **more: Any
+) -> None:
+    """Tell of an action whose form was refused."""
+    errors = [error for listed in form.errors.as_data().values() for error in listed]
+    code = next((error.code for error in errors if error.code), "") or "invalid"
+    why = " ".join(sentence for error in errors for sentence in error.messages)
+    record_refusal(action, about, actor=actor, code=code, why=why, **more)
 
 
 def find(model: type[models.Model], key: Any) -> models.Model | None:

@@ -151,6 +151,7 @@ MIDDLEWARE = [
     "refunds_site.health.HealthMiddleware",
     "refunds_site.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "refunds_site.headers.HeadersMiddleware",  # before static files: they are nobody else's either
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "refunds_site.content_policy.ContentPolicyMiddleware",
     "refunds_site.logs.RequestLogMiddleware",
