@@ -12,12 +12,13 @@ PRODUCTION_PYTHON = env -u DEBUG SECRET_KEY=only-to-look-at-the-settings-0123456
 	CREDENTIALS_KEYS=only-to-look-at-the-settings ALLOWED_HOSTS=refunds.example.com \
 	DATABASE_URL=postgres://refunds@127.0.0.1/refunds REDIS_URL=redis://127.0.0.1/0 $(VENV_PYTHON)
 
-.PHONY: help demo test lint fmt lock messages bench chaos screenshots accessibility reset install install-dev
+.PHONY: help demo test lint audit fmt lock messages bench chaos screenshots accessibility reset install install-dev
 
 help:
 	@echo 'make demo           everything on this machine, with data to play with; Ctrl-C stops it'
 	@echo 'make test           the whole test suite'
 	@echo 'make lint           style, types, imports, migrations, settings, locks'
+	@echo 'make audit          known vulnerabilities of the packages'
 	@echo 'make fmt            formats the code'
 	@echo 'make lock           writes the locks from pyproject.toml'
 	@echo 'make messages       brings what the code says into the translations, and compiles them'
@@ -41,11 +42,16 @@ lint: install-dev
 	$(VENV_PYTHON) -m ruff format --check
 	$(DEBUG_PYTHON) -m mypy .
 	$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()'
+	$(VENV_PYTHON) .ci/rules.py
 	$(VENV_PYTHON) -m djlint templates --lint --quiet
 	$(DEBUG_PYTHON) -W ignore manage.py makemigrations --check --dry-run
 	$(PRODUCTION_PYTHON) manage.py check --deploy --fail-level WARNING
 	$(VENV_PYTHON) .ci/locks.py check
 	$(VENV_PYTHON) .ci/messages.py check
+	@$(VENV_PYTHON) .ci/audit.py 9
+
+audit: install-dev
+	@$(VENV_PYTHON) .ci/audit.py
 
 fmt: install-dev
 	$(VENV_PYTHON) -m ruff check --fix

@@ -140,9 +140,11 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
         id: str,  # noqa: A002 - Django's name
         form_url: str = "",
     ) -> HttpResponse:
-        before = User.objects.filter(pk=id).values_list("password", flat=True).first()
+        person = self.get_object(request, id)  # None where it is no number
+        before = person and person.password
         answer: HttpResponse = super().user_change_password(request, id, form_url)
-        person = User.objects.filter(pk=id).first()
+        if person:
+            person.refresh_from_db(fields=["password"])
         if person and person.password != before:
             note(Kind.PASSWORD_CHANGED, actor=_signed_in(request), about=person)
         return answer

@@ -55,14 +55,16 @@ def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[
 @register(Tags.database)
 def check_live_accounts(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """``manage.py check --database default``, and before every migration."""
-    if not (settings.DEBUG and _has_accounts_in(databases)):
+    is_in_danger = settings.DEBUG and not settings.ALLOW_LIVE_WITH_DEBUG
+    if not (is_in_danger and _has_accounts_in(databases)):
         return []
     if not ProcessorAccount.objects.filter(mode=Mode.LIVE, is_active=True).exists():
         return []
     return [
         Error(
             "DEBUG is on, and there are live accounts: a mistake here would move real money.",
-            hint="Unset DEBUG, or use a database that has test accounts only.",
+            hint="Unset DEBUG, or use a database that has test accounts only. "
+            "ALLOW_LIVE_WITH_DEBUG=1 is for who means it.",
             id="gateways.E002",
         )
     ]

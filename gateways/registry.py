@@ -44,8 +44,14 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
     """A gateway for the account, ready to call. It refuses to run inside a transaction.
 
     Raises:
-        Misconfigured: a credential is missing, or the address is not allowed.
+        Misconfigured: a credential is missing or of the other mode, the address is not allowed, or
+            the account is live and DEBUG is on.
     """
+    if account.mode == Mode.LIVE and settings.DEBUG and not settings.ALLOW_LIVE_WITH_DEBUG:
+        raise Misconfigured(
+            f"Account {account.slug} is live, and DEBUG is on: a mistake here would move real "
+            "money. Unset DEBUG, or set ALLOW_LIVE_WITH_DEBUG=1 if you mean it."
+        )
     adapter = gateway_class(account.processor)
     values = credentials_of(account)
     missing = [name for name in adapter.credential_names if not values.get(name)]

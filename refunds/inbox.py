@@ -41,7 +41,7 @@ from .cases import (
 )
 from .forms import CaseForm
 from .models import Attention, AttentionKind, Refund, Ruling
-from .refusals import code_of, record_refusal
+from .refusals import code_of, record_invalid, record_refusal
 from .rulings import InvalidRuling
 from .services import NotAllowed, WrongStatus
 from .states import Status
@@ -198,7 +198,8 @@ class AttentionAdmin(OfPaymentAdmin):
         if is_post and step.proven and (question := step_up.ask(request)):
             return question
         form = (step.form or CaseForm)(case, request.POST if is_post else None)
-        if form.is_valid():
+        is_filled_in = form.is_valid()
+        if is_filled_in:
             try:
                 said = step.take(case, signed_in(request), form.cleaned_data)
             except NotAllowed as refusal:
@@ -213,7 +214,10 @@ class AttentionAdmin(OfPaymentAdmin):
                 form.add_error(None, str(refusal))
             else:
                 return _leave(request, case, step, said)
-        return self.ask(request, case, step, form)
+        answer = self.ask(request, case, step, form)
+        if is_post and not is_filled_in:
+            record_invalid(step.name, case, form, actor=request.user)
+        return answer
 
     def ask(
         self, request: HttpRequest, case: Attention, step: Step, form: CaseForm

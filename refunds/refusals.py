@@ -22,6 +22,8 @@ from .rulings import InvalidRuling
 from .services import NotAllowed, RefundRefused, RequestConflict, WrongStatus
 
 if TYPE_CHECKING:
+    from django.forms import BaseForm
+
     from audit.log import Person
 
 log = structlog.get_logger(__name__)
@@ -81,6 +83,16 @@ def _masked(value: Any) -> Any:
     text = str(value)
     masked = mask_card_numbers(text)
     return value if masked == text else masked
+
+
+def record_invalid(
+    action: str, about: models.Model | None, form: BaseForm, *, actor: Person, **more: Any
+) -> None:
+    """Tell of an action whose form was refused."""
+    errors = [error for listed in form.errors.as_data().values() for error in listed]
+    code = next((error.code for error in errors if error.code), "") or "invalid"
+    why = " ".join(sentence for error in errors for sentence in error.messages)
+    record_refusal(action, about, actor=actor, code=code, why=why, **more)
 
 
 def find(model: type[models.Model], key: Any) -> models.Model | None:

@@ -24,7 +24,7 @@ from . import decision, services
 from .costs import arrival_in_words, cost_in_words
 from .forms import RefundForm, read_amount
 from .models import Refund, RefundReason
-from .refusals import record_refusal
+from .refusals import record_invalid
 from .rules import is_beyond_own_word, reasons_for
 from .states import Status
 
@@ -151,15 +151,8 @@ def _request(form: RefundForm, user: User) -> Refund | None:
 
 def _tell(form: RefundForm, user: User) -> None:
     """Have the audit log say that the form was refused, and what was typed as the amount."""
-    errors = [error for listed in form.errors.as_data().values() for error in listed]
-    record_refusal(
-        "refund",
-        form.transaction,
-        actor=user,
-        code=next((error.code for error in errors if error.code), "") or "invalid",
-        why=" ".join(sentence for error in errors for sentence in error.messages),
-        amount=form.data.get("amount", ""),
-    )
+    typed = form.data.get("amount", "")
+    record_invalid("refund", form.transaction, form, actor=user, amount=typed)
 
 
 def _token(request: HttpRequest) -> str:

@@ -79,6 +79,8 @@ if not CREDENTIALS_KEYS:
 PROVIDER_TEST_HOSTS = env.list(
     "PROVIDER_TEST_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else []
 )
+# Whether live accounts are called in debug mode, where a mistake would move real money.
+ALLOW_LIVE_WITH_DEBUG = env.bool("ALLOW_LIVE_WITH_DEBUG", default=False)
 # Together with what a worker does around a call it must fit into CELERY_TASK_SOFT_TIME_LIMIT.
 PROVIDER_TIMEOUT_SECONDS = _seconds("PROVIDER_TIMEOUT_SECONDS", default=25, least=1, most=40)
 # Fewer than a worker's processes, so that one silent processor cannot hold them all.
@@ -151,6 +153,7 @@ MIDDLEWARE = [
     "refunds_site.health.HealthMiddleware",
     "refunds_site.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "refunds_site.headers.HeadersMiddleware",  # before static files: they are nobody else's either
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "refunds_site.content_policy.ContentPolicyMiddleware",
     "refunds_site.logs.RequestLogMiddleware",

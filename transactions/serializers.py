@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from gateways.money import InvalidAmount, Money, parse_amount
-from gateways.validators import refuse_card_number
+from gateways.validators import KEPT_TEXT
 
 from .amounts import explain
 from .models import Note, RefundProgress, Transaction
@@ -30,7 +30,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class TextField(serializers.CharField):
-    """A string that is a string, of at most 5,000 characters, without card numbers."""
+    """A string that is a string, of at most 5,000 characters, without card numbers and keys."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_length": _NOTE_LENGTH} | options)
@@ -40,7 +40,8 @@ class TextField(serializers.CharField):
             self.fail("invalid")
         text = super().to_internal_value(data)
         try:
-            refuse_card_number(text)
+            for refuse in KEPT_TEXT:
+                refuse(text)
         except InvalidText as error:
             raise serializers.ValidationError(error.messages) from None
         return text

@@ -41,6 +41,19 @@ HARMLESS = {
 }
 # Text that is refused wherever it may be typed.
 REFUSED = {"zero byte": "a\x00b", "a megabyte": MEGABYTE, "ten thousand lines": LINES}
+# What is kept in no text: published test cards however they are written, and keys of live accounts.
+NEVER_KEPT = {
+    "a card": "4242424242424242",
+    "a card with blanks": "Paid with 4111 1111 1111 1111.",
+    "a card with dashes": "5555-5555-5555-4444",
+    "a card over lines": "3782\n822463\n10005",
+    "Arabic digits": "٤٢٤٢ ٤٢٤٢ ٤٢٤٢ ٤٢٤٢",
+    "full-width digits": "４０００－０５６６－５５６６－５５５６",
+    "unseen characters": "4242\u200b4242\u200b4242\u200b4242",
+    "a key": "use sk_live_51Habcdef0123456789",
+    "a restricted key": "KEY=rk_live_51Habcdef0123456789",
+    "the secret of webhooks": "https://example.com?s=whsec_51Habcdef",
+}
 # Halves of characters, which JSON can write and no database keeps.
 SURROGATES = ["\\ud800", "a\\udfff", "\\udc00\\ud800"]
 

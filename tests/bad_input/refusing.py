@@ -10,11 +10,16 @@ from django.apps import apps
 from django.http import HttpResponse
 from redis import Redis
 
+from audit.models import AuditEntry
 from gateways.sandbox.server import SandboxServer
 
 APPS = ("gateways", "access", "transactions", "refunds", "campaigns", "auth", "admin")
-# Signing in and using a token are noted there, whatever is asked for next.
-UNLIKE = {"access.ApiToken", "access.Profile", "auth.User", "auth.Permission"}
+# Signing in and using a token are noted there, whatever is asked for next. Of the audit log, which
+# tells of what is refused, refunds has a view.
+UNLIKE = {
+    *("access.ApiToken", "access.Profile", "auth.User", "auth.Permission"),
+    "refunds.AuditLine",
+}
 QUEUES = ("submit", "sweep", "lookup", "webhook", "bulk", "reports")
 
 
@@ -24,11 +29,21 @@ class Untouched:
     def __init__(self, sandbox: SandboxServer, valkey: Redis) -> None:
         self.sandbox, self.valkey = sandbox, valkey
         self.before = self._now()
+        self.heard = self._last_entry()
 
     def check(self) -> None:
         now = self._now()
         for name, value in self.before.items():
             assert now[name] == value, name
+
+    def told(self) -> list[AuditEntry]:
+        """What the audit log was told of since this was asked the last time."""
+        found = list(AuditEntry.objects.filter(sequence__gt=self.heard))
+        self.heard = self._last_entry()
+        return found
+
+    def _last_entry(self) -> int:
+        return AuditEntry.objects.values_list("sequence", flat=True).last() or 0
 
     def _now(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -61,8 +76,13 @@ def assert_refused(response: HttpResponse, untouched: Untouched) -> str:
 
 
 def assert_money_refused(response: HttpResponse, untouched: Untouched) -> str:
-    """The same for what would have moved money."""
-    return assert_refused(response, untouched)
+    """The same for what would have moved money, and the audit log says once who wanted it."""
+    said = assert_refused(response, untouched)
+    [entry] = untouched.told()
+    assert (entry.kind, bool(entry.data["action"])) == ("refund.refused", True)
+    assert entry.actor is not None
+    assert entry.data["why"]
+    return said
 
 
 def errors_of(response: HttpResponse) -> str:

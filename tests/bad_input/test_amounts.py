@@ -148,7 +148,7 @@ def test_a_campaign_has_no_other_bound_than_an_amount(doors, untouched, amount):
         "name": "Outage", "percent": "100", "reason": "other", "most_refunds": "5",
         "most_money": amount, "file": io.BytesIO(b"payment\nch_1\n"),
     }  # fmt: skip
-    assert_money_refused(doors.browser.post("/admin/campaigns/campaign/new/", values), untouched)
+    assert_refused(doors.browser.post("/admin/campaigns/campaign/new/", values), untouched)
 
 
 def test_two_payments_of_one_account_are_none_of_another(doors):

@@ -11,7 +11,7 @@ from tests.rest import make_transaction
 from transactions.imports import import_csv
 from transactions.models import Transaction
 
-from .refusing import assert_money_refused
+from .refusing import assert_refused
 
 HEADER = "external_id,amount,currency,created_at,status\n"
 ROW = "{},1.00,USD,2026-07-01T12:00:00Z,settled\n"
@@ -85,16 +85,16 @@ def make_campaign(doors):
 
 @pytest.mark.parametrize("name", CAMPAIGNS)
 def test_no_campaign_of_it(make_campaign, untouched, name):
-    assert_money_refused(make_campaign(CAMPAIGNS[name]), untouched)
+    assert_refused(make_campaign(CAMPAIGNS[name]), untouched)
 
 
 def test_a_campaign_of_a_header_alone(make_campaign, untouched):
-    assert "no payment" in assert_money_refused(make_campaign(b"payment\n"), untouched)
+    assert "no payment" in assert_refused(make_campaign(b"payment\n"), untouched)
 
 
 def test_a_campaign_of_too_many_rows(make_campaign, untouched):
     text = "payment\n" + "".join(f"ch_{number}\n" for number in range(50_001))
-    assert "Split it" in assert_money_refused(make_campaign(text.encode()), untouched)
+    assert "Split it" in assert_refused(make_campaign(text.encode()), untouched)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a\r\nb.csv", "=1+1.csv", "x" * 500])
@@ -105,7 +105,7 @@ def test_the_name_of_a_file_does_not_matter(make_campaign, name):
 
 @pytest.mark.parametrize("name", ["..", "x" * 5_000])
 def test_a_file_without_a_name_is_no_file(make_campaign, untouched, name):
-    assert_money_refused(make_campaign(NAMES.encode(), name), untouched)
+    assert_refused(make_campaign(NAMES.encode(), name), untouched)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A1", "＝1"])

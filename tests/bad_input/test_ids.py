@@ -31,6 +31,8 @@ def _walk(resolver: URLResolver, prefix: str = "") -> list[str]:
     return found
 
 
+# A dialog of django-unfold is drawn before anybody looks whom it is about.
+QUESTIONS = {"admin/auth/user/{}/remove_second_factors/"}
 STAFF = [each for each in addresses("admin/") if "^" not in each]
 API = addresses("api/v1/")
 
@@ -45,7 +47,8 @@ def test_no_page_breaks_on_an_id(doors, untouched, address):
     for each in IDS:
         for method in ("get", "post"):
             response = getattr(doors.browser, method)(f"/{address.replace('{}', each)}")
-            assert response.status_code in {301, 302, 400, 403, 404, 405}, each
+            asks = address in QUESTIONS and response.status_code == 200
+            assert asks or response.status_code in {301, 302, 400, 403, 404, 405}, each
     untouched.check()
 
 
@@ -74,7 +77,7 @@ def test_no_filter_of_a_list_breaks_on_an_id(doors, untouched, path, name):
     [
         "transactions/transaction", "transactions/customer", "refunds/refund", "refunds/attention",
         "refunds/webhookevent", "campaigns/campaign", "gateways/processoraccount",
-        "refunds/approvallimit", "auth/user", "auth/group", "access/apitoken",
+        "refunds/approvalrule", "auth/user", "auth/group", "access/apitoken",
         "refunds/refundreason",
     ],
 )  # fmt: skip
@@ -119,7 +122,7 @@ def test_a_payment_that_was_there_once(doors):
 def test_the_id_of_a_processor_is_no_id_here(doors, untouched):
     address = f"transactions/{doors.payment.external_id}/refunds"
     body = json.dumps({"amount": "1.00", "reason": "other"})
-    assert_money_refused(doors.say(address, body), untouched)
+    assert_refused(doors.say(address, body), untouched)
 
 
 @pytest.mark.parametrize("value", ["[1]", '["1"]', '{"id": 1}', "1", "null", "true"])

@@ -12,12 +12,13 @@ from tests.rest import make_case, make_refund
 from transactions.imports import import_csv
 from transactions.models import Note, SavedView, Transaction
 
-from .items import HARMLESS, LINES, MEGABYTE, REFUSED, SURROGATES
+from .items import HARMLESS, LINES, MEGABYTE, NEVER_KEPT, REFUSED, SURROGATES
 from .refusing import assert_money_refused, assert_refused
 
 LIST = "/admin/transactions/transaction/"
 harmless = pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS)
 refused = pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+never_kept = pytest.mark.parametrize("text", NEVER_KEPT.values(), ids=NEVER_KEPT)
 # What no page may contain as markup.
 MARKUP = ("<script>alert", "<img src=x", "<svg/onload", 'https://evil.example"', 'href="javascript')
 
@@ -116,6 +117,49 @@ def test_what_a_refund_may_not_say(doors, untouched, name, text):
     assert_money_refused(doors.refund_by_form(**{name: text}), untouched)
 
 
+@never_kept
+def test_what_is_kept_in_no_text_of_a_refund(doors, untouched, text):
+    for name in ("note", "words"):
+        said = assert_money_refused(doors.refund_by_form(**{name: text}), untouched)
+        assert "This looks like a" in said
+    for name in ("note", "reason", "another"):
+        assert_money_refused(doors.refund_by_api(**{name: text}), untouched)
+
+
+@never_kept
+def test_nor_in_any_other_text(doors, text):
+    refund = make_refund(doors.payment, 100)
+    case = make_case(refund, "made_outside")
+    untouched = doors.untouched()
+    page = f"/admin/refunds/attention/{case.pk}/accept/"
+    assert_money_refused(doors.browser.post(page, {"note": text}), untouched)
+    said = [
+        (f"attention/{case.pk}/accept", {"note": text}),
+        (f"refunds/{refund.pk}/rulings", {"verdict": "did_not", "evidence": text}),
+        (f"refunds/{refund.pk}/reject", {"why": text}),
+    ]
+    for address, body in said:
+        assert_money_refused(doors.say(address, json.dumps(body)), untouched)
+    note = {"text": text}
+    response = doors.browser.post(
+        f"{LIST}{doors.payment.pk}/note/", note, headers={"HX-Request": "true"}
+    )
+    assert_refused(response, untouched)
+    response = doors.say(f"transactions/{doors.payment.pk}/notes", json.dumps(note))
+    assert "This looks like a" in response.content.decode()
+    assert_refused(response, untouched)
+    response = doors.browser.post(f"{LIST}views/save/?q=ana", {"name": text[:60]})
+    assert_refused(response, untouched)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Order task_live_show", "sk_live_", "my sk_test_1234567890", "whsec_…", "risk_live_1234"],
+)
+def test_what_only_looks_a_little_like_a_key(doors, text):
+    assert doors.refund_by_form(note=text).status_code == 302
+
+
 @refused
 @pytest.mark.parametrize("name", ["amount", "reason", "token", "expected_refundable"])
 def test_what_no_field_of_the_dialog_may_be(doors, untouched, name, text):
@@ -178,7 +222,7 @@ def test_what_no_campaign_may_say(doors, untouched, name, text):
         "most_money": "5000", "file": io.BytesIO(b"payment\nch_1\n"),
     }  # fmt: skip
     response = doors.browser.post("/admin/campaigns/campaign/new/", values | {name: text})
-    assert_money_refused(response, untouched)
+    assert_refused(response, untouched)
 
 
 @refused

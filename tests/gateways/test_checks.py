@@ -19,6 +19,9 @@ def test_debug_and_live_accounts_do_not_go_together(settings):
     account.mode = "live"
     account.save()
     assert errors() == {"gateways.E002"}
+    settings.ALLOW_LIVE_WITH_DEBUG = True
+    assert errors() == set()
+    settings.ALLOW_LIVE_WITH_DEBUG = False
     account.is_active = False
     account.save()
     assert errors() == set()
