@@ -25,7 +25,7 @@ DROP FUNCTION payment_identity();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('transactions', '0009_erasure'),
+        ('transactions', '0010_customer_erased'),
     ]
 
     operations = [
