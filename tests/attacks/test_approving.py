@@ -214,7 +214,7 @@ class TestApproveOneSendAnother:
             ("amount_minor", 10_000), ("currency", "EUR"), ("mode", "live"), ("note", "other"),
             ("words", "other"), ("transaction_id", "{other}"), ("account_id", "{other_account}"),
             ("requested_by_id", "{zoe}"), ("approved_by_id", "{both}"), ("approved_by_id", None),
-            ("needs_approval", False), ("reason_id", None), ("id", str(uuid.uuid4())),
+            ("needs_approval", False), ("reason_id", None), ("id", str(uuid.UUID(int=7))),
             ("created_at", "2020-01-01"), ("retry_of_id", None),
         ],
     )  # fmt: skip
