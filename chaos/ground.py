@@ -65,6 +65,7 @@ def prepared(*, durable: bool) -> Iterator[Ground]:
         supervisor = Supervisor(folder / "logs")
         environment = {key: value for key, value in os.environ.items() if key not in _NOT_OURS}
         environment |= {
+            "EMAIL_URL": "dummymail://",  # a job's output is its results
             "DJANGO_SETTINGS_MODULE": "refunds_site.settings",
             "DEBUG": "1",
             "UNDO_SECONDS": "0",
