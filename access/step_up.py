@@ -51,10 +51,15 @@ def proven(view: View) -> View:
     return guarded
 
 
-def ensure_proven(request: Request) -> None:
-    """Raise ProofNeeded for a session without one; a token is narrowed by its scopes instead."""
+def lacks_proof(request: Request) -> bool:
+    """Whether it comes from a session without one; a token is narrowed by its scopes instead."""
     of_django = request._request  # noqa: SLF001 - DRF has no other name for it
-    if not isinstance(request.auth, ApiToken) and not sessions.is_proven(of_django):
+    return not (isinstance(request.auth, ApiToken) or sessions.is_proven(of_django))
+
+
+def ensure_proven(request: Request) -> None:
+    """Raise ProofNeeded for a session without one."""
+    if lacks_proof(request):
         raise ProofNeeded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.db import connection
 from .envelopes import key_ids
 from .models import Mode, ProcessorAccount
 from .rotation import keys_in_use
+
+_ACCOUNTS = "gateways_processoraccount"
 
 
 @register(Tags.security, deploy=True)
@@ -39,16 +42,15 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """``manage.py check --database default``: credentials that an old key has to stay for."""
-    if not _has_accounts_in(databases):
+    if not has_table(databases, _ACCOUNTS):
         return []
-    late = {each: number for each, number in keys_in_use().items() if each != key_ids()[0]}
     return [
         Warning(
             f"The credentials of {number} accounts hang on key {key_id}, which is not the first.",
             hint="Run manage.py rotate_credentials before you drop a key.",
             id="gateways.W002",
         )
-        for key_id, number in sorted(late.items())
+        for key_id, number in not_first(keys_in_use())
     ]
 
 
@@ -56,7 +58,7 @@ def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[
 def check_live_accounts(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """``manage.py check --database default``, and before every migration."""
     is_in_danger = settings.DEBUG and not settings.ALLOW_LIVE_WITH_DEBUG
-    if not (is_in_danger and _has_accounts_in(databases)):
+    if not (is_in_danger and has_table(databases, _ACCOUNTS)):
         return []
     if not ProcessorAccount.objects.filter(mode=Mode.LIVE, is_active=True).exists():
         return []
@@ -70,9 +72,14 @@ def check_live_accounts(databases: Sequence[str] | None = None, **_: Any) -> lis
     ]
 
 
-def _has_accounts_in(databases: Sequence[str] | None) -> bool:
+def has_table(databases: Sequence[str] | None, table: str) -> bool:
     """Whether the database is to be looked at; it has no table before the first migration."""
     if "default" not in (databases or ()):
         return False
     with connection.cursor() as cursor:
-        return "gateways_processoraccount" in connection.introspection.table_names(cursor)
+        return table in connection.introspection.table_names(cursor)
+
+
+def not_first(used: Counter[str]) -> list[tuple[str, int]]:
+    """The keys beside the first that something hangs on, by their ids, and how much."""
+    return sorted((key_id, number) for key_id, number in used.items() if key_id != key_ids()[0])

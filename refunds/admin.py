@@ -343,8 +343,8 @@ class RefundAdmin(OfPaymentAdmin):
         button = story.BUTTONS[action]
         if (
             action == "retry"
-            and is_beyond_own_word(refund.transaction, refund.amount, signed_in(request))
             and (question := step_up.ask(request))
+            and is_beyond_own_word(refund.transaction, refund.amount, signed_in(request))
         ):
             return question
         try:

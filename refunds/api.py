@@ -21,9 +21,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 import transactions.api
-from access.models import ApiToken, Scope
+from access.models import Scope
 from access.scoping import Right, ScopedViewSet
-from access.step_up import ensure_proven
+from access.step_up import ProofNeeded, lacks_proof
 from gateways.card_numbers import holds_card_number
 from gateways.money import Money
 from transactions.models import Transaction
@@ -345,9 +345,8 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
 def _ensure_proven(request: Request, transaction: Transaction, amount: Money) -> None:
     """As the dialog: a session proves who it is for more than its person may give back alone."""
     person = cast(User, request.user)
-    is_token = isinstance(request.auth, ApiToken)
-    if not is_token and is_beyond_own_word(transaction, amount, person):
-        ensure_proven(request)
+    if lacks_proof(request) and is_beyond_own_word(transaction, amount, person):
+        raise ProofNeeded
 
 
 def _read_key(request: Request) -> str:

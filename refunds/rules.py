@@ -143,8 +143,9 @@ def told(why: list[Reason]) -> dict[str, Any]:
 
 def told_reasons(data: Mapping[str, Any]) -> list[str]:
     """The sentences that an event keeps; those of before there were rules have one."""
-    sentences = [sentence for _kind, sentence in data.get("rules", [])]
-    return sentences or [data["why"]] if data.get("why") else sentences
+    if "rules" in data:
+        return [sentence for _kind, sentence in data["rules"]]
+    return [data["why"]] if data.get("why") else []
 
 
 def in_words(reasons: Iterable[Reason]) -> str:

@@ -65,8 +65,8 @@ def refund_dialog(
     is_asked = form.is_bound and form.is_valid()
     if (
         is_asked
+        and (question := step_up.ask(request))  # first: it asks no row
         and is_beyond_own_word(transaction, form.cleaned_data["amount"], user)
-        and (question := step_up.ask(request))
     ):
         return question
     if is_asked and (refund := _request(form, user)):

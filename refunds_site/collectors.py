@@ -21,12 +21,12 @@ from prometheus_client.registry import Collector
 from gateways.models import ProcessorAccount
 
 from .facts import QUESTIONS, Question
+from .health import open_broker
 
 log = structlog.get_logger(__name__)
 
 _KEPT_SECONDS = 5  # however many scrape, a process asks the rows no more often
 _STATEMENT_TIMEOUT = "2s"
-_BROKER_SECONDS = 1
 
 # The name and the processor of each account, by its key.
 Accounts = dict[int, tuple[str, str]]
@@ -113,11 +113,7 @@ class Queues(Collector):
     def collect(self) -> Iterator[Metric]:
         queues = sorted({route["queue"] for route in settings.CELERY_TASK_ROUTES.values()})
         try:
-            with redis.Redis.from_url(
-                settings.REDIS_URL,
-                socket_connect_timeout=_BROKER_SECONDS,
-                socket_timeout=_BROKER_SECONDS,
-            ) as client:
+            with open_broker() as client:
                 lengths = [((queue,), client.llen(queue)) for queue in queues]
             is_up = 1
         except redis.RedisError:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.db import transaction as database
 
 from audit.kinds import Kind
@@ -15,6 +14,7 @@ from audit.log import record, take_turn
 from refunds.models import Refund
 from refunds.services import cancel_refund
 from tests.rest import make_person, make_refund, make_transaction
+from tests.waiting import wait_until
 from transactions import saved_views
 from transactions.models import SavedView
 
@@ -35,6 +35,17 @@ def both(*works) -> None:
             done.result(20)
 
 
+def somebody_waits() -> bool:
+    """Whether another session of this database waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees one moment only
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database())"
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def test_a_person_who_is_renamed_goes_on_working():
     """As the staff site does: the row is written, and then the log (access/admin.py)."""
     admin, person = make_person("admin"), make_person("agent")
@@ -47,7 +58,7 @@ def test_a_person_who_is_renamed_goes_on_working():
             person.username = "another"
             person.save()
             renamed.set()
-            time.sleep(0.5)
+            wait_until(somebody_waits)
             record(Kind.PERSON_CHANGED, actor=admin, about=person)
 
     def cancel() -> None:
@@ -64,7 +75,7 @@ def test_a_shared_view_is_changed_while_somebody_deletes_it(monkeypatch):
 
     def tell_late(before, after) -> None:
         written.set()
-        time.sleep(0.5)
+        wait_until(somebody_waits)
         tell(before, after)
 
     monkeypatch.setattr(saved_views, "_tell", tell_late)
