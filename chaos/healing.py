@@ -11,9 +11,9 @@ from django.db.models import Q
 from gateways.accounts import check_account
 from gateways.models import ProcessorAccount
 from refunds.models import Refund
-from refunds.states import Status
+from refunds.states import HOLDABLE, Status
 
-from .judges import rule
+from .judges import decide, rule
 from .world import World
 
 _ALONE = timedelta(hours=3)  # without anybody looking
@@ -39,7 +39,8 @@ def heal(world: World) -> None:
     account = ProcessorAccount.objects.get(pk=world.account.pk)
     world.attempt(lambda: check_account(account))
     passed = _wait(world, _ALONE)
-    while passed < _PATIENCE and any(refund.is_moving for refund in _open()):
+    while passed < _PATIENCE and any(refund.status in HOLDABLE for refund in _open()):
+        decide(world)
         sweep(world, "sync-all-accounts", "reconcile")
         rule(world)
         passed += _wait(world, timedelta(hours=12))

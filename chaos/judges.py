@@ -1,10 +1,10 @@
-"""Two people who look at the processor's website and rule about refunds of unknown outcome."""
+"""People who look at what waits for them: approvals, and refunds of unknown outcome."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import User
 
-from refunds import rulings
+from refunds import approvals, rulings
 from refunds.models import Refund, Verdict
 from refunds.rulings import InvalidRuling
 from refunds.services import NotAllowed, WrongStatus
@@ -13,6 +13,13 @@ from refunds.states import Status
 from .world import World, people
 
 _EVIDENCE = "Looked at the processor's website, in the list of refunds of that day."
+
+
+def decide(world: World) -> None:
+    """Approve everything that awaits it; what is beyond everybody's limit is rejected."""
+    for refund in Refund.objects.filter(status=Status.AWAITING_APPROVAL).order_by("created_at"):
+        said = world.attempt(lambda: _somebody_decides(refund))  # noqa: B023 - now
+        world.tell(f"{refund.pk} is looked at: {said}")
 
 
 def rule(world: World, *, send_again: bool = False) -> int:
@@ -31,6 +38,20 @@ def rule(world: World, *, send_again: bool = False) -> int:
         world.tell(f"two people say that {refund.pk} {verdict}: {said}")
         counted += said == "counts"
     return counted
+
+
+def _somebody_decides(refund: Refund) -> str:
+    able = [User.objects.get(pk=person.pk) for person in people()[2:]]
+    for decision in (approvals.approve_refund, approvals.reject_refund):
+        for actor in able:
+            try:
+                decision(refund, actor=actor)
+            except NotAllowed:
+                continue
+            except WrongStatus as refusal:
+                return str(refusal)
+            return f"{actor} {decision.__name__}"
+    return "nobody may"
 
 
 def _two_say(refund: Refund, verdict: Verdict, refund_id: str) -> str:

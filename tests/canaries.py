@@ -63,6 +63,11 @@ class Canaries(logging.Handler):
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:
         heard, self.heard = sorted(set(self.heard)), []
+        root = logging.getLogger()
+        if root.manager.disable or self not in root.handlers:
+            logging.disable(logging.NOTSET)
+            root.addHandler(self)
+            pytest.fail("This test has turned the log off for all that follow.", pytrace=False)
         if heard:
             pytest.fail(f"Nobody may ever see this: {'; '.join(heard)}", pytrace=False)
 
