@@ -63,13 +63,16 @@ class Canaries(logging.Handler):
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:
         heard, self.heard = sorted(set(self.heard)), []
+        if heard:
+            pytest.fail(f"Nobody may ever see this: {'; '.join(heard)}", pytrace=False)
+
+    def require_log(self) -> None:
+        """Fail the test after which nothing could be heard any more, and listen again."""
         root = logging.getLogger()
         if root.manager.disable or self not in root.handlers:
             logging.disable(logging.NOTSET)
             root.addHandler(self)
             pytest.fail("This test has turned the log off for all that follow.", pytrace=False)
-        if heard:
-            pytest.fail(f"Nobody may ever see this: {'; '.join(heard)}", pytrace=False)
 
 
 def stored_in(valkey: redis.Redis) -> Iterator[str]:

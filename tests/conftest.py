@@ -118,6 +118,7 @@ def _empty_valkey(valkey, canary_log):
     """Leave neither cached values nor messages to the next test, and look at what there were."""
     valkey.flushdb()
     yield
+    canary_log.require_log()
     for text in stored_in(valkey):
         canary_log.look("Valkey", text)
 

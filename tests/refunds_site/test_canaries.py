@@ -150,6 +150,15 @@ class TestTheEar:
         valkey.flushdb()
         assert len(ear.heard) == 2
 
+    def test_the_test_that_turns_the_log_off_fails(self, ear):
+        logging.disable(logging.CRITICAL)
+        with pytest.raises(pytest.fail.Exception, match="turned the log off"):
+            ear.require_log()
+        logging.getLogger().removeHandler(ear)
+        with pytest.raises(pytest.fail.Exception, match="turned the log off"):
+            ear.require_log()
+        ear.require_log()
+
     def test_the_test_that_said_it_fails(self):
         canaries = Canaries()
         canaries.look("a place", NAME)
