@@ -56,6 +56,7 @@ _APPROVE = {"refunds.approve_refund"}
 _MANAGE = {
     "campaigns.add_campaign",
     "refunds.process_webhook",
+    "transactions.mark_customer",
     "transactions.merge_customer",
     "transactions.share_savedview",
     "transactions.sync_transaction",

@@ -49,6 +49,8 @@ class Kind(TextChoices):
     VIEW_DELETED = "view.deleted", _("Shared view deleted")
     CUSTOMERS_MERGED = "customer.merged", _("Customers merged")
     CUSTOMER_ERASED = "customer.erased", _("Customer erased")
+    CUSTOMER_MARKED = "customer.marked", _("Customer marked as risky")
+    CUSTOMER_CLEARED = "customer.cleared", _("Customer no longer marked as risky")
     CUSTOMERS_SPLIT = "customer.split", _("Customers split")
     EXCHANGE_ADDED = "exchange.added", _("Exchange of a payment noted")
     EXCHANGE_DELETED = "exchange.deleted", _("Exchange of a payment taken back")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 
 from gateways.money import Money
-from transactions.models import Transaction
+from transactions.models import Customer, Transaction
 
 from .models import Refund, RefundQuerySet, RuleKind
-from .people import accounts_of
+from .people import accounts_of, of_person
 from .states import RESERVING, Status
 
 if TYPE_CHECKING:
@@ -104,6 +104,15 @@ def _disputes(asked: Asked) -> int | None:
         return None
     paid = Transaction.objects.filter(customer=customer, disputed=True)
     return paid.filter(created_at__gt=asked.at - _YEAR).count()
+
+
+def is_risky(asked: Asked) -> bool:
+    """Whether people marked the customer; who took that back did so for others only."""
+    customer = asked.transaction.customer_id
+    if customer is None:
+        return False
+    counts = Q(is_risky=True) | of_person(asked.requester, "cleared_by")
+    return Customer.objects.filter(counts, pk=customer).exists()
 
 
 def _times_the_usual(asked: Asked) -> int | None:

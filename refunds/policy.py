@@ -75,19 +75,28 @@ def _replay(history: Iterable[RuleSet]) -> dict[RuleKind, int]:
 
 
 def reasons(
-    amount: Money, limits: Mapping[RuleKind, int], measured: Mapping[RuleKind, int]
+    amount: Money,
+    limits: Mapping[RuleKind, int],
+    measured: Mapping[RuleKind, int],
+    *,
+    is_risky: bool = False,
 ) -> list[Reason]:
     """Why another person has to approve a refund of ``amount``; empty where nobody has to.
 
     ``measured`` has, for each kind with a limit, what is compared with it: minor units of what goes
-    back with this refund, or a number. A kind that could not be measured asks nobody.
+    back with this refund, or a number. A kind that could not be measured asks nobody. A customer
+    whom people marked as risky needs no rule.
     """
     asked = [kind for kind in RuleKind if kind in limits and kind in measured]
-    return [
+    found = [
         Reason(kind, _sentence(kind, amount, limits[kind], measured[kind]))
         for kind in asked
         if is_beyond(kind, measured[kind], limits[kind])
     ]
+    if is_risky:
+        sentence = _("Another person has to approve it, because the customer is marked as risky.")
+        found.append(Reason(RuleKind.RISKY, sentence))
+    return found
 
 
 def is_beyond(kind: RuleKind, measured: int, limit: int) -> bool:

@@ -17,7 +17,7 @@ from transactions.advisory import lock_until_commit
 from transactions.models import Transaction
 
 from . import policy
-from .measures import Asked, measure
+from .measures import Asked, is_risky, measure
 from .models import ApprovalRule, Refund, RuleKind
 from .people import accounts_of, are_one_person, of_person
 from .policy import Reason
@@ -153,7 +153,7 @@ def in_words(reasons: Iterable[Reason]) -> str:
 
 
 def _reasons(asked: Asked, limits: dict[RuleKind, int] | None = None) -> list[Reason]:
-    """Measures only what a rule asks about: without rules this costs one query."""
+    """Measures only what a rule asks about: without rules this costs two queries."""
     if limits is None:
         limits = limits_for(asked.transaction.account, asked.amount.currency, asked.requester)
     measured: dict[RuleKind, int] = {
@@ -161,4 +161,4 @@ def _reasons(asked: Asked, limits: dict[RuleKind, int] | None = None) -> list[Re
         for kind in limits
         if kind != RuleKind.APPROVING and (found := measure(kind, asked)) is not None
     }
-    return policy.reasons(asked.amount, limits, measured)
+    return policy.reasons(asked.amount, limits, measured, is_risky=is_risky(asked))

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from access.rights import within
 
 from . import exchanges
-from .columns import chosen_by
+from .columns import drawn_with
 from .customer_pages import CustomerAdmin, totals_of
 from .forms import NoteForm
 from .models import Customer, Exchange, Note, Transaction
@@ -59,7 +59,7 @@ class TransactionAdmin(TransactionTable):
         fragment = request.GET.get("fragment")
         if fragment == "row":
             [row] = self.build_rows(request, [transaction])
-            shown = {"row": row, "columns": chosen_by(signed_in(request))}
+            shown = {"row": row} | drawn_with(request)
             return render(request, "transactions/_row.jinja", shown, using="jinja2")
         context = self.describe(request, transaction) | (extra_context or {})
         if fragment == "story":

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db.models import TextChoices
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+
+from access.scoping import has_only_test_accounts
 
 
 class Column(TextChoices):
@@ -28,3 +33,13 @@ def chosen_by(user: User) -> frozenset[Column]:
     if profile is None or profile.columns is None:
         return DEFAULT
     return frozenset(Column(name) for name in profile.columns if name in Column.values)
+
+
+def drawn_with(request: HttpRequest) -> dict[str, Any]:
+    """What the lines of the table are drawn with, besides their rows.
+
+    Those of test accounts are marked beside real ones; where all are, the banner says so once.
+    """
+    user = request.user
+    assert isinstance(user, User)
+    return {"columns": chosen_by(user), "marks_test": not has_only_test_accounts(request)}

@@ -21,16 +21,21 @@ from access.rights import accounts_where, may_somewhere, within
 from gateways.money import Money
 
 from .changelist import KeysetChangeList
-from .customers import MERGE, NotMerged, merge, namesakes, part
+from .customers import MARK, MERGE, NotMerged, mark, merge, namesakes, part
 from .filters import search
 from .forms import CustomerForm, MergeForm
-from .list_filters import VipFilter
+from .list_filters import RiskyFilter, VipFilter
 from .models import TAKEN, Customer, Note, Transaction
 from .readonly import ReadOnlyAdmin, pressed, signed_in
 from .table import TransactionTable
 
 PAGE = "admin:transactions_customer_change"
 _NOTES = 20
+_RISKY = gettext_lazy("Another person approves every refund to this customer from now on.")
+_CLEARED = gettext_lazy(
+    "This customer is no longer marked as risky. What you ask for yourself still needs another "
+    "person."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class CustomerChangeList(KeysetChangeList):
 class CustomerAdmin(ReadOnlyAdmin):
     """The payers, whatever processors they paid through."""
 
-    list_filter = (VipFilter,)
+    list_filter = (VipFilter, RiskyFilter)
     list_class: ClassVar[type[KeysetChangeList]] = CustomerChangeList
     list_title = gettext_lazy("Customers")
     search_help_text = gettext_lazy("Name, e-mail")
@@ -80,10 +85,16 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         guarded = self.admin_site.admin_view
-        edit, undo = (guarded(pressed(view, PAGE)) for view in (self.edit_view, self.part_view))
+        steps = {"edit": self.edit_view, "part": self.part_view, "mark": self.mark_view}
         return [
-            path("<path:object_id>/edit/", edit, name="transactions_customer_edit"),
-            path("<path:object_id>/part/", undo, name="transactions_customer_part"),
+            *(
+                path(
+                    f"<path:object_id>/{name}/",
+                    guarded(pressed(view, PAGE)),
+                    name=f"transactions_customer_{name}",
+                )
+                for name, view in steps.items()
+            ),
             path(
                 "<path:object_id>/merge/", guarded(self.merge_view),
                 name="transactions_customer_merge",
@@ -160,6 +171,7 @@ class CustomerAdmin(ReadOnlyAdmin):
             "absorbed": list(customer.absorbed.order_by("email")),
             "form": CustomerForm(instance=customer) if self.may_edit(request) else None,
             "may_merge": user.has_perm(MERGE),
+            "may_mark": user.has_perm(MARK) and not customer.erased_at,
             "notes": notes.select_related("author", "transaction")[:_NOTES],
         }
 
@@ -216,6 +228,17 @@ class CustomerAdmin(ReadOnlyAdmin):
         other = get_object_or_404(customer.absorbed, pk=key if is_key else 0)
         part(other, actor=signed_in(request))
         return self.show(request, customer, _("%s is a customer of their own again.") % other.email)
+
+    def mark_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Mark the customer as risky, or take that back."""
+        customer = self.get_visible(request, object_id)
+        user = signed_in(request)
+        if not user.has_perm(MARK):
+            raise PermissionDenied(_("You may not mark customers as risky."))
+        is_risky = request.POST.get("risky") == "on"
+        if mark(customer, is_risky=is_risky, actor=user):
+            messages.success(request, _RISKY if is_risky else _CLEARED)
+        return redirect(PAGE, customer.pk)
 
     def show(self, request: HttpRequest, customer: Customer, said: str) -> HttpResponse:
         """The customer's page, and what was done."""

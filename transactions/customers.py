@@ -1,4 +1,4 @@
-"""Customers that are one: merged, and parted again."""
+"""What staff say of customers: that two are one, and that one is risky."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .models import Customer, Transaction
 from .twins import mark_twins_of
 
 MERGE = "transactions.merge_customer"
+MARK = "transactions.mark_customer"
 # How many others of the same name are named.
 _SHOWN = 5
 
@@ -49,8 +50,10 @@ def merge(other: Customer, into: Customer, *, actor: User) -> None:
         other.merged_into = into
         other.save(update_fields=["merged_into"])
         into.is_vip |= other.is_vip
+        into.is_risky |= other.is_risky
+        into.cleared_by = into.cleared_by or other.cleared_by
         into.name, into.locale = into.name or other.name, into.locale or other.locale
-        into.save(update_fields=["is_vip", "name", "locale"])
+        into.save(update_fields=["is_vip", "is_risky", "cleared_by", "name", "locale"])
         _give(Transaction.objects.filter(customer=other), into)
         _log(into, actor, _("Merged with %s.") % other.email)
         _tell(Kind.CUSTOMERS_MERGED, into, other, actor)
@@ -70,6 +73,23 @@ def part(other: Customer, *, actor: User) -> None:
         _give(theirs, locked)
         _log(kept, actor, _("Parted from %s.") % locked.email)
         _tell(Kind.CUSTOMERS_SPLIT, kept, locked, actor)
+
+
+def mark(customer: Customer, *, is_risky: bool, actor: User) -> bool:
+    """Have a second person approve what goes back to the customer, or no longer; whether it is new.
+
+    Who takes the mark back does so for others: their own refunds still need that second person.
+    """
+    with database.atomic():
+        locked = Customer.objects.select_for_update(of=("self",)).get(pk=customer.pk)
+        if locked.is_risky == is_risky:
+            return False
+        locked.is_risky, locked.cleared_by = is_risky, None if is_risky else actor
+        locked.save(update_fields=["is_risky", "cleared_by"])
+        kind = Kind.CUSTOMER_MARKED if is_risky else Kind.CUSTOMER_CLEARED
+        _log(locked, actor, str(kind.label))
+        record(kind, actor=actor, about=locked, about_name="")
+    return True
 
 
 def _lock(*customers: Customer) -> list[Customer]:

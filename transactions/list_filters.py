@@ -70,6 +70,11 @@ class VipFilter(FlagFilter):
     parameter_name = "is_vip"
 
 
+class RiskyFilter(FlagFilter):
+    title = gettext_lazy("Risky")
+    parameter_name = "is_risky"
+
+
 class MethodFilter(ListFilter):
     """A kind of method, or a brand of card."""
 

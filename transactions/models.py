@@ -24,6 +24,16 @@ class Customer(models.Model):
     name = models.CharField(_("name"), max_length=300, blank=True)
     locale = models.CharField(_("language"), max_length=10, blank=True)
     is_vip = models.BooleanField(_("VIP"), default=False, db_default=False)
+    # Their refunds need a second person. Whoever takes that back does so for others only.
+    is_risky = models.BooleanField(_("risky"), default=False, db_default=False)
+    cleared_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,  # asked for by customer only
+    )
     merged_into = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="absorbed"
     )
@@ -41,6 +51,7 @@ class Customer(models.Model):
         verbose_name_plural = _("customers")
         permissions = [
             ("merge_customer", _("Can merge customers, and part them again")),
+            ("mark_customer", _("Can mark customers as risky, and take that back")),
             ("erase_customer", _("Can erase the personal data of customers")),
         ]
         constraints = [

@@ -13,6 +13,7 @@ from django.db import transaction as database
 from django.utils import timezone
 
 from access.models import AccountRole
+from gateways.money import Money
 from refunds.approvals import (
     BeyondLimit,
     approve_refund,
@@ -26,6 +27,8 @@ from refunds.rules import limits_for, reasons_for
 from refunds.services import NotAllowed, WrongStatus, cancel_refund
 from refunds.states import Status
 from tests.rest import make_account, make_person, make_transaction
+from transactions.customers import mark
+from transactions.models import Customer
 
 from .desk import Desk
 from .raw import triggers_off
@@ -184,6 +187,42 @@ class TestApproving:
         refund = approve_refund(ask(make_transaction(), 1_000), actor=approver)
         with pytest.raises(IntegrityError, match="never changes"), database.atomic():
             Refund.objects.filter(pk=refund.pk).update(**change)
+
+
+class TestRiskyCustomers:
+    @pytest.fixture
+    def payment(self):
+        customer = Customer.objects.create(email="maria@example.com")
+        return make_transaction(customer=customer)
+
+    def test_whoever_asks_for_them_waits_without_any_rule(self, ask, payment, manager):
+        mark(payment.customer, is_risky=True, actor=manager)
+        refund = ask(payment, 100)
+        assert (refund.status, why(refund)) == (Status.AWAITING_APPROVAL, [K.RISKY])
+        assert [each.kind for each in reasons_for(payment, refund.amount, manager)] == [K.RISKY]
+
+    def test_who_takes_the_mark_back_does_so_for_others(self, ask, payment, manager, agent):
+        mark(payment.customer, is_risky=True, actor=manager)
+        mark(payment.customer, is_risky=False, actor=manager)
+        assert ask(payment, 100).status == Status.QUEUED
+        amount = Money(100, "USD")
+        same = make_person("manager", email="Ion@example.com")
+        for person in (manager, same):
+            assert [each.kind for each in reasons_for(payment, amount, person)] == [K.RISKY]
+        assert reasons_for(payment, amount, make_person("manager")) == []
+
+    @only_stripe
+    def test_what_is_queued_waits_once_they_are_marked(self, desk: Desk, manager, approver):
+        payment = desk.pay(payer_email="maria@example.com")
+        refund = desk.ask(payment, 100)
+        mark(payment.customer, is_risky=True, actor=manager)
+        send_refund(refund.pk)
+        refund.refresh_from_db()
+        assert (refund.status, why(refund)) == (Status.AWAITING_APPROVAL, [K.RISKY])
+        approve_refund(refund, actor=approver)
+        send_refund(refund.pk)
+        refund.refresh_from_db()
+        assert refund.status in {Status.PENDING, Status.SUCCEEDED}
 
 
 class TestExpiry:

@@ -105,6 +105,7 @@ OF_ALL: dict[str, tuple[str, set[Role], int]] = {
     "gateways_processoraccount_add": ("get", {D}, 200),
     "transactions_customer_merge": ("get", {M, D}, 200),
     "transactions_customer_part": ("post", {M, D}, 404),
+    "transactions_customer_mark": ("post", {M, D}, 302),
     "transactions_customer_erase": ("get", {D}, 200),
     "refunds_refundreason_changelist": ("get", EVERYBODY, 200),
     "refunds_refundreason_add": ("get", {M, D}, 200),

@@ -70,6 +70,7 @@ def test_where_there_are_test_accounts_alone_every_page_says_so(browser, pages):
     others = ["/admin/", "/admin/me/", "/admin/transactions/transaction/", "/admin/auth/user/add/"]
     for page in [*others, *pages]:
         assert EVERYWHERE in visible(browser.get(page)), page
+        assert "badge-test" not in browser.get(page).content.decode(), page  # said once
     make_live()
     for page in others:
         assert EVERYWHERE not in visible(browser.get(page)), page

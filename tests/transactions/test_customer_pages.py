@@ -166,6 +166,30 @@ class TestEdit:
         assert "customer-form" not in viewer.get(page_of(ana)).content.decode()
 
 
+class TestRisky:
+    def test_marked_seen_found_and_taken_back(self, browser, ana, other):
+        address = f"{LIST}{ana.pk}/mark/"
+        answer = browser.post(address, {"risky": "on"}, follow=True)
+        text = visible(answer)
+        assert "Another person approves every refund to this customer" in text
+        assert "No longer risky" in text
+        payment = make_transaction(customer=ana)
+        assert "Risky" in visible(browser.get(f"{TABLE}{payment.pk}/change/"))
+        assert "ana@example.com" in visible(browser.get(f"{LIST}?is_risky=true"))
+        assert other.email not in visible(browser.get(f"{LIST}?is_risky=true"))
+        text = visible(browser.post(address, {}, follow=True))
+        assert "What you ask for yourself still needs another person." in text
+        assert "Mark as risky" in text
+
+    def test_only_managers_do_it_and_only_by_a_button(self, browser, ana):
+        agent = client_of(make_person("agent"))
+        assert agent.post(f"{LIST}{ana.pk}/mark/", {"risky": "on"}).status_code == 403
+        assert "Mark as risky" not in visible(agent.get(page_of(ana)))
+        assert browser.get(f"{LIST}{ana.pk}/mark/").status_code in {302, 405}
+        ana.refresh_from_db()
+        assert not ana.is_risky
+
+
 class TestMerge:
     def test_by_the_other_address_in_a_dialog(self, browser, ana, other):
         address = f"{LIST}{ana.pk}/merge/"

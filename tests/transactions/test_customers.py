@@ -3,11 +3,12 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 
+from audit.models import AuditEntry
 from gateways.base import Payer, Payment, PaymentStatus
 from gateways.money import Money
 from tests.audit.lines import told
 from tests.rest import client_of, make_account, make_person, make_transaction
-from transactions.customers import NotMerged, merge, namesakes, part
+from transactions.customers import NotMerged, mark, merge, namesakes, part
 from transactions.models import Customer, Transaction
 from transactions.upsert import store_payments
 
@@ -126,3 +127,32 @@ def test_the_audit_log_knows_customers_by_their_keys(ana, other, person):
         ("customer.merged", person.username, "", {"other": other.pk}),
         ("customer.split", person.username, "", {"other": other.pk}),
     ]
+
+
+class TestRisky:
+    def test_a_mark_is_logged_once_without_the_address(self, ana, person):
+        assert mark(ana, is_risky=True, actor=person)
+        assert not mark(ana, is_risky=True, actor=person)
+        ana.refresh_from_db()
+        assert (ana.is_risky, ana.cleared_by) == (True, None)
+        assert mark(ana, is_risky=False, actor=person)
+        ana.refresh_from_db()
+        assert (ana.is_risky, ana.cleared_by) == (False, person)
+        entries = AuditEntry.objects.filter(kind__startswith="customer.").order_by("pk")
+        assert [(each.kind, each.actor_id, each.about_id) for each in entries] == [
+            (kind, person.pk, str(ana.pk)) for kind in ("customer.marked", "customer.cleared")
+        ]
+        assert not entries.exclude(about_name="").exists()
+
+    def test_merging_does_not_lose_it(self, ana, other, person):
+        mark(other, is_risky=True, actor=person)
+        merge(other, ana, actor=person)
+        ana.refresh_from_db()
+        assert ana.is_risky
+
+    def test_nor_who_took_it_back(self, ana, other, person):
+        mark(other, is_risky=True, actor=make_person("admin"))
+        mark(other, is_risky=False, actor=person)
+        merge(other, ana, actor=person)
+        ana.refresh_from_db()
+        assert ana.cleared_by == person

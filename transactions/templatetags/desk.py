@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from access.rights import may_somewhere
 from gateways.money import Money
 from transactions.badges import Badge
-from transactions.columns import chosen_by
+from transactions.columns import drawn_with
 from transactions.methods import METHODS, brand_name, wallet_name
 from transactions.models import Transaction
 from transactions.retelling import retell
@@ -95,5 +95,5 @@ def wallet(transaction: Transaction) -> str:
 def payments(context: Context, rows: Sequence[Row]) -> SafeString:
     """The table of transactions with these lines, as the person who looks has it."""
     request = context["request"]
-    shown = {"rows": rows, "columns": chosen_by(request.user)}
+    shown = {"rows": rows} | drawn_with(request)
     return SafeString(render_to_string("transactions/_table.jinja", shown, request, using="jinja2"))
