@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "REDIS_URL": urlunsplit(urlsplit(servers["redis_url"])._replace(path=f"/{number}")),
     }
     config.pluginmanager.register(Canaries(), "canaries")
+    settings.WHITENOISE_AUTOREFRESH = True  # else each client of a test reads all static files
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     if not worker:
         # The workers find their own way here; early settings would have the wrong addresses.
