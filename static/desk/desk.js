@@ -37,13 +37,35 @@
     return button;
   }
 
+  // --- focus --------------------------------------------------------------------------------
+  // Finds a link or a button again after it was drawn anew.
+  function selectorOf(element) {
+    if (!element || element === document.body) return null;
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    const address = element.getAttribute("href");
+    if (address) return `[href="${CSS.escape(address)}"]`;
+    const action = element.closest("form")?.getAttribute("action");
+    return action ? `form[action="${CSS.escape(action)}"] button` : null;
+  }
+  // htmx gives the focus back to what has an id.
+  let focused = null;
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const { activeElement } = document;
+    focused = detail.target.contains(activeElement) ? selectorOf(activeElement) : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (focused && document.activeElement === document.body) {
+      document.querySelector(focused)?.focus({ preventScroll: true });
+    }
+  });
+
   // --- dialog -------------------------------------------------------------------------------
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     const dialog = find("dialog");
     if (detail.target.id !== "dialog-body" || !dialog) return;
     if (!dialog.open) {
       const menu = last?.closest(".menu");
-      dialog.opener = menu ? document.querySelector(`[popovertarget="${menu.id}"]`)?.id : last?.id;
+      dialog.opener = menu ? `[popovertarget="${menu.id}"]` : selectorOf(last);
       dialog.showModal();
     }
     const first = dialog.querySelector("[aria-invalid=true]") ?? dialog.querySelector("[autofocus]");
@@ -57,7 +79,9 @@
   document.addEventListener("close", ({ target }) => {
     const { activeElement } = document;
     const isLost = activeElement === document.body || target.contains(activeElement);
-    if (target.id === "dialog" && isLost) find(target.opener)?.focus();
+    if (target.id === "dialog" && isLost && target.opener) {
+      document.querySelector(target.opener)?.focus();
+    }
   }, true);
   document.addEventListener("transaction-changed", ({ detail }) => {
     if (!detail.failed) find("dialog")?.close();

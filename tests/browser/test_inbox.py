@@ -131,6 +131,33 @@ def test_everything_by_keyboard(refund, agent, open_page):
     expect(opener).to_be_focused()
 
 
+def test_the_focus_comes_back_to_what_was_drawn_anew(refund, agent, approver, open_page):
+    page = open_page(agent)
+    page.goto(f"{INBOX}{Attention.objects.get().pk}/change/")
+    opener = page.get_by_role("link", name="It was made", exact=True)
+    opener.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="It was made")
+    expect(dialog.get_by_label("The processor's id of the refund")).to_be_focused()
+    draw_anew(page)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(opener).to_be_focused()
+    draw_anew(page)
+    expect(opener).to_be_focused()
+    page = open_page(approver)
+    page.goto(f"{INBOX}{Attention.objects.get().pk}/change/")
+    taking = page.get_by_role("button", name="Take it")
+    taking.focus()
+    draw_anew(page)
+    expect(taking).to_be_focused()
+
+
+def draw_anew(page):
+    page.evaluate("document.querySelector('#case').old = true; htmx.trigger('#case', 'refresh')")
+    page.wait_for_function("!document.querySelector('#case').old")
+
+
 def test_without_scripts(refund, agent, approver, open_page):
     wait_out(refund)
     case = Attention.objects.get()
