@@ -71,14 +71,6 @@ class PersonFilter(ListFilter):
         return [(str(pk), name) for pk, name in people.values_list("pk", "username")]
 
 
-class AtFrom(FromDateFilter):
-    moment = "at"
-
-
-class AtTo(ToDateFilter):
-    moment = "at"
-
-
 class AuditChangeList(KeysetChangeList):
     """Newest first."""
 
@@ -99,7 +91,7 @@ class AuditLineAdmin(ReadOnlyAdmin):
     """Who sees it for single accounts sees what is about those; the rest is for who sees it all."""
 
     list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
-        KindFilter, PersonFilter, AccountFilter, AtFrom, AtTo,
+        KindFilter, PersonFilter, AccountFilter, FromDateFilter, ToDateFilter,
     )  # fmt: skip
     list_class = AuditChangeList
     list_title = gettext_lazy("Audit log")
