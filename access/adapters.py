@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from gateways.errors import Misconfigured
+
 from . import factor_secrets
+
+log = structlog.get_logger(__name__)
 
 _TOO_MANY = _(
     "Too many attempts have failed. Wait a while and try again, or ask an administrator for help."
 )
+_UNREADABLE = _(
+    "Your second factor cannot be read any more. Have an administrator remove it, then set it up "
+    "anew."
+)
+
+
+class Unreadable(ValidationError):
+    """A second factor whose secret does not open. A form and a template go on without it."""
+
+    silent_variable_failure = True
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -35,8 +51,13 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     }
 
     def encrypt(self, text: str) -> str:
-        """Secrets of authenticators rest as those of processors do."""
-        return factor_secrets.seal(text)
+        """Sealed when its row is saved, which knows whose it is: :mod:`access.factor_secrets`."""
+        return text
 
     def decrypt(self, encrypted_text: str) -> str:
-        return factor_secrets.unseal(encrypted_text)
+        """Raises Unreadable, as forms show it, where it belongs to somebody else or has no key."""
+        try:
+            return factor_secrets.unseal(encrypted_text)
+        except Misconfigured as error:
+            log.warning("second_factor_unreadable", error=str(error))
+            raise Unreadable(_UNREADABLE) from None

@@ -8,9 +8,10 @@ class AccessConfig(AppConfig):
     verbose_name = _("Access")
 
     def ready(self) -> None:
-        from . import checks, sign_in_events, single_sign_on  # noqa: F401  checks register
+        from . import checks, factor_secrets, sign_in_events, single_sign_on  # noqa: F401  checks register
         from .roles import create_roles
 
+        factor_secrets.connect()
         sign_in_events.connect()
         single_sign_on.connect()
         post_migrate.connect(create_roles, dispatch_uid="access.roles")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -22,10 +23,9 @@ from django.views.generic import TemplateView
 from audit.kinds import Kind
 
 from . import sessions
-from .lockout import Attempt, LockedOut
 from .passkeys import ProveForm
 from .returning import is_ours
-from .sign_in import counted, is_locked, locked_out
+from .sign_in import counted, counted_try, is_locked
 from .sign_in_events import note
 
 # A passkey alone does for a form what a code does for another.
@@ -51,17 +51,10 @@ class PasswordForm(forms.Form):
 
 def try_password(request: HttpRequest, person: User, password: str) -> None:
     """Raise ValidationError, with the sentence, unless it is theirs. Guessing is counted."""
-    attempt = Attempt(request, person.get_username())
-    try:
-        attempt.begin()
-    except LockedOut as lock:
-        if lock.is_new:
-            note(Kind.SIGN_IN_LOCKED, actor=person)
-        raise locked_out() from None
-    if not person.check_password(password):
-        note(Kind.PROOF_FAILED, actor=person)
-        raise forms.ValidationError(_("This password is not right."))
-    attempt.succeed()
+    tell = partial(note, actor=person)
+    with counted_try(request, person.get_username(), Kind.PROOF_FAILED, tell):
+        if not person.check_password(password):
+            raise forms.ValidationError(_("This password is not right."))
 
 
 @method_decorator(counted, name="dispatch")

@@ -30,6 +30,7 @@ from django.views.decorators.http import require_POST
 from audit.kinds import Kind
 
 from . import sessions, step_up
+from .adapters import Unreadable
 from .sign_in import counted
 from .sign_in_events import note
 
@@ -109,8 +110,12 @@ def _guarded(view: View) -> View:
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if question := step_up.ask(request):
             return question
-        with database.atomic():  # nothing changes without its entry in the audit log
-            return view(request, *args, **kwargs)
+        try:
+            with database.atomic():  # nothing changes without its entry in the audit log
+                return view(request, *args, **kwargs)
+        except Unreadable as error:
+            messages.error(request, error.messages[0])
+            return redirect("mfa_index")
 
     return admin.site.admin_view(cast("Callable[..., HttpResponse]", counted(answer)))
 

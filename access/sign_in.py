@@ -5,8 +5,9 @@ Whoever fails reads the same words, whether the name, the password or the right 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -75,6 +76,30 @@ def locked_out() -> forms.ValidationError:
     return forms.ValidationError(sentence % minutes, code=_LOCKED)
 
 
+@contextmanager
+def counted_try(
+    request: HttpRequest, name: str, failed: Kind, tell: Callable[[Kind], None]
+) -> Iterator[None]:
+    """Within it a password is tried, and ValidationError raised where it is wrong.
+
+    Who has failed too often does not get that far, and reads :func:`locked_out`. ``tell`` notes for
+    the audit log that a try ``failed``, and that the door has closed.
+    """
+    attempt = Attempt(request, name)
+    try:
+        attempt.begin()
+    except LockedOut as lock:
+        if lock.is_new:
+            tell(Kind.SIGN_IN_LOCKED)
+        raise locked_out() from None
+    try:
+        yield
+    except forms.ValidationError:
+        tell(failed)
+        raise
+    attempt.succeed()
+
+
 def is_locked(form: forms.Form) -> bool:
     """Whether a form was refused because too many attempts have failed."""
     codes = {error.code for errors in form.errors.as_data().values() for error in errors}
@@ -86,20 +111,8 @@ class SignInForm(AdminAuthenticationForm):
         name = self.cleaned_data.get("username")
         if not (self.request and name and self.cleaned_data.get("password")):
             return super().clean()
-        attempt = Attempt(self.request, name)
-        try:
-            attempt.begin()
-        except LockedOut as lock:
-            if lock.is_new:
-                note_failure(Kind.SIGN_IN_LOCKED, name)
-            raise locked_out() from None
-        try:
-            values = super().clean()
-        except forms.ValidationError:
-            note_failure(Kind.SIGN_IN_FAILED, name)
-            raise
-        attempt.succeed()
-        return values
+        with counted_try(self.request, name, Kind.SIGN_IN_FAILED, partial(note_failure, name=name)):
+            return super().clean()
 
 
 @method_decorator(counted, name="dispatch")

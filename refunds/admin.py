@@ -179,7 +179,10 @@ class RefundedCustomerAdmin(CustomerAdmin):
         user = signed_in(request)
         if not user.has_perm(erasure.ERASE):
             raise PermissionDenied(_("You may not erase customers."))
-        form = EraseForm(request.POST if request.method == "POST" else None)
+        is_post = request.method == "POST"
+        if is_post and (question := step_up.ask(request)):
+            return question
+        form = EraseForm(request.POST if is_post else None)
         if form.is_valid():
             try:
                 erasure.erase(customer, actor=user)

@@ -23,7 +23,7 @@ from rest_framework.response import Response
 import transactions.api
 from access.models import Scope
 from access.scoping import Right, ScopedViewSet
-from access.step_up import ProofNeeded, lacks_proof
+from access.step_up import ProofNeeded, ensure_proven, lacks_proof
 from gateways.card_numbers import holds_card_number
 from gateways.money import Money
 from transactions.models import Transaction
@@ -280,7 +280,7 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
         # Who may depends on the case and its owner: cases says.
         "take": Right("refunds.view_attention", Scope.REFUND),
         "accept": Right("refunds.view_attention", Scope.APPROVE),
-        "count_as_ours": Right("refunds.view_attention", Scope.APPROVE),
+        "count_as_ours": Right("refunds.view_attention", Scope.APPROVE, proven=True),
         "let_go": Right("refunds.view_attention", Scope.APPROVE, proven=True),
     }
 
@@ -309,6 +309,8 @@ class AttentionViewSet(ListModelMixin, RetrieveModelMixin, ScopedViewSet[Attenti
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, **_kwargs: Any) -> Response:
         """Close a case because somebody looked at it. What only proof answers is a 409."""
+        if cases.may_let_go(self.get_object()):
+            ensure_proven(request)
         return self._close(request, cases.accept)
 
     @extend_schema(request=AcceptSerializer, responses=CaseDetailSerializer)

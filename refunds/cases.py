@@ -140,13 +140,18 @@ def accept(case: Attention, actor: User, note: str = "") -> Attention:
 
 def _let_go_what_waited(accepted: Attention, actor: User) -> None:
     """What was made outside is another refund: what waited to know that has its turn."""
-    if accepted.kind != K.MADE_OUTSIDE or accepted.refund is None:
+    if not may_let_go(accepted) or accepted.refund is None:
         return
     answer(accepted.refund, [accepted.refund.processor_refund_id or ""], DoubtAnswer.ANOTHER, actor)
     alike = {"transaction": accepted.transaction_id, "amount_minor": accepted.refund.amount_minor}
     asked = Attention.objects.open().filter(kind=K.NOT_SENT, refund__isnull=False)
     waiting = Refund.objects.waiting(Status.QUEUED).filter(**alike, pk__in=asked.values("refund"))
     waiting.make_due()
+
+
+def may_let_go(case: Attention) -> bool:
+    """Whether accepting the case lets go what waits: what was made outside is another refund."""
+    return case.kind == K.MADE_OUTSIDE
 
 
 def outcome_of(note: str) -> str:

@@ -14,9 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from gateways.validators import RefusesCardNumbers
 from transactions.readonly import changed
 from transactions.retelling import retell
 
@@ -30,6 +28,7 @@ from .approvals import (
     shown,
     to_approve,
 )
+from .forms import SeenForm
 from .models import Refund
 from .people import is_requester
 from .refusals import code_of, record_refusal
@@ -61,13 +60,9 @@ class Decision:
     may_not: str | None
 
 
-class DecisionForm(RefusesCardNumbers, forms.Form):
+class DecisionForm(SeenForm):
     """``seen`` is what the page was drawn from; ``why`` is told to who asked."""
 
-    seen = forms.CharField(
-        max_length=64,
-        error_messages={"required": gettext_lazy("Look at the refund first, then decide.")},
-    )
     why = forms.CharField(required=False, max_length=500)
 
 

@@ -202,14 +202,18 @@ class RulingForm(CaseForm):
         return self
 
 
-class ApproveForm(CaseForm):
-    """What the person saw of the refund, so that nothing else is approved."""
+class SeenForm(RefusesCardNumbers, forms.Form):
+    """What the person saw of a refund, so that nothing else is approved."""
 
     seen = forms.CharField(
         max_length=64,
         widget=forms.HiddenInput,
         error_messages={"required": _("Look at the refund first, then decide.")},
     )
+
+
+class ApproveForm(SeenForm, CaseForm):
+    """One press on the page of a case."""
 
     def __init__(self, case: Attention, *args: Any, **kwargs: Any) -> None:
         super().__init__(case, *args, **kwargs)

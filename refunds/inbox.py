@@ -195,7 +195,7 @@ class AttentionAdmin(OfPaymentAdmin):
         is_post = request.method == "POST"
         if not is_post and not step.form:
             return redirect("admin:refunds_attention_change", case.pk)
-        if is_post and step.proven and (question := step_up.ask(request)):
+        if is_post and step.needs_proof(case) and (question := step_up.ask(request)):
             return question
         form = (step.form or CaseForm)(case, request.POST if is_post else None)
         is_filled_in = form.is_valid()

@@ -51,6 +51,10 @@ class Step:
     stays: bool = False
     proven: bool = False
 
+    def needs_proof(self, case: Attention) -> bool:
+        """Whether it asks for a proof about this case: accepting may let a refund go."""
+        return self.proven or (self.name == Action.ACCEPT and cases.may_let_go(case))
+
     @property
     def asks(self) -> bool:
         """Whether there is something to read or to fill in first."""
@@ -357,6 +361,7 @@ STEPS = {
             _L("It is that refund: what waits to be sent in its stead is called off."),
             _count_as_ours,
             AcceptForm,
+            proven=True,
         ),
         Step(
             Action.ACCEPT,

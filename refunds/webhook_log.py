@@ -54,14 +54,6 @@ class StateFilter(ListFilter):
     offered = WebhookState
 
 
-class ReceivedFrom(FromDateFilter):
-    moment = "received_at"
-
-
-class ReceivedTo(ToDateFilter):
-    moment = "received_at"
-
-
 class WebhookChangeList(KeysetChangeList):
     """Newest first."""
 
@@ -77,7 +69,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
     list_select_related = ("account",)
     list_filter: ClassVar[tuple[type[ListFilter], ...]] = (
-        StateFilter, AccountFilter, ReceivedFrom, ReceivedTo,
+        StateFilter, AccountFilter, FromDateFilter, ToDateFilter,
     )  # fmt: skip
     list_class = WebhookChangeList
     list_title = gettext_lazy("Webhooks")

@@ -24,12 +24,15 @@ def visible(response):
     return re.sub(r"\s+", " ", text)
 
 
-def explain_list(client, address, table=""):
-    """PostgreSQL's plan for the one statement by which a list reads its page (of ``table``)."""
+def explain_list(client, address, table="", *, analyze=False):
+    """PostgreSQL's plan for the one statement by which a list reads its page (of ``table``).
+
+    With ``analyze`` it is carried out, and the plan says how often each step was made.
+    """
     with CaptureQueriesContext(connection) as queries:
         assert client.get(address).status_code == 200
     statements = [each["sql"] for each in queries if "LIMIT 51" in each["sql"]]
     [page] = [each for each in statements if each.startswith(f'SELECT "{table}')]
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {page}")
+        cursor.execute(f"EXPLAIN {'(ANALYZE) ' if analyze else ''}{page}")
         return "\n".join(line for (line,) in cursor.fetchall())

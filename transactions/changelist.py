@@ -194,21 +194,27 @@ class FlagFilter(ListFilter):
         return queryset.filter(**{str(self.parameter_name): True})
 
 
-class FromDateFilter(ListFilter):
+class DateFilter(ListFilter):
+    """By the column ``moment`` that the list is ordered by."""
+
     kind = "date"
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.moment: str = model_admin.list_class.moment
+
+
+class FromDateFilter(DateFilter):
     title = _("From")
     parameter_name = "created_after"
-    moment: ClassVar[str] = "created_at"
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(**{f"{self.moment}__gte": _midnight(value)})
 
 
-class ToDateFilter(ListFilter):
-    kind = "date"
+class ToDateFilter(DateFilter):
     title = _("To")
     parameter_name = "created_before"
-    moment: ClassVar[str] = "created_at"
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(**{f"{self.moment}__lt": _midnight(value, days=1)})

@@ -21,6 +21,7 @@ from tests.rest import (
     make_transaction,
 )
 from tests.rest import client_of as api_of
+from transactions.models import Customer
 
 from .doors import PROVE, age
 
@@ -116,6 +117,31 @@ def test_taking_a_case_does_not_ask(stale):
     assert not asks(stale.post(f"/admin/refunds/attention/{case.pk}/take/"))
 
 
+@pytest.mark.parametrize("step", ["accept", "count_as_ours"])
+def test_saying_what_was_made_outside_asks(stale, step):
+    """Accepted as another refund it lets go what waited; counted as ours it calls that off."""
+    case = make_case(make_refund(make_transaction(), 500), "made_outside")
+    assert asks(stale.post(f"/admin/refunds/attention/{case.pk}/{step}/", {"note": "Seen."}))
+    case.refresh_from_db()
+    assert case.closed_at is None
+
+
+def test_accepting_what_lets_nothing_go_does_not_ask(stale):
+    case = make_case(make_refund(make_transaction(), 500), "over_refunded")
+    stale.post(f"/admin/refunds/attention/{case.pk}/accept/", {"note": "Seen."})
+    case.refresh_from_db()
+    assert case.closed_at
+
+
+def test_erasing_a_customer_asks(stale_admin):
+    customer = Customer.objects.create(email="payer@example.com")
+    address = f"/admin/transactions/customer/{customer.pk}/erase/"
+    assert stale_admin.get(address).status_code == 200, "looking does not ask"
+    assert asks(stale_admin.post(address, {"confirmed": "on"}))
+    customer.refresh_from_db()
+    assert customer.erased_at is None
+
+
 def test_starting_a_campaign_asks(stale):
     from campaigns.models import Campaign, CampaignState
     from refunds.models import RefundReason
@@ -188,3 +214,20 @@ def test_the_api_takes_a_fresh_session(refund):
     client = APIClient()
     client.force_login(make_person("manager", email="session@example.com"))
     assert client.post(f"/api/v1/refunds/{refund.pk}/approve/").status_code == 200
+
+
+@pytest.mark.parametrize("action", ["accept", "count_as_ours"])
+def test_the_api_asks_sessions_what_was_made_outside(action):
+    case = make_case(make_refund(make_transaction(), 500), "made_outside")
+    client = APIClient()
+    client.force_login(make_person("manager", email="session@example.com"))
+    age(client, proved_at=301)
+    assert_problem(client.post(f"/api/v1/attention/{case.pk}/{action}/"), 403, "proof_needed")
+    case.refresh_from_db()
+    assert case.closed_at is None
+
+
+def test_over_the_api_a_token_accepts_what_was_made_outside():
+    case = make_case(make_refund(make_transaction(), 500), "made_outside")
+    answer = api_of("manager").post(f"/api/v1/attention/{case.pk}/accept/", {"note": "Seen."})
+    assert answer.status_code == 200, answer.content

@@ -57,6 +57,15 @@ def kinds(response) -> list[str]:
     return [row.line.kind for row in response.context["cl"].rows]
 
 
+def refunds_asked(client, address) -> int:
+    """How often the statement of a page looks at a refund."""
+    return sum(
+        int(line.split("loops=")[1].split(")")[0])
+        for line in explain_list(client, address, "refunds_auditline", analyze=True).splitlines()
+        if " on refunds_refund " in line and "loops=" in line
+    )
+
+
 def page_of(line: AuditLine) -> str:
     return f"{LIST}{line.pk}/change/"
 
@@ -175,6 +184,21 @@ class TestScope:
         record(Kind.SIGNED_IN, actor=None)
         assert shown(scoped.get(LIST)) == [("entries", 1), ("refunds", 1)]
         assert [line["Number"] for line in taken(scoped)] == ["1", "1"]
+
+    def test_what_other_accounts_do_costs_nothing(self, scoped, refund):
+        """An event has no account: each that is read is asked for that of its refund."""
+        elsewhere = make_transaction(make_account("theirs"))
+        for _number in range(20):
+            make_refund(elsewhere, 100)
+        everywhere = client_of(make_person("auditor"))
+        assert refunds_asked(scoped, LIST) <= 2, "once to find it, once to show it"
+        assert refunds_asked(everywhere, f"{LIST}?account=ours") <= 2
+        assert len(shown(everywhere.get(f"{LIST}?account=theirs"))) == 20
+
+    def test_an_account_with_more_refunds_than_are_named(self, scoped, ours, refund, monkeypatch):
+        monkeypatch.setattr("refunds.audit_log._MOST", 1)
+        cancel_refund(make_refund(refund.transaction, 100), actor=make_person("manager"))
+        assert shown(scoped.get(LIST)) == [("refunds", 3), ("refunds", 2), ("refunds", 1)]
 
     def test_the_pages(self, scoped, ours, refund):
         record(Kind.ACCOUNT_PAUSED, actor=None, account_id=ours.pk, about=ours)
