@@ -208,7 +208,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             "badge": badge_of(campaign),
             "parts": progress_of(campaign),
             "totals": services.totals(campaign),
-            "why_not": retell(services.why_not_started(campaign) if is_ready else campaign.problem),
+            "why_not": retell(_why_not_started(campaign, user) if is_ready else campaign.problem),
             "presses": [
                 (press, reverse(f"admin:campaigns_campaign_{press.name}", args=[campaign.pk]))
                 for press in PRESSES.values()
@@ -275,6 +275,14 @@ class CampaignAdmin(ReadOnlyAdmin):
 def _may_export(campaign: Campaign, user: User) -> bool:
     found = Campaign.objects.filter(pk=campaign.pk)
     return services.within_reach(found, user, "transactions.export_transaction").exists()
+
+
+def _why_not_started(campaign: Campaign, user: User) -> str:
+    """By nobody, or not by this person, who may start campaigns."""
+    sentence = services.why_not_started(campaign)
+    if sentence or not services.may_start(campaign, user):
+        return sentence
+    return services.why_not_started_by(campaign, user)
 
 
 def _why_not_asked(request: HttpRequest, query: str, user: User) -> str:

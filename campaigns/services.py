@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction as database
-from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -212,22 +212,11 @@ def to_start(user: User) -> QuerySet[Campaign]:
 
 
 def why_not_started_by(campaign: Campaign, actor: User) -> str:
-    """The sentence why a person may not approve one of its refunds, or ''."""
-    largest = (
-        _refunded()
-        .filter(campaign=campaign)
-        .order_by()
-        .values_list("transaction__account", "currency")
-        .annotate(Max("amount_minor"))
-    )
-    found = list(largest)
-    accounts = ProcessorAccount.objects.in_bulk([account for account, *_ in found])
+    """The sentence why a person may not approve its refunds with one press, or ''."""
+    paid_through = _refunded().filter(campaign=campaign).values("transaction__account")
+    accounts = list(ProcessorAccount.objects.filter(pk__in=paid_through).order_by("pk"))
     approver = Approver(actor)
-    sentences = (
-        approver.why_not(accounts[account], Money(minor, currency))
-        for account, currency, minor in found
-        if account in accounts
-    )
+    sentences = (approver.why_not_all(accounts, money) for _number, money in totals(campaign))
     return next(filter(None, sentences), "")
 
 

@@ -82,10 +82,11 @@ def _for_each(refunds: Sequence[Refund]) -> dict[User, list[Refund]]:
     for refund in refunds:
         if refund.account_id not in able:
             people = User.objects.with_perm(APPROVE, obj=refund.account).exclude(email="")
-            able[refund.account_id] = [*map(Approver, people.select_related("profile"))]
+            able[refund.account_id] = [
+                Approver(person, refunds) for person in people.select_related("profile")
+            ]
         for each in able[refund.account_id]:
-            may_not = each.why_not(refund.account, refund.amount)
-            if not (may_not or is_requester(refund, each.person)):
+            if not (each.why_not(refund) or is_requester(refund, each.person)):
                 found[each.person].append(refund)
     return found
 

@@ -48,7 +48,9 @@ _SCOPE = ("account", "role", "person")
 MEANINGS: dict[RuleKind, str | Promise] = {
     RuleKind.PAYMENT: _("When more than this goes back of one payment, however many parts it has."),
     RuleKind.DAY: _("When more than this goes back in a day at one person's word alone."),
-    RuleKind.APPROVING: _("What an approver may approve: somebody with more approves the rest."),
+    RuleKind.APPROVING: _(
+        "What one person may approve of one payment, however many parts it has, or of one campaign."
+    ),
     RuleKind.AGE: _("When the payment is older than so many days."),
     RuleKind.SOON: _("When it is asked for sooner than so many minutes after the payment."),
     RuleKind.TRIES: _(

@@ -74,11 +74,11 @@ def approve_refund(refund: Refund, *, actor: User, seen: str | None = None) -> R
     _require(actor, refund, _("You may not approve refunds of this account."))
     if is_requester(refund, actor):
         raise NotAllowed(_("Another person has to approve a refund that you requested."))
-    if sentence := Approver(actor).why_not(refund.account, refund.amount):
-        raise BeyondLimit(sentence)
     with database.atomic():
         locked = lock_refund(refund.pk)
         _require_awaiting(locked)
+        if sentence := Approver(actor).why_not(locked):
+            raise BeyondLimit(sentence)
         if seen is not None and seen != shown(locked):
             raise WrongStatus(str(_CHANGED))
         changes = {"approved_by": actor, "next_action_at": Now()}

@@ -84,7 +84,7 @@ def decision_of(refund: Refund, user: User, approver: Approver | None = None) ->
 
 def _why_not(refund: Refund, approver: Approver, may: bool) -> str | None:
     if may:
-        return approver.why_not(refund.account, refund.amount) or None
+        return approver.why_not(refund) or None
     if is_requester(refund, approver.person):
         return _("Another person has to approve a refund that you requested.")
     return _("You may not approve refunds of this account.")
@@ -94,8 +94,8 @@ def queue(refunds: QuerySet[Refund], user: User) -> dict[str, Any]:
     """The context of the queue: what waits for this person, and what they wait for themselves."""
     waiting = refunds.filter(status=Status.AWAITING_APPROVAL).order_by("created_at", "pk")
     theirs = list(to_approve(user, waiting)[: _AT_ONCE + 1])
-    own = waiting.filter(requested_by=user)[:_AT_ONCE]
-    approver = Approver(user)  # for all of them
+    own = list(waiting.filter(requested_by=user)[:_AT_ONCE])
+    approver = Approver(user, theirs)  # for all of them
     return {
         "decisions": [decision_of(refund, user, approver) for refund in theirs[:_AT_ONCE]],
         "has_more": len(theirs) > _AT_ONCE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -104,6 +104,12 @@ def _disputes(asked: Asked) -> int | None:
         return None
     paid = Transaction.objects.filter(customer=customer, disputed=True)
     return paid.filter(created_at__gt=asked.at - _YEAR).count()
+
+
+def approved_by(person: User, payments: Collection[int]) -> RefundQuerySet:
+    """What the person let go back of the payments, under whatever account."""
+    given = Refund.objects.filter(transaction__in=payments, status__in=_GIVEN)
+    return given.filter(approved_by__in=accounts_of(person)).order_by()
 
 
 def is_risky(asked: Asked) -> bool:

@@ -10,6 +10,7 @@ from django.db import transaction as database
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways.models import ProcessorAccount
 from gateways.money import Money
@@ -17,7 +18,7 @@ from transactions.advisory import lock_until_commit
 from transactions.models import Transaction
 
 from . import policy
-from .measures import Asked, is_risky, measure
+from .measures import Asked, approved_by, is_risky, measure
 from .models import ApprovalRule, Refund, RuleKind
 from .people import accounts_of, are_one_person, of_person
 from .policy import Reason
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 # PostgreSQL's advisory locks from this number on, one per person.
 _LOCKS = 7_266_859 << 32
+
+_BEYOND_LIMIT = gettext_lazy(
+    "You approve refunds up to %s. Somebody with a higher limit has to do it."
+)
+_BEYOND_LIMIT_TOGETHER = gettext_lazy(
+    "You approve refunds up to %(limit)s, and together they would be %(sum)s. Somebody with a "
+    "higher limit has to do it."
+)
 
 
 def limits_for(account: ProcessorAccount, currency: str, person: User) -> dict[RuleKind, int]:
@@ -98,30 +107,65 @@ def is_beyond_own_word(transaction: Transaction, amount: Money, requester: User)
 
 def why_ask_again(refund: Refund) -> list[Reason]:
     """Why a queued refund may not leave yet, by the rules as they are now: somebody approves it."""
-    if refund.approved_by:
-        sentence = Approver(refund.approved_by).why_not(refund.account, refund.amount)
-        return [Reason(RuleKind.APPROVING, sentence)] if sentence else []
-    return reasons_now(refund)
+    if refund.approved_by is None:
+        return reasons_now(refund)
+    if not Approver(refund.approved_by).why_not(refund):
+        return []
+    sentence = _("Another person has to approve it, because who did may not approve so much now.")
+    return [Reason(RuleKind.APPROVING, sentence)]
 
 
 class Approver:
-    """A person who approves; their limits are read once for each account and currency."""
+    """A person who approves refunds: up to their limit, whatever parts a payment goes back in.
 
-    def __init__(self, person: User) -> None:
+    Limits are read once for each account and currency, and what they approved before once for the
+    payments of all ``refunds``.
+    """
+
+    def __init__(self, person: User, refunds: Iterable[Refund] = ()) -> None:
         self.person = person
+        self._payments = {refund.transaction_id for refund in refunds}
+        self._approved: list[Refund] | None = None
         self._limits: dict[tuple[int, str], int | None] = {}
 
-    def why_not(self, account: ProcessorAccount, amount: Money) -> str:
-        """The sentence why the person may not approve so much, or ''."""
-        key = (account.pk, amount.currency)
+    def why_not(self, refund: Refund) -> str:
+        """The sentence why the person may not approve the refund, or ''."""
+        limit = self._limit_for(refund.account, refund.currency)
+        if limit is None:
+            return ""
+        if refund.amount_minor > limit.minor:
+            return _BEYOND_LIMIT % limit
+        parts = (each for each in self._approved_of(refund.transaction_id) if each != refund)
+        together = sum((each.amount_minor for each in parts), refund.amount_minor)
+        return self._why_not_together(limit, together)
+
+    def why_not_all(self, accounts: Iterable[ProcessorAccount], amount: Money) -> str:
+        """The same of refunds that are approved with one press, and of ``amount`` together."""
+        limits = [self._limit_for(account, amount.currency) for account in accounts]
+        found = [limit.minor for limit in limits if limit is not None]
+        if not found:
+            return ""
+        return self._why_not_together(Money(min(found), amount.currency), amount.minor)
+
+    def _why_not_together(self, limit: Money, together: int) -> str:
+        if together <= limit.minor:
+            return ""
+        said = {"limit": limit, "sum": Money(together, limit.currency)}
+        return str(_BEYOND_LIMIT_TOGETHER) % said
+
+    def _limit_for(self, account: ProcessorAccount, currency: str) -> Money | None:
+        key = (account.pk, currency)
         if key not in self._limits:
-            limits = limits_for(account, amount.currency, self.person)
+            limits = limits_for(account, currency, self.person)
             self._limits[key] = limits.get(RuleKind.APPROVING)
         limit = self._limits[key]
-        if limit is None or amount.minor <= limit:
-            return ""
-        sentence = _("You approve refunds up to %s. Somebody with a higher limit has to do it.")
-        return sentence % Money(limit, amount.currency)
+        return None if limit is None else Money(limit, currency)
+
+    def _approved_of(self, payment: int) -> list[Refund]:
+        if self._approved is None or payment not in self._payments:
+            self._payments.add(payment)
+            self._approved = list(approved_by(self.person, self._payments))
+        return [each for each in self._approved if each.transaction_id == payment]
 
 
 def ask_again(refund: Refund, why: list[Reason]) -> None:

@@ -239,8 +239,9 @@ def load(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
 
 def tell(refunds: Iterable[Refund], user: User) -> list[Told]:
     """The refunds as their page shows them to this person."""
-    approver = Approver(user)  # for all of them
-    return [_tell(refund, user, approver) for refund in refunds]
+    told = list(refunds)
+    approver = Approver(user, told)  # for all of them
+    return [_tell(refund, user, approver) for refund in told]
 
 
 def tell_cases(cases: Iterable[Attention], user: User) -> list[tuple[Attention, Badge]]:

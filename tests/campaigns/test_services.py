@@ -6,9 +6,10 @@ from campaigns import running, services
 from campaigns.models import Campaign, CampaignState
 from campaigns.services import cancel, go_on, pause, start
 from gateways.money import Money
-from refunds.models import Refund
+from refunds.models import ApprovalRule, Refund, RuleKind
 from refunds.services import NotAllowed, WrongStatus
 from tests.audit.lines import told
+from tests.pages import client_of, visible
 from tests.rest import make_person, make_transaction
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +64,21 @@ def test_at_its_limits_it_does(payments, campaign_of, second):
     campaign = campaign_of(most_refunds=4, most_money=400_000)
     assert services.totals(campaign) == [(4, Money(40_000, "USD"))]
     assert start(campaign, actor=second).started_by == second
+
+
+@pytest.mark.parametrize(("limit", "may"), [(39_999, False), (40_000, True)])
+def test_one_press_is_for_all_of_them_together(payments, campaign_of, second, maker, limit, may):
+    campaign = campaign_of()
+    rule = {"kind": RuleKind.APPROVING, "currency": "USD", "person": second}
+    ApprovalRule.objects.create(value=limit, made_by=maker, **rule)
+    page = visible(client_of(second).get(f"/admin/campaigns/campaign/{campaign.pk}/change/"))
+    sentence = "and together they would be 400.00 USD"
+    assert (sentence in page) is not may
+    if may:
+        assert start(campaign, actor=second).started_by == second
+        return
+    with pytest.raises(NotAllowed, match=sentence):
+        start(campaign, actor=second)
 
 
 @pytest.mark.parametrize(

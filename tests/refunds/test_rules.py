@@ -23,9 +23,10 @@ from refunds.approvals import (
 )
 from refunds.execution import send_refund
 from refunds.models import ApprovalRule, Refund, RefundEvent, RuleKind
-from refunds.rules import limits_for, reasons_for
+from refunds.rules import Approver, limits_for, reasons_for
 from refunds.services import NotAllowed, WrongStatus, cancel_refund
 from refunds.states import Status
+from refunds.story import tell
 from tests.rest import make_account, make_person, make_transaction
 from transactions.customers import mark
 from transactions.models import Customer
@@ -153,6 +154,34 @@ class TestApproving:
         with pytest.raises(BeyondLimit, match=r"You approve refunds up to 9\.99 USD"):
             approve_refund(refund, actor=approver)
         assert approve_refund(refund, actor=make_user("refunds.approve_refund")).status == "queued"
+
+    def test_nor_in_parts(self, ask, rule_that, approver, make_user):
+        rule_that(K.PAYMENT, 0)
+        rule_that(K.APPROVING, 200, person=approver)
+        payment = make_transaction()
+        parts = [ask(payment, minor) for minor in (99, 98, 3, 1)]
+        for part in parts[:3]:
+            approve_refund(part, actor=approver)
+        with pytest.raises(BeyondLimit, match=r"up to 2\.00 USD, and together .* 2\.01 USD"):
+            approve_refund(parts[3], actor=approver)
+        [*_, last] = tell(payment.refunds.order_by("created_at"), approver)
+        assert "together they would be 2.01 USD" in last.decision.may_not
+        assert approve_refund(parts[3], actor=make_user("refunds.approve_refund"))
+        cancel_refund(parts[0], actor=parts[0].requested_by)
+        assert approve_refund(ask(payment, 99), actor=approver)
+
+    def test_parts_are_read_once_for_all(
+        self, ask, rule_that, approver, django_assert_max_num_queries
+    ):
+        rule_that(K.PAYMENT, 0)
+        rule_that(K.APPROVING, 200, person=approver)
+        refunds = [ask(make_transaction(), 99) for _ in range(4)]
+        waiting = list(
+            Refund.objects.filter(pk__in=[each.pk for each in refunds]).select_related("account")
+        )
+        reader = Approver(approver, waiting)
+        with django_assert_max_num_queries(5):  # the limits at each account, and the parts
+            assert not any(reader.why_not(refund) for refund in waiting)
 
     def test_nor_under_another_account_of_who_asked(self, ask, rule_that, agent, make_user):
         rule_that(K.PAYMENT, 0)
