@@ -51,8 +51,11 @@ class Canaries(logging.Handler):
         self.setFormatter(
             configurator.configure_formatter(configuration["formatters"]["structured"])
         )
-        logging.getLogger().addHandler(self)
+        self.listen()
         before_task_publish.connect(self._published, weak=False)
+
+    def listen(self) -> None:
+        logging.getLogger().addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.look(f"the log of {record.name}", self.format(record))
@@ -71,7 +74,7 @@ class Canaries(logging.Handler):
         root = logging.getLogger()
         if root.manager.disable or self not in root.handlers:
             logging.disable(logging.NOTSET)
-            root.addHandler(self)
+            self.listen()
             pytest.fail("This test has turned the log off for all that follow.", pytrace=False)
 
 

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 import pytest_socket
 import redis
+from celery import Task
 from django.conf import settings
 
 from refunds_site import embedded, processes
@@ -127,6 +128,16 @@ def _empty_valkey(valkey, canary_log):
 @pytest.fixture(scope="session")
 def canary_log(pytestconfig) -> Canaries:
     return pytestconfig.pluginmanager.get_plugin("canaries")
+
+
+@pytest.fixture(scope="session")
+def all_tasks(canary_log) -> dict[str, Task]:
+    """Every task of ours by its name. To read them Celery sets Django up anew, the log as well."""
+    from refunds_site.celery import app
+
+    app.loader.import_default_modules()
+    canary_log.listen()
+    return {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
 
 
 @pytest.fixture(scope="session")

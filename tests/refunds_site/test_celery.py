@@ -21,12 +21,6 @@ FORBIDDEN_KEYWORDS = {"eta", "countdown", "autoretry_for", "retry_backoff", "max
 FORBIDDEN_METHODS = {"retry", "apply_async"}
 
 
-@pytest.fixture(scope="module")
-def tasks():
-    app.loader.import_default_modules()
-    return {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -60,9 +54,9 @@ def test_the_broker_hands_out_again_what_was_lost():
     assert set(options) <= known
 
 
-def test_every_task_has_a_queue_and_every_queue_a_worker(tasks):
+def test_every_task_has_a_queue_and_every_queue_a_worker(all_tasks):
     routes = app.conf.task_routes
-    assert set(tasks) == set(routes)
+    assert set(all_tasks) == set(routes)
     served = {*processes.SUBMIT.split(","), *processes.BACKGROUND.split(",")}
     assert {route["queue"] for route in routes.values()} <= served
     assert app.conf.task_default_queue in processes.BACKGROUND.split(",")
@@ -73,17 +67,17 @@ def test_the_worker_of_sends_does_nothing_else():
     assert submits == ["refunds.tasks.send_refund"]
 
 
-def test_tasks_that_may_run_for_long_are_not_handed_out_twice(tasks):
-    for task in tasks.values():
+def test_tasks_that_may_run_for_long_are_not_handed_out_twice(all_tasks):
+    for task in all_tasks.values():
         limit = task.time_limit or app.conf.task_time_limit
         outlives = limit >= app.conf.broker_transport_options["visibility_timeout"]
         assert task.acks_late is not outlives, task.name
         assert outlives is (app.conf.task_routes[task.name]["queue"] == "bulk"), task.name
 
 
-def test_what_beat_sends_expires_before_it_piles_up(tasks):
+def test_what_beat_sends_expires_before_it_piles_up(all_tasks):
     for name, entry in app.conf.beat_schedule.items():
-        assert entry["task"] in tasks, name
+        assert entry["task"] in all_tasks, name
         schedule, expires = entry["schedule"], entry["options"]["expires"]
         if isinstance(schedule, timedelta):
             assert expires <= schedule.total_seconds(), name
@@ -92,8 +86,8 @@ def test_what_beat_sends_expires_before_it_piles_up(tasks):
             assert expires <= 3600, name
 
 
-def test_no_task_retries_by_the_broker(tasks):
-    assert [name for name, task in tasks.items() if hasattr(task, "autoretry_for")] == []
+def test_no_task_retries_by_the_broker(all_tasks):
+    assert [name for name, task in all_tasks.items() if hasattr(task, "autoretry_for")] == []
     apps = ("access", "gateways", "refunds", "refunds_site", "transactions")
     files = [path for name in apps for path in (PROJECT / name).rglob("*.py")]
     assert [found for path in files for found in _calls_that_retry(path)] == []
