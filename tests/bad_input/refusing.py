@@ -77,6 +77,7 @@ def assert_refused(response: HttpResponse, untouched: Untouched) -> str:
     with the sentence beside its field, as everywhere in Django.
     """
     untouched.check()
+    assert response.resolver_match.url_name, "Nothing is at this address."
     if response["Content-Type"] == "application/problem+json":
         assert 400 <= response.status_code < 500, response.content
         said = str(response.json()["detail"])

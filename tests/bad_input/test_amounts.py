@@ -16,6 +16,7 @@ from .refusing import assert_money_refused, assert_refused
 EXACT = [("100.00", 10_000), ("100", 10_000), ("0.01", 1), ("99.9", 9_990)]
 # A bound may be zero, and larger than any payment; no currency limits its decimals.
 BOUNDS = {"0", "0.00", "12.345", "0.001", "2147483648"}
+RULES = "/admin/refunds/approvalrule/add/"
 BEYOND = ["100.01", "101", "999999999.99"]
 
 
@@ -131,15 +132,15 @@ def test_a_file_of_payments_and_a_limit_take_currencies_only(doors, untouched, c
     assert import_csv(io.BytesIO(text.encode()), doors.account).error_count
     untouched.check()
     if currency != "usd":  # the form writes it in capitals
-        values = {"account": doors.account.pk, "currency": currency, "above": "100"}
-        assert_refused(doors.browser.post("/admin/refunds/approvallimit/add/", values), untouched)
+        values = {"kind": "payment", "currency": currency, "above": "100"}
+        assert_refused(doors.browser.post(RULES, values), untouched)
 
 
 # A limit may be zero; Django's forms cut the blanks around what is typed.
 @pytest.mark.parametrize("amount", sorted({*map(str.strip, AMOUNTS)} - {"", "5", "0", "0.00"}))
 def test_a_limit_is_an_amount(doors, untouched, amount):
-    values = {"account": doors.account.pk, "currency": "USD", "above": amount}
-    assert_refused(doors.browser.post("/admin/refunds/approvallimit/add/", values), untouched)
+    values = {"kind": "payment", "currency": "USD", "above": amount}
+    assert_refused(doors.browser.post(RULES, values), untouched)
 
 
 @pytest.mark.parametrize("amount", sorted({*map(str.strip, AMOUNTS)} - {"5", *BOUNDS}))

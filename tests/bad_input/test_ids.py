@@ -82,7 +82,8 @@ def test_no_filter_of_a_list_breaks_on_an_id(doors, untouched, path, name):
     ],
 )  # fmt: skip
 def test_no_table_breaks_on_an_id(doors, untouched, path):
-    for each in IDS:
+    # The tables of ours read an address with the same code, and so do Django's.
+    for each in IDS if path in {"refunds/attention", "auth/user"} else IDS[::5]:
         query = "&".join(f"{name}={each}" for name in ("p", "account", "customer", "o", "q"))
         response = doors.browser.get(f"/admin/{path}/?{query}")
         assert response.status_code in {200, 302, 400}, each
@@ -122,7 +123,9 @@ def test_a_payment_that_was_there_once(doors):
 def test_the_id_of_a_processor_is_no_id_here(doors, untouched):
     address = f"transactions/{doors.payment.external_id}/refunds"
     body = json.dumps({"amount": "1.00", "reason": "other"})
-    assert_refused(doors.say(address, body), untouched)
+    response = doors.say(address, body)
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    untouched.check()
 
 
 @pytest.mark.parametrize("value", ["[1]", '["1"]', '{"id": 1}', "1", "null", "true"])
