@@ -18,9 +18,11 @@ from django.utils.translation import gettext_lazy
 from access.scoping import staff_accounts
 from audit.kinds import Kind
 from gateways.models import ProcessorAccount
+from transactions.retelling import retell
 from transactions.timeline import name_of
 
 from .models import AuditLine, Refund
+from .rules import told_reasons
 from .states import Status
 from .timeline import EVENTS
 
@@ -150,7 +152,14 @@ def _facts(line: AuditLine) -> list[Fact]:
     if line.from_status or line.to_status:
         before = _status(line.from_status) or None
         facts.append(Fact(_("Status"), _status(line.to_status), before))
+    # Each of several reasons by itself: "why" has all of them joined, "rules" has them again.
+    reasons = (
+        told_reasons(line.data) if line.chain == AuditLine.EVENTS and "rules" in line.data else []
+    )
+    facts += [Fact(_name("why"), retell(reason)) for reason in reasons]
     for name, value in line.data.items():
+        if reasons and name in {"why", "rules"}:
+            continue
         if name == "changed" and isinstance(value, dict):
             facts += [
                 Fact(_name(field), _value(after), _value(before))

@@ -11,13 +11,17 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
 from access.models import AccountRole
 from audit.kinds import Kind
 from audit.log import changes, record
 from audit.models import AuditEntry
 from refunds.audit_rows import GROUPS, choices_of_kinds
-from refunds.models import AuditLine
+from refunds.history import record_event
+from refunds.models import AuditLine, RuleKind
+from refunds.policy import Reason
+from refunds.rules import told
 from refunds.services import cancel_refund
 from tests.pages import client_of, explain_list, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
@@ -139,6 +143,24 @@ class TestList:
         for kind in Kind:
             assert kind.group in GROUPS
             assert {kind.value, kind.group} & set(offered)
+
+    @pytest.mark.parametrize("language", ["en", "pl"])
+    def test_each_reason_is_told_once_and_by_itself(self, auditor, refund, language):
+        more = "Another person has to approve it, because it is more than %s."
+        risky = "Another person has to approve it, because the customer is marked as risky."
+        reasons = [
+            Reason(RuleKind.PAYMENT, more % "60.00 USD"),
+            Reason(RuleKind.RISKY, risky),
+        ]
+        record_event(refund, "approval_needed", data=told(reasons))
+        browser = client_of(auditor, headers={"accept-language": language})
+        line = AuditLine.objects.get(kind="refunds.approval_needed")
+        for text in (visible(browser.get(LIST)), visible(browser.get(page_of(line)))):
+            with override(language):
+                told_sum = "60,00 USD" if language == "pl" else "60.00 USD"
+                for sentence in (gettext(more) % told_sum, gettext(risky)):
+                    assert text.count(sentence) == 1, text
+            assert "payment, " not in text
 
     def test_the_number_of_queries_does_not_grow(self, browser, ours, refund):
         def count() -> int:
