@@ -131,7 +131,7 @@ def _nearest(kind: RuleKind, scopes: Mapping[Scope, int]) -> int | None:
 def _sentence(kind: RuleKind, amount: Money, limit: int, measured: int) -> str:
     if kind.is_money:
         most, total = Money(limit, amount.currency), Money(measured, amount.currency)
-        if amount.minor > limit:
+        if kind == RuleKind.PAYMENT and amount.minor > limit:
             return _("Another person has to approve it, because it is more than %s.") % most
         return str(_SUMS[kind]) % {"sum": total, "limit": most}
     return str(_NUMBERS[kind]) % {"found": measured, "limit": limit}

@@ -42,6 +42,13 @@ class TestReasons:
         assert why.startswith("Another person has to approve it")
         assert words in why
 
+    def test_the_sentence_of_a_day_is_that_of_no_other_rule(self):
+        limits, measured = {K.PAYMENT: 6_000, K.DAY: 6_000}, {K.PAYMENT: 8_000, K.DAY: 8_000}
+        of_payment, of_day = reasons(Money(8_000, "USD"), limits, measured)
+        assert of_payment.sentence.endswith("because it is more than 60.00 USD.")
+        assert "with it 80.00 USD go back within a day" in of_day.sentence
+        assert of_day.sentence.endswith("more than 60.00 USD.")
+
     @pytest.mark.parametrize(
         ("kind", "words"),
         [
