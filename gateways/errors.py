@@ -65,3 +65,11 @@ class InvalidWebhook(GatewayError):
 
 class Misconfigured(GatewayError):
     """The account as set up cannot work: a credential, host or setting is missing or wrong."""
+
+
+class CredentialsMissing(Misconfigured):
+    """``names`` are the credentials that the account lacks; ``str()`` is for the command line."""
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        super().__init__(message)
+        self.names = tuple(names)

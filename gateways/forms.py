@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +17,7 @@ from unfold.widgets import (
 )
 
 from .accounts import change_credentials, credential_hints, credential_names
-from .errors import Misconfigured
+from .errors import CredentialsMissing, Misconfigured
 from .models import Processor, ProcessorAccount
 from .money import InvalidAmount, Money, parse_amount
 from .registry import open_gateway
@@ -112,8 +113,17 @@ class AccountForm(RefusesCardNumbers, _ModelForm):
         try:
             change_credentials(self.instance, typed)
             open_gateway(self.instance)
+        except CredentialsMissing as error:
+            self._ask_for(error.names)
         except Misconfigured as error:
             self.add_error(None, str(error))
+
+    def _ask_for(self, names: Iterable[str]) -> None:
+        """Say at the field of each of these credentials that it has to be filled in."""
+        fields = {of: field for field, of in self.credential_fields.items()}
+        for name in names:
+            sentence = _("Fill in %s: without it the account cannot be called.") % name
+            self.add_error(fields[self.instance.processor, name], sentence)
 
 
 def credential_fields(account: ProcessorAccount | None) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from .base import Account, PaymentGateway
 from .credentials import credentials_of
-from .errors import Misconfigured
+from .errors import CredentialsMissing, Misconfigured
 from .models import Mode, Processor, ProcessorAccount
 from .transport import Transport
 
@@ -56,10 +56,11 @@ def open_gateway(account: ProcessorAccount) -> PaymentGateway:
     values = credentials_of(account)
     missing = [name for name in adapter.credential_names if not values.get(name)]
     if missing:
-        raise Misconfigured(
+        raise CredentialsMissing(
             f"Account {account.slug} lacks {' and '.join(missing)}. Set it with: manage.py account "
             f"add {account.slug} --processor {account.processor} --mode {account.mode} "
-            f"--credential {missing[0]}=…"
+            f"--credential {missing[0]}=…",
+            missing,
         )
     base_url = account.base_url or adapter.default_base_urls[account.mode]
     check_base_url(base_url, processor=account.processor, mode=account.mode)

@@ -18,9 +18,13 @@ from django.utils.translation import gettext_lazy
 from access.scoping import staff_accounts
 from audit.kinds import Kind
 from gateways.models import ProcessorAccount
+from gateways.money import Money
+from transactions.amounts import localize
 from transactions.timeline import name_of
 
+from .audit_words import model_of, name_in_words, type_in_words, value_in_words
 from .models import AuditLine, Refund
+from .rules import told_reasons
 from .states import Status
 from .timeline import EVENTS
 
@@ -71,6 +75,7 @@ class Row:
     who: str
     account: ProcessorAccount | None
     about: str
+    about_type: str
     about_url: str
     facts: list[Fact]
 
@@ -105,6 +110,7 @@ def build_rows(request: HttpRequest, lines: list[AuditLine]) -> list[Row]:
             who=_who(line, people),
             account=accounts.get(line.account_id or 0),
             about=_about(line, named),
+            about_type=type_in_words(line.about_type),
             about_url=_url(line),
             facts=_facts(line),
         )
@@ -150,33 +156,42 @@ def _facts(line: AuditLine) -> list[Fact]:
     if line.from_status or line.to_status:
         before = _status(line.from_status) or None
         facts.append(Fact(_("Status"), _status(line.to_status), before))
-    for name, value in line.data.items():
+    model = model_of(line.about_type)
+    for name, value in _told(line):
         if name == "changed" and isinstance(value, dict):
             facts += [
-                Fact(_name(field), _value(after), _value(before))
+                Fact(
+                    name_in_words(field, model),
+                    value_in_words(field, after),
+                    value_in_words(field, before),
+                )
                 for field, (before, after) in value.items()
             ]
         else:
-            facts.append(Fact(_name(name), _value(value)))
+            facts.append(Fact(name_in_words(name, model), value_in_words(name, value)))
     return facts
+
+
+def _told(line: AuditLine) -> list[tuple[str, Any]]:
+    """The data, of an event with its amount as one.
+
+    Each reason for an approval stands by itself: "why" has them joined, "rules" once more.
+    """
+    if line.chain != AuditLine.EVENTS:
+        return list(line.data.items())
+    data = dict(line.data)
+    told: list[tuple[str, Any]] = []
+    if "rules" in data:
+        told += [("why", sentence) for sentence in told_reasons(data)]
+        del data["rules"], data["why"]
+    if {"amount_minor", "currency"} <= data.keys():
+        amount = Money(data.pop("amount_minor"), data.pop("currency"))
+        told.append(("amount", localize(str(amount))))
+    return [*told, *data.items()]
 
 
 def _status(name: str) -> str:
     return str(Status(name).label) if name in Status.values else name
-
-
-def _name(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_value, value)) or "—"
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    return "—" if value in (None, "") else str(value)
 
 
 def cells_of(row: Row) -> list[str]:

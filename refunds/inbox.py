@@ -26,6 +26,7 @@ from transactions.badges import Badge
 from transactions.changelist import FlagFilter, KeysetChangeList, ListFilter
 from transactions.list_filters import AccountFilter
 from transactions.readonly import OfPaymentAdmin, signed_in
+from transactions.retelling import retell
 from transactions.timeline import Line, newest_first
 
 from . import story
@@ -260,8 +261,9 @@ def _without_answers(told: Sequence[story.Told]) -> list[Line]:
     """The history without the words of the processor that stand at the attempts."""
     answers = {attempt.processor_message for one in told for attempt, _badge in one.attempts}
     answers |= {one.refund.failure_message for one in told}
+    shown = {retell(answer) for answer in answers}
     lines = newest_first(line for one in told for line in one.lines)
-    return [replace(line, why="") if line.why in answers else line for line in lines]
+    return [replace(line, why="") if line.why in shown else line for line in lines]
 
 
 def _is_paused(case: Attention) -> bool:

@@ -131,7 +131,7 @@ def _nearest(kind: RuleKind, scopes: Mapping[Scope, int]) -> int | None:
 def _sentence(kind: RuleKind, amount: Money, limit: int, measured: int) -> str:
     if kind.is_money:
         most, total = Money(limit, amount.currency), Money(measured, amount.currency)
-        if amount.minor > limit:
+        if kind == RuleKind.PAYMENT and amount.minor > limit:
             return _("Another person has to approve it, because it is more than %s.") % most
         return str(_SUMS[kind]) % {"sum": total, "limit": most}
     return str(_NUMBERS[kind]) % {"found": measured, "limit": limit}
@@ -148,37 +148,38 @@ _SUMS: dict[RuleKind, str | Promise] = {
         "person's word, more than %(limit)s."
     ),
 }
+# No number counts the word after it: a stored sentence is told anew without forms of the plural.
 _NUMBERS: dict[RuleKind, str | Promise] = {
     RuleKind.AGE: _L(
-        "Another person has to approve it, because the payment is %(found)s days old, more than "
-        "%(limit)s."
+        "Another person has to approve it, because the payment's age in days was %(found)s, more "
+        "than %(limit)s."
     ),
     RuleKind.SOON: _L(
-        "Another person has to approve it, because it was asked for %(found)s minutes after the "
-        "payment, sooner than %(limit)s."
+        "Another person has to approve it, because the payment's age in minutes was only "
+        "%(found)s, less than %(limit)s."
     ),
     RuleKind.TRIES: _L(
-        "Another person has to approve it, because it was tried before: %(found)s times, more than "
-        "%(limit)s."
+        "Another person has to approve it, because the number of tries before it was %(found)s, "
+        "more than %(limit)s."
     ),
     RuleKind.CUSTOMER: _L(
-        "Another person has to approve it, because the customer got %(found)s refunds in the last "
-        "30 days, more than %(limit)s."
+        "Another person has to approve it, because the number of refunds that the customer got in "
+        "the last 30 days was %(found)s, more than %(limit)s."
     ),
     RuleKind.CARD: _L(
-        "Another person has to approve it, because %(found)s refunds went to cards like this one "
-        "in the last 30 days, more than %(limit)s."
+        "Another person has to approve it, because the number of refunds to cards like this one "
+        "in the last 30 days was %(found)s, more than %(limit)s."
     ),
     RuleKind.OWN_CUSTOMER: _L(
-        "Another person has to approve it, because the same person gave this customer %(found)s "
-        "refunds in the last 90 days, more than %(limit)s."
+        "Another person has to approve it, because the number of refunds by the same person to "
+        "this customer in the last 90 days was %(found)s, more than %(limit)s."
     ),
     RuleKind.RISKY: _L(
-        "Another person has to approve it, because the customer disputed %(found)s payments in the "
-        "last year, more than %(limit)s."
+        "Another person has to approve it, because the number of payments that the customer "
+        "disputed in the last year was %(found)s, more than %(limit)s."
     ),
     RuleKind.UNUSUAL: _L(
-        "Another person has to approve it, because it is more than %(limit)s times what the one "
-        "who asks usually gives back."
+        "Another person has to approve it, because it is more than %(limit)s × what the one who "
+        "asks usually gives back."
     ),
 }

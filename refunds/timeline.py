@@ -11,9 +11,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from transactions.retelling import retell
 from transactions.timeline import Line, name_of
 
 from .models import Refund, RefundAttempt, RefundEvent, WebhookEvent
+from .rules import told_reasons
 from .states import Status
 
 if TYPE_CHECKING:
@@ -72,12 +74,20 @@ EVENTS: dict[str, tuple[str | Promise, str]] = {
 def event_line(refund: Refund, event: RefundEvent) -> Line:
     """What happened to the refund, with the processor's words where it said no."""
     text, tone = EVENTS.get(event.kind, (event.kind.replace("_", " ").capitalize(), "quiet"))
-    said = event.data.get("why") or event.data.get("reason") or event.data.get("plan")
-    said = said or _typed(refund, event)
-    if not said and event.to_status == refund.status and event.to_status in _SAID_NO:
-        said = refund.failure_message
     actor = name_of(event.actor) if event.actor else _("Refund Desk")
-    return Line(event.at, str(text), str(said or ""), actor, tone, refund.amount)
+    return Line(event.at, str(text), _said(refund, event), actor, tone, refund.amount)
+
+
+def _said(refund: Refund, event: RefundEvent) -> str:
+    """Why it happened. Each of several reasons is a line: joined they are no sentence of ours."""
+    if reasons := told_reasons(event.data):
+        return "\n".join(map(retell, reasons))
+    if said := event.data.get("reason") or event.data.get("plan"):
+        return retell(str(said))
+    if typed := _typed(refund, event):
+        return typed
+    is_end = event.to_status == refund.status and event.to_status in _SAID_NO
+    return retell(refund.failure_message) if is_end else ""
 
 
 def _typed(refund: Refund, event: RefundEvent) -> str:
@@ -105,7 +115,7 @@ def _webhook_line(payment: Transaction, event: WebhookEvent) -> Line:
     return Line(
         event.received_at,
         _("Webhook %s") % event.event_type,
-        f"{state}: {event.problem}" if event.problem else state,
+        f"{state}: {retell(event.problem)}" if event.problem else state,
         payment.get_processor_display(),
         url=reverse("admin:refunds_webhookevent_change", args=[event.pk]),
     )

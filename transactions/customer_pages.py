@@ -164,9 +164,15 @@ class CustomerAdmin(ReadOnlyAdmin):
         )  # fmt: skip
         every = reverse("admin:transactions_transaction_changelist")
         is_long = len(newest) > self.list_per_page
+        # They may have paid long before they were read in.
+        moments = [customer.created_at, *(payment.created_at for payment in newest)]
+        if is_long:
+            oldest = paid.order_by("created_at").values_list("created_at", flat=True)
+            moments += oldest[:1]
         return {
             "rows": self.table.build_rows(request, newest[: self.list_per_page]),
             "every_url": f"{every}?customer={customer.pk}" if is_long else "",
+            "known_since": min(moments),
             "totals": totals_of(customer, user),
             "absorbed": list(customer.absorbed.order_by("email")),
             "form": CustomerForm(instance=customer) if self.may_edit(request) else None,

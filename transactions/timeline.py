@@ -29,7 +29,10 @@ _SHOWN = 300  # characters of a note; the whole of it stands among the notes
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a timeline. ``url`` leads to what it is about, where that has a page."""
+    """One line of a timeline. ``url`` leads to what it is about, where that has a page.
+
+    ``why`` reads as it is: what others than the reader stored is told anew before.
+    """
 
     at: datetime
     text: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from gateways.models import ProcessorAccount
@@ -49,4 +50,5 @@ class AuditLine(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"{self.chain} {self.sequence}"
+        name = gettext("Event %s") if self.chain == self.EVENTS else gettext("Entry %s")
+        return name % self.sequence

@@ -64,13 +64,11 @@ def test_a_new_account_asks_for_the_credentials_of_every_processor(sign_in):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"stripe_api_key": ""}, "lacks api_key"),
         ({"stripe_api_key": "sk_live_x"}, "must begin with sk_test_"),
         ({"base_url": "https://evil.example.com"}, "may not be used"),
         ({"base_url": "http://[::1"}, "Enter a valid URL"),
         ({"slug": "two words"}, "valid “slug”"),
         ({"processor": "square"}, "Select a valid choice"),
-        ({"processor": "nmi"}, "lacks security_key"),
     ],
 )
 def test_an_account_that_could_not_be_called_is_not_added(sign_in, changed, sentence):
@@ -78,6 +76,28 @@ def test_an_account_that_could_not_be_called_is_not_added(sign_in, changed, sent
     assert response.status_code == 200
     assert sentence in response.content.decode()
     assert KEY not in response.content.decode()
+    assert not ProcessorAccount.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "lacking"),
+    [
+        ({"stripe_api_key": ""}, {"stripe_api_key": "api_key"}),
+        ({"processor": "nmi"}, {"nmi_security_key": "security_key"}),
+        (
+            {"processor": "paypal", "paypal_client_id": " "},
+            {"paypal_client_id": "client_id", "paypal_client_secret": "client_secret"},
+        ),
+    ],
+)
+def test_a_field_that_was_left_empty_says_that_it_is_needed(sign_in, changed, lacking):
+    response = sign_in("admin").post(f"{LIST}add/", NEW | changed)
+    said = response.context["adminform"].form.errors
+    assert said == {
+        field: [f"Fill in {name}: without it the account cannot be called."]
+        for field, name in lacking.items()
+    }
+    assert "manage.py" not in response.content.decode()
     assert not ProcessorAccount.objects.exists()
 
 

@@ -285,6 +285,21 @@ class TestPages:
         assert "that is you" in visible(queue)
 
 
+class TestList:
+    def test_it_says_for_whom_a_looser_rule_does_not_count(self, manager, limit):
+        limit(5_000)
+        text = visible(client_of(manager).get(LIMITS))
+        assert "Who makes a rule looser makes it looser for others only." in text
+        assert "the stricter rule counts, although theirs is shown as in force." in text
+
+    def test_an_empty_one_says_what_that_means(self, manager):
+        text = visible(client_of(manager).get(LIMITS))
+        assert "No approval rules yet" in text
+        assert "only what goes back to customers marked as risky needs another person" in text
+        assert "yielded into no results" not in text
+        assert "looser" not in text
+
+
 class TestForm:
     def add(self, person: User, **typed: str):
         fields = {"kind": "payment", "account": "", "currency": "USD", "above": "500.00"} | typed

@@ -11,16 +11,21 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
 from access.models import AccountRole
 from audit.kinds import Kind
 from audit.log import changes, record
 from audit.models import AuditEntry
+from gateways.models import Mode
 from refunds.audit_rows import GROUPS, choices_of_kinds
-from refunds.models import AuditLine
+from refunds.history import record_event
+from refunds.models import AttentionKind, AuditLine, RuleKind
+from refunds.policy import Reason
+from refunds.rules import told
 from refunds.services import cancel_refund
 from tests.pages import client_of, explain_list, visible
-from tests.rest import make_account, make_person, make_refund, make_transaction
+from tests.rest import make_account, make_person, make_refund, make_token, make_transaction
 
 from .raw import triggers_off
 
@@ -82,7 +87,7 @@ class TestList:
         text = visible(answer)
         for words in (
             "Canceled before it was sent", "10.00 USD, ch_known", "Queued",
-            "Processor account changed", "Marta Kowalska", "ours", "Is active yes",
+            "Processor account changed", "Marta Kowalska", "ours", "Active yes",
         ):  # fmt: skip
             assert words in text, words
         assert f"/admin/refunds/refund/{refund.pk}/change/" in answer.content.decode()
@@ -139,6 +144,64 @@ class TestList:
         for kind in Kind:
             assert kind.group in GROUPS
             assert {kind.value, kind.group} & set(offered)
+
+    @pytest.mark.parametrize("language", ["en", "pl"])
+    def test_each_reason_is_told_once_and_by_itself(self, auditor, refund, language):
+        more = "Another person has to approve it, because it is more than %s."
+        risky = "Another person has to approve it, because the customer is marked as risky."
+        reasons = [
+            Reason(RuleKind.PAYMENT, more % "60.00 USD"),
+            Reason(RuleKind.RISKY, risky),
+        ]
+        record_event(refund, "approval_needed", data=told(reasons))
+        browser = client_of(auditor, headers={"accept-language": language})
+        line = AuditLine.objects.get(kind="refunds.approval_needed")
+        for text in (visible(browser.get(LIST)), visible(browser.get(page_of(line)))):
+            with override(language):
+                told_sum = "60,00 USD" if language == "pl" else "60.00 USD"
+                for sentence in (gettext(more) % told_sum, gettext(risky)):
+                    assert text.count(sentence) == 1, text
+            assert "payment, " not in text
+
+    def test_sentences_and_codes_of_ours_are_told_in_the_language_of_the_reader(
+        self, auditor, ours, refund
+    ):
+        record(
+            Kind.ACCOUNT_ADDED, actor=auditor, account_id=ours.pk, about=ours,
+            data={"processor": "nmi", "mode": "test"},
+        )  # fmt: skip
+        record_event(refund, "needs_attention", data={"kind": "stuck", "reason": "Queued"})
+        browser = client_of(auditor, headers={"accept-language": "pl"})
+        text = visible(browser.get(LIST))
+        plan = "It is refunded now through %s."
+        with override("pl"):
+            for words in (
+                gettext(plan) % "Stripe", AttentionKind.STUCK.label, gettext("Queued"),
+                Mode.TEST.label, gettext("Reason"),
+            ):  # fmt: skip
+                assert str(words) in text, words
+        assert "10,00 USD" in text
+        assert plan % "Stripe" not in text
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            ({"why": "idle"}, "Why Nothing was done for a while"),
+            ({"why": "long"}, "Why Signed in too long ago"),
+            ({"why": "elsewhere"}, "Why Ended from another place"),
+            ({"factor": "totp"}, "Second factor Authenticator app"),
+            ({"action": "approve"}, "Action Approve"),
+            ({"action": "hurry"}, "Action Try now"),
+            ({"why": "Queued"}, "Why Queued"),
+            ({"what": "payments"}, "What Payments"),
+            ({"changed": {"mode": ["test", "live"]}}, "Mode Test →is now Live"),
+            ({"never_heard_of": "idle"}, "Never heard of idle"),
+            ({"why": {"a": 1}}, 'Why {"a": 1}'),
+        ],
+    )
+    def test_codes_are_told_in_words(self, browser, data, words):
+        record(Kind.SESSION_ENDED, actor=None, data=data)
+        assert words in visible(browser.get(LIST)).replace("&quot;", '"')
 
     def test_the_number_of_queries_does_not_grow(self, browser, ours, refund):
         def count() -> int:
@@ -222,10 +285,20 @@ class TestPage:
         entry = AuditEntry.objects.get()
         text = visible(browser.get(page_of(AuditLine.objects.get())))
         for words in (
-            "Processor account changed", "Marta Kowalska", "https://a", "https://b", "entries 1",
+            "Processor account changed", "Marta Kowalska", "https://a", "https://b", "Address", "Entry 1",
+            "Processor account",
             entry.hash, entry.previous_hash, str(ours.pk),
         ):  # fmt: skip
             assert words in text, words
+
+    def test_what_it_is_about_is_called_by_its_name(self, browser, auditor):
+        token, _key = make_token(auditor)
+        record(Kind.TOKEN_MADE, actor=auditor, about=token, data=token.facts())
+        answer = browser.get(page_of(AuditLine.objects.get()))
+        for words in ("API token", "Acts as", "Scopes", "Entry 1"):
+            assert words in visible(answer), words
+        for words in ("access.apitoken", "entries 1"):
+            assert words not in answer.content.decode(), words
 
     @pytest.mark.parametrize("key", ["0", "99", "x", "²", "9" * 18, "9" * 30])
     def test_what_is_not_there_is_a_404(self, browser, key):

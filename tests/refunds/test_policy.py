@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateways.money import Money
 from refunds.models import RuleKind
+from refunds.models.rule import MONEY
 from refunds.policy import RuleSet, in_force, is_beyond, reasons
 
 K = RuleKind
@@ -42,16 +45,23 @@ class TestReasons:
         assert why.startswith("Another person has to approve it")
         assert words in why
 
+    def test_the_sentence_of_a_day_is_that_of_no_other_rule(self):
+        limits, measured = {K.PAYMENT: 6_000, K.DAY: 6_000}, {K.PAYMENT: 8_000, K.DAY: 8_000}
+        of_payment, of_day = reasons(Money(8_000, "USD"), limits, measured)
+        assert of_payment.sentence.endswith("because it is more than 60.00 USD.")
+        assert "with it 80.00 USD go back within a day" in of_day.sentence
+        assert of_day.sentence.endswith("more than 60.00 USD.")
+
     @pytest.mark.parametrize(
         ("kind", "words"),
         [
-            (K.AGE, "the payment is 8 days old, more than 7."),
-            (K.TRIES, "it was tried before: 8 times, more than 7."),
-            (K.CUSTOMER, "the customer got 8 refunds in the last 30 days, more than 7."),
-            (K.CARD, "8 refunds went to cards like this one"),
-            (K.OWN_CUSTOMER, "the same person gave this customer 8 refunds"),
-            (K.RISKY, "the customer disputed 8 payments"),
-            (K.UNUSUAL, "more than 7 times what the one who asks usually gives back."),
+            (K.AGE, "the payment's age in days was 8, more than 7."),
+            (K.TRIES, "the number of tries before it was 8, more than 7."),
+            (K.CUSTOMER, "refunds that the customer got in the last 30 days was 8, more than 7."),
+            (K.CARD, "refunds to cards like this one in the last 30 days was 8, more than 7."),
+            (K.OWN_CUSTOMER, "to this customer in the last 90 days was 8, more than 7."),
+            (K.RISKY, "payments that the customer disputed in the last year was 8, more than 7."),
+            (K.UNUSUAL, "more than 7 × what the one who asks usually gives back."),
         ],
     )
     def test_numbers_are_told_in_words(self, kind, words):
@@ -61,8 +71,15 @@ class TestReasons:
 
     def test_soon_asks_below_its_limit(self):
         [why] = self.ask(100, 4, 5, K.SOON)
-        assert "4 minutes after the payment, sooner than 5." in why
+        assert "the payment's age in minutes was only 4, less than 5." in why
         assert self.ask(100, 5, 5, K.SOON) == []
+
+    def test_no_number_counts_the_word_after_it(self):
+        """It may be one, and a stored sentence is told anew without forms of the plural."""
+        for kind in set(K) - MONEY:
+            found, limit = (1, 2) if kind == K.SOON else (2, 1)
+            [why] = self.ask(100, found, limit, kind)
+            assert not re.search(r"\b[12] [a-z]", why), why
 
     def test_every_reason_is_told(self):
         limits = {K.PAYMENT: 100, K.DAY: 500, K.AGE: 30}

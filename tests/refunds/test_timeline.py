@@ -2,12 +2,17 @@
 
 import pytest
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
-from refunds.models import Refund, WebhookEvent
+from refunds.history import record_event
+from refunds.models import Refund, RuleKind, WebhookEvent
+from refunds.policy import Reason
+from refunds.rules import told
 from refunds.states import Status
 from refunds.timeline import event_line, webhook_lines
 from tests.pages import client_of, visible
 from tests.rest import make_account, make_person, make_refund, make_transaction
+from transactions.models import Note
 
 from .states import add_attempt, bring
 
@@ -35,6 +40,33 @@ def test_a_refusal_is_told_in_the_processors_words(payment):
     assert [line.why for line in lines if line.text == "Refused by the processor"] == ["Too old."]
     assert {line.amount for line in lines} == {refund.amount}
     assert [line.why for line in lines if line.text == "Taken up by a worker"] == [""]
+
+
+def test_each_of_several_reasons_is_told_by_itself_in_every_language(payment):
+    day = (
+        "Another person has to approve it, because with it %(sum)s go back within a day at one "
+        "person's word, more than %(limit)s."
+    )
+    risky = "Another person has to approve it, because the customer is marked as risky."
+    asked = {"sum": "80.00 USD", "limit": "60.00 USD"}
+    reasons = [Reason(RuleKind.DAY, day % asked), Reason(RuleKind.RISKY, risky)]
+    refund = make_refund(payment, 1000)
+    record_event(refund, "approval_needed", data=told(reasons))
+    event = refund.events.get(kind="approval_needed")
+    assert event_line(refund, event).why == f"{day % asked}\n{risky}"
+    with override("pl"):
+        asked = {"sum": "80,00 USD", "limit": "60,00 USD"}
+        assert event_line(refund, event).why == f"{gettext(day) % asked}\n{gettext(risky)}"
+        assert gettext(risky) != risky
+
+
+def test_what_a_person_wrote_stays_as_they_wrote_it(payment):
+    person = make_person("agent")
+    Note.objects.create(transaction=payment, author=person, text="Nothing matches")
+    address = f"/admin/transactions/transaction/{payment.pk}/change/"
+    polish = client_of(person, headers={"accept-language": "pl"})
+    text = visible(polish.get(address))
+    assert text.count("Nothing matches") == 2, "in the history, and among the notes"
 
 
 def test_webhooks_are_found_by_every_name_of_the_payment_and_its_refunds(payment):

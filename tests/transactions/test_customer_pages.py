@@ -1,13 +1,19 @@
 """Customers on the staff site: the table, the page, marking and merging."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django.utils.formats import date_format
 
+from access.models import AccountRole
 from tests.pages import client_of, explain_list, visible
 from tests.refunds.states import bring
 from tests.rest import make_account, make_case, make_person, make_refund, make_transaction
+from transactions.customer_pages import CustomerAdmin
 from transactions.models import Customer, Note
 
 pytestmark = pytest.mark.django_db
@@ -121,6 +127,26 @@ class TestPage:
         assert "It is stuck." not in text
         assert "Called on Friday." not in text
         assert "25.00 USD" not in text
+
+    @pytest.mark.parametrize("at_once", [50, 1])
+    def test_they_are_known_since_the_oldest_payment_that_the_person_sees(
+        self, ana, monkeypatch, at_once
+    ):
+        monkeypatch.setattr(CustomerAdmin, "list_per_page", at_once)
+        ours, september = make_account(), datetime(2025, 9, 3, 12, tzinfo=UTC)
+        agent = make_person("agent")
+        AccountRole.objects.create(user=agent, role=agent.groups.get(), account=ours)
+        agent.groups.clear()
+        make_transaction(ours, customer=ana)
+        make_transaction(ours, customer=ana, created_at=september, status="failed")
+        make_transaction(customer=ana, created_at=september - timedelta(days=90))
+        assert "known since 3 Sep 2025" in visible(client_of(agent).get(page_of(ana)))
+        Customer.objects.update(created_at=september - timedelta(days=2))
+        assert "known since 1 Sep 2025" in visible(client_of(agent).get(page_of(ana)))
+
+    def test_who_has_not_paid_is_known_since_they_were_kept(self, browser, ana):
+        day = date_format(timezone.localtime(ana.created_at), "j M Y")
+        assert f"known since {day}" in visible(browser.get(page_of(ana)))
 
     def test_who_was_merged_leads_to_whom(self, browser, ana, other):
         other.merged_into = ana
