@@ -36,7 +36,7 @@ from .returning import follow
 from .rights import may_somewhere, within
 from .roles import Role
 from .sign_in_events import note
-from .step_up import ProvenAdmin
+from .step_up import ProvenAdmin, ask_ahead
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _UserAdmin = DjangoUserAdmin[User]
@@ -142,6 +142,8 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
         form_url: str = "",
     ) -> HttpResponse:
         person = self.get_object(request, id)  # None where it is no number
+        if self.has_change_permission(request, person) and (question := ask_ahead(request)):
+            return question
         before = person and person.password
         answer: HttpResponse = super().user_change_password(request, id, form_url)
         if person:
