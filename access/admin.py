@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -29,13 +29,14 @@ from gateways.admin import ProcessorAccountAdmin
 from gateways.models import ProcessorAccount
 
 from . import sessions
-from .forms import GroupForm, NewPersonForm, PersonForm
+from .forms import SWITCHES, GroupForm, NewPersonForm, PersonForm
+from .last_administrator import ensure_without
 from .models import AccountRole, ApiToken
 from .returning import follow
 from .rights import may_somewhere, within
 from .roles import Role
 from .sign_in_events import note
-from .step_up import ProvenAdmin
+from .step_up import ProvenAdmin, ask_ahead
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _UserAdmin = DjangoUserAdmin[User]
@@ -141,6 +142,8 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
         form_url: str = "",
     ) -> HttpResponse:
         person = self.get_object(request, id)  # None where it is no number
+        if self.has_change_permission(request, person) and (question := ask_ahead(request)):
+            return question
         before = person and person.password
         answer: HttpResponse = super().user_change_password(request, id, form_url)
         if person:
@@ -180,9 +183,9 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The person is saved by now, the groups and roles are not."""
         person: User = form.instance
-        before = _rights_of(person) | _typed_before(form, _SWITCHES)
+        before = _rights_of(person) | _typed_before(form, SWITCHES)
         super().save_related(request, form, formsets, change)
-        after = _rights_of(person) | {name: getattr(person, name) for name in _SWITCHES}
+        after = _rights_of(person) | {name: getattr(person, name) for name in SWITCHES}
         if not change:
             record(Kind.PERSON_ADDED, actor=request.user, about=person, data=after)
             return
@@ -201,7 +204,6 @@ class PersonAdmin(ProvenAdmin, _UserAdmin, ModelAdmin):
 
 
 _NAMES = ("username", "first_name", "last_name", "email")
-_SWITCHES = ("is_active", "is_staff", "is_superuser")
 
 
 def _typed_before(form: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -244,7 +246,11 @@ class RoleAdmin(ProvenAdmin, DjangoGroupAdmin, ModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
         with transaction.atomic():
-            gone = [(group, _held_with(group)) for group in queryset]
+            try:
+                ensure_without(groups := list(queryset))
+            except ValidationError as refusal:
+                raise PermissionDenied(refusal.messages[0]) from None
+            gone = [(group, _held_with(group)) for group in groups]
             super().delete_queryset(request, queryset)
             for group, told in gone:
                 record(Kind.GROUP_DELETED, actor=request.user, about=group, data=told)

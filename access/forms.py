@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import UserChangeForm, UserCreationForm
 
 from gateways.validators import RefusesCardNumbers
 
+from .last_administrator import ensure_other_than, ensure_without, lets
 from .models import Profile
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
@@ -20,6 +22,9 @@ if TYPE_CHECKING:  # the class takes its parameter only from the stubs
     _GroupForm = forms.ModelForm[Group]
 else:
     _ModelForm = _GroupForm = forms.ModelForm
+
+# Whether somebody comes in, and may do everything.
+SWITCHES = ("is_active", "is_staff", "is_superuser")
 
 
 class ProfileForm(RefusesCardNumbers, _ModelForm):
@@ -49,6 +54,22 @@ class ProfileForm(RefusesCardNumbers, _ModelForm):
 class PersonForm(RefusesCardNumbers, UserChangeForm):
     """What is known of a person of staff."""
 
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not self._may_change_people(cleaned):
+            ensure_other_than(self.instance)
+        return cleaned
+
+    def _may_change_people(self, cleaned: dict[str, Any]) -> bool:
+        """Whether the person will, with what is typed; what is not theirs to type stays."""
+        person: User = self.instance
+        now = {name: cleaned.get(name, getattr(person, name)) for name in SWITCHES}
+        if not (now["is_active"] and now["is_staff"]):
+            return False
+        groups = cleaned.get("groups", person.groups.all())
+        held = Permission.objects.filter(Q(group__in=groups) | Q(user=person))
+        return now["is_superuser"] or lets(held)
+
 
 class NewPersonForm(RefusesCardNumbers, UserCreationForm):
     """Somebody who is added to the staff."""
@@ -56,3 +77,10 @@ class NewPersonForm(RefusesCardNumbers, UserCreationForm):
 
 class GroupForm(RefusesCardNumbers, _GroupForm):
     """A group that somebody makes beside the shipped roles."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        group: Group = self.instance
+        if group.pk and not lets(cleaned.get("permissions", group.permissions.all())):
+            ensure_without([group])
+        return cleaned

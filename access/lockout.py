@@ -3,7 +3,8 @@
 Failures are counted in the cache for ``LOCKOUT_SECONDS`` after the first one: per name from one
 address, per name from anywhere, and per address. An attempt is counted before it is tried and
 taken back when it succeeds, so that many at once do not slip through. A name that nobody has is
-counted like any other.
+counted like any other. What failed with one password does not count against the next: a new one
+opens the door of its name, whoever sets it and wherever.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
@@ -36,11 +38,11 @@ class Attempt:
     """One attempt to sign in under a name, from the address of a request."""
 
     def __init__(self, request: HttpRequest, name: str) -> None:
-        name, address = name.strip().casefold(), address_of(request)
-        self.pair = _key("pair", name, address)
+        door, address = _door(name.strip()), address_of(request)
+        self.pair = _key("pair", *door, address)
         self.limits = {
             self.pair: _PER_NAME_AND_ADDRESS,
-            _key("name", name): _PER_NAME,
+            _key("name", *door): _PER_NAME,
             _key("address", address): _PER_ADDRESS,
         }
 
@@ -68,6 +70,12 @@ def refuse_guesser(request: HttpRequest) -> None:
     """
     if _count(_key("token", address_of(request)), _MINUTE) > _WRONG_TOKENS:
         raise Throttled(wait=_MINUTE)
+
+
+def _door(name: str) -> tuple[str, ...]:
+    """What attempts under a name are counted by: all its spellings, and its passwords, hashed."""
+    same = User.objects.filter(username__iexact=name).order_by("pk")
+    return (name.casefold(), *same.values_list("password", flat=True))
 
 
 def _count(key: str, seconds: int) -> int:

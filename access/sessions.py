@@ -75,10 +75,13 @@ def note_proof(request: HttpRequest, *, second_factor: bool) -> None:
         note_second_factor(request)
 
 
-def is_proven(request: HttpRequest) -> bool:
-    """Whether somebody has proven within ``STEP_UP_SECONDS`` who they are."""
+def is_proven(request: HttpRequest, *, and_stays: float = 0) -> bool:
+    """Whether somebody has proven within ``STEP_UP_SECONDS`` who they are.
+
+    ``and_stays``: and whether that is still so after this share of those seconds.
+    """
     proved_at: float = request.session.get(PROVED_AT, 0)
-    return time.time() - proved_at < settings.STEP_UP_SECONDS
+    return time.time() - proved_at < settings.STEP_UP_SECONDS * (1 - and_stays)
 
 
 def note_second_factor(request: HttpRequest, *, has_one: bool = True) -> None:

@@ -2,7 +2,8 @@
 
 Signing in is such a proof, and so is the page ``admin:prove``: by a second factor where the person
 has one, by the password otherwise. It holds for ``STEP_UP_SECONDS``. A press without it leads to
-that page and back; it is not done by the way, the person presses again.
+that page and back; it is not done by the way, the person presses again. What was typed is lost with
+it, so that a form of which nothing is there yet asks before it is filled in.
 """
 
 from __future__ import annotations
@@ -34,8 +35,17 @@ class ProofNeeded(PermissionDenied):
 
 def ask(request: HttpRequest) -> HttpResponse | None:
     """The way to the page that asks for a proof; None where it was given lately."""
-    if sessions.is_proven(request):
+    return None if sessions.is_proven(request) else _question(request)
+
+
+def ask_ahead(request: HttpRequest) -> HttpResponse | None:
+    """The same for a form that is opened: None where the proof holds half of its time longer."""
+    if request.method not in {"GET", "HEAD"} or sessions.is_proven(request, and_stays=0.5):
         return None
+    return _question(request)
+
+
+def _question(request: HttpRequest) -> HttpResponse:
     pressed = {"pressed": "1"} if request.method == "POST" else {}
     return follow(request, with_way_back(request, reverse("admin:prove"), **pressed))
 
@@ -72,3 +82,13 @@ class ProvenAdmin:
             if isinstance(pattern, URLPattern):
                 pattern.callback = proven(pattern.callback)
         return patterns
+
+    def add_view(
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        may_add: bool = self.has_add_permission(request)  # type: ignore[attr-defined]
+        question = ask_ahead(request) if may_add else None
+        return question or super().add_view(request, form_url, extra_context)  # type: ignore[misc]

@@ -215,7 +215,7 @@ class RefundedCustomerAdmin(CustomerAdmin):
 
 def _add_refunds(row: Row, refunds: list[Refund], user: User) -> None:
     """What the line of a transaction says of its refunds, oldest first, and offers to do."""
-    if story.may_request(row.transaction, user):
+    if row.transaction.refundable_minor > 0 and story.may_request(row.transaction, user):
         row.refund_url = reverse("admin:transactions_transaction_refund", args=[row.transaction.pk])
     row.poll_after = story.poll_after_sums(row.transaction, refunds)
     if reasons := [refund.attention_reason for refund in refunds if refund.attention_reason]:

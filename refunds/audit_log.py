@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
@@ -28,7 +29,7 @@ from transactions.changelist import (
     ListFilter,
     ToDateFilter,
 )
-from transactions.exports import BYTE_ORDER_MARK, as_text, csv_part
+from transactions.exports import BYTE_ORDER_MARK, as_text, csv_part, refusal
 from transactions.list_filters import AccountFilter
 from transactions.models import Transaction
 from transactions.readonly import ReadOnlyAdmin, signed_in
@@ -154,7 +155,7 @@ class AuditLineAdmin(ReadOnlyAdmin):
         template = "admin/refunds/auditline/change_form.html"
         return self.render(request, template, line, row=row, line=line, title=row.text)
 
-    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Everything that the list shows for the query of the address, as a file."""
         person = signed_in(request)
         self.refuse_writing(request)
@@ -164,6 +165,8 @@ class AuditLineAdmin(ReadOnlyAdmin):
             request, self.model, (), (), self.list_filter, None, (), False, self.list_per_page, 0,
             (), self, None, "",
         )  # fmt: skip
+        if refused := refusal(request, narrowed):
+            return refused
         rows = within(narrowed.queryset, person, EXPORT)
         told = {"what": "audit_log", "format": "csv"}
         told["query"] = without_search(narrowed.query_to_keep)

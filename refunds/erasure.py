@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit.kinds import Kind
-from audit.log import record
+from audit.log import record, take_turn
 from transactions import erasure
 from transactions.erasure import ERASED, Names
 from transactions.models import Customer, Transaction
@@ -78,9 +78,10 @@ def erase(customer: Customer, *, actor: User | None) -> Erased:
         names = erasure.names_of(customers, payments)
         erasure.erase_customers(customers)
         notes = erasure.erase_payments(payments, names.pseudonym)
-        erasure.erase_from_views(names)
         refunds = _erase_refunds(payments, names)
         customer_erased.send(sender=Customer, names=names)
+        take_turn()  # who keeps or deletes a view has it before the view
+        erasure.erase_from_views(names)
         _tell(customers[0], actor)
     return Erased(len(payments), refunds, notes)
 

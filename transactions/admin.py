@@ -17,7 +17,7 @@ from access.rights import within
 from . import exchanges
 from .columns import drawn_with
 from .customer_pages import CustomerAdmin, totals_of
-from .forms import NoteForm
+from .forms import ExchangeForm, NoteForm
 from .models import Customer, Exchange, Note, Transaction
 from .readonly import PAYMENT_PAGE, announce, changed, pressed, signed_in
 from .table import TransactionTable
@@ -143,8 +143,12 @@ class TransactionAdmin(TransactionTable):
         user = signed_in(request)
         if not user.has_perm(exchanges.ADD, transaction):
             raise PermissionDenied(_("You may not link exchanges."))
+        form = ExchangeForm(request.POST)
+        if not form.is_valid():
+            sentence = " ".join(map(str, form.errors["payment"]))
+            return changed(request, transaction, sentence, messages.ERROR)
         try:
-            exchange = exchanges.link(transaction, request.POST.get("payment", ""), actor=user)
+            exchange = exchanges.link(transaction, form.cleaned_data["payment"], actor=user)
         except exchanges.NotLinked as refusal:
             return changed(request, transaction, str(refusal), messages.ERROR)
         said = _("Linked with the payment %s.") % exchange.replacement

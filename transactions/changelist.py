@@ -17,6 +17,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from gateways.card_numbers import holds_card_number
+
 from .saved_views import canonical
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,6 +68,8 @@ class KeysetChangeList(ChangeList):
     newer_url = older_url = ""
     # What the address asks for and no list knows, in words: it is told, and otherwise ignored.
     ignored: tuple[str, ...] = ()
+    # What is searched for passes for a card number: nothing is found, and it is not shown again.
+    is_for_card_number = False
 
     def get_filters_params(self, params: Any = None) -> Any:
         """Only what a filter of this list reads: columns cannot be asked for by name."""
@@ -73,6 +77,9 @@ class KeysetChangeList(ChangeList):
         return {name: values for name, values in asked.items() if name in self._known}
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        if holds_card_number(self.query):
+            self.is_for_card_number, self.query = True, ""
+            del self.params[SEARCH_VAR]
         rows = super().get_queryset(request, exclude_parameters)
         unread = {
             str(each.parameter_name): str(each.title) for each in self._specs if each.is_ignored
@@ -82,7 +89,7 @@ class KeysetChangeList(ChangeList):
         for name in (*unread, *others):
             self.params.pop(name, None)
             self.filter_params.pop(name, None)
-        return rows
+        return rows.none() if self.is_for_card_number else rows
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return self._order(oldest_first=self.oldest_first)
@@ -104,7 +111,8 @@ class KeysetChangeList(ChangeList):
     @property
     def is_narrowed(self) -> bool:
         """Whether anything was searched or filtered for."""
-        return bool(self.query) or any(spec.chosen() for spec in self._specs)
+        is_searched = bool(self.query) or self.is_for_card_number
+        return is_searched or any(spec.chosen() for spec in self._specs)
 
     @property
     def query_to_keep(self) -> str:

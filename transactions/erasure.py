@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from itertools import chain, count
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -15,6 +16,7 @@ from django.db.models.functions import Now
 from .models import Customer, Note, SavedView, Transaction
 
 ERASED = "[erased]"
+_VIEW_NAME = 60  # characters
 
 
 class Names:
@@ -118,7 +120,22 @@ def erase_from_queries(rows: QuerySet[Any], names: Names) -> None:
 
 
 def erase_from_views(names: Names) -> None:
+    """Their queries, and the names that people gave them."""
     erase_from_queries(SavedView.objects.all(), names)
+    named = Q()
+    for each in names.known:
+        named |= Q(name__icontains=each)
+    for view in SavedView.objects.filter(named) if named else ():
+        if (name := names.replaced(view.name)) != view.name:
+            SavedView.objects.filter(pk=view.pk).update(name=_free_name(view, name))
+
+
+def _free_name(view: SavedView, name: str) -> str:
+    """The name, or one like it that its owner has given to no other view."""
+    others = SavedView.objects.filter(owner=view.owner_id).exclude(pk=view.pk)
+    taken = set(others.values_list("name", flat=True))
+    numbered = (f"{name[: _VIEW_NAME - 10]} ({number})" for number in count(2))
+    return next(each for each in chain([name[:_VIEW_NAME]], numbered) if each not in taken)
 
 
 def _erase_log(customers: Iterable[Customer]) -> None:

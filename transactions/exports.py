@@ -12,17 +12,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from http import HTTPStatus
 from typing import IO, Any
 
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from xlsxwriter import Workbook
 
 from gateways.money import Money, exponent_of
 
-from .changelist import Cursor
+from .changelist import Cursor, KeysetChangeList
 from .methods import METHODS, brand_name, wallet_name
 from .models import RefundProgress, Transaction, TransactionStatus
 
@@ -181,3 +185,15 @@ def _written(cell: Cell) -> str:
 def as_text(cell: str) -> str:
     """The text, which a spreadsheet takes for nothing else."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def refusal(request: HttpRequest, asked: KeysetChangeList) -> HttpResponse | None:
+    """The answer where a list understood only a part of what was asked; None where all of it.
+
+    The list leaves the rest out and says so. A file would hold more than was asked for.
+    """
+    if not asked.ignored:
+        return None
+    sentence = gettext("Nothing was exported, because this makes no sense in the address: %s")
+    told = {"exception": sentence % ", ".join(asked.ignored)}
+    return render(request, "400.html", told, status=HTTPStatus.BAD_REQUEST)

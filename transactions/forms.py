@@ -39,6 +39,12 @@ class NoteForm(RefusesCardNumbers, forms.Form):
         return text
 
 
+class ExchangeForm(RefusesCardNumbers, forms.Form):
+    """What names the payment for the replacement: :mod:`.exchanges` looks for it."""
+
+    payment = forms.CharField(max_length=320, required=False)
+
+
 class SavedViewForm(RefusesCardNumbers, forms.Form):
     """A name for what the table shows; sharing is offered to who may."""
 

@@ -86,10 +86,15 @@ def _tell(before: SavedView | None, view: SavedView) -> None:
     """Only what others see is told: a view of one's own is nobody's business."""
     if before is None or not before.is_shared:
         if view.is_shared:
-            record(Kind.VIEW_SHARED, actor=view.owner, about=view, data=_facts(view))
+            _record(Kind.VIEW_SHARED, view, view.owner, _facts(view))
         return
     if told := changes(_facts(before), _facts(view)):
-        record(Kind.VIEW_CHANGED, actor=view.owner, about=view, data=told)
+        _record(Kind.VIEW_CHANGED, view, view.owner, told)
+
+
+def _record(kind: Kind, view: SavedView, actor: User, told: Mapping[str, object]) -> None:
+    """Without the name of the view: it may be that of a customer, and the log is never erased."""
+    record(kind, actor=actor, about=view, about_name="", data=told)
 
 
 def _facts(view: SavedView) -> dict[str, object]:
@@ -101,7 +106,7 @@ def delete(view: SavedView, *, actor: User) -> None:
         take_turn()
         if view.is_shared:
             told = _facts(view) | {"owner": view.owner.get_username()}
-            record(Kind.VIEW_DELETED, actor=actor, about=view, data=told)
+            _record(Kind.VIEW_DELETED, view, actor, told)
         view.delete()
 
 

@@ -36,7 +36,7 @@ from gateways.models import Processor
 from . import columns, saved_views
 from .badges import Badge, badge_of
 from .changelist import FromDateFilter, KeysetChangeList, ListFilter, ToDateFilter
-from .exports import csv_lines, estimate, write_xlsx
+from .exports import csv_lines, estimate, refusal, write_xlsx
 from .filters import search
 from .forms import ColumnsForm, SavedViewForm
 from .list_filters import (
@@ -230,7 +230,10 @@ class TransactionTable(ReadOnlyAdmin):
             raise PermissionDenied(_("You may not export transactions."))
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
-        rows = within(self.narrowed(request, request.GET.urlencode()), person, _EXPORT)
+        asked = self.read(request, request.GET.urlencode())
+        if refused := refusal(request, asked):
+            return refused
+        rows = within(asked.queryset, person, _EXPORT)
         number = estimate(rows)
         query = saved_views.without_search(self.canonical(request))
         told = {"what": "payments", "format": form, "query": query, "rows_about": number}

@@ -1,12 +1,18 @@
 """The door: passwords, the second step, and what stops guessing."""
 
+import io
 import time
+from functools import partial
 
 import pytest
 from django.contrib.auth.hashers import identify_hasher
+from django.contrib.auth.management.commands import changepassword
+from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
 from django.test import Client
+from django.urls import reverse
 
 from audit.models import AuditEntry
 from tests.pages import visible
@@ -17,6 +23,7 @@ from .doors import LOGIN, PASSWORD, PROVE, SECOND_STEP, is_in, log_in, totp, wit
 pytestmark = pytest.mark.django_db
 
 WRONG = "Please enter the correct username and password for a staff account"
+NEW = "correct horse battery 9"
 LOCKED = "Wait 15 minutes and try again"
 
 
@@ -123,6 +130,59 @@ def test_five_wrong_passwords_close_the_door_for_a_while(client, person, setting
     assert locked.status_code == 429
     assert LOCKED in visible(locked)
     assert not is_in(client)
+
+
+def set_password(name, password):
+    """As an administrator does it under People."""
+    page = reverse("admin:auth_user_password_change", args=[User.objects.get(username=name).pk])
+    administrator = Client(REMOTE_ADDR="10.9.9.9")
+    administrator.force_login(make_person("admin"))
+    typed = {"password1": password, "password2": password, "usable_password": "true"}
+    assert administrator.post(page, typed).status_code == 302
+
+
+def type_password(monkeypatch, name, password):
+    """As somebody does it on the server."""
+    monkeypatch.setattr(changepassword.getpass, "getpass", lambda **_prompt: password)
+    call_command("changepassword", name, stdout=io.StringIO())
+
+
+@pytest.fixture(params=["people", "command"])
+def renew(request, monkeypatch):
+    return set_password if request.param == "people" else partial(type_password, monkeypatch)
+
+
+def test_a_new_password_opens_the_door_that_was_shut(client, person, renew):
+    fail(client, person.username, 5)
+    assert log_in(client, person.username).status_code == 429
+    renew(person.username, NEW)
+    log_in(client, person.username.upper(), "wrong wrong wrong")
+    log_in(client, person.username, NEW)
+    assert is_in(client)
+
+
+def test_a_new_password_opens_a_name_that_many_places_have_shut(person):
+    for number in range(20):
+        fail(Client(REMOTE_ADDR=f"10.0.0.{number}"), person.username, 1)
+    assert log_in(Client(), person.username).status_code == 429
+    set_password(person.username, NEW)
+    client = Client()
+    log_in(client, person.username, NEW)
+    assert is_in(client)
+
+
+def test_a_new_password_is_guessed_no_more_often(client, person):
+    fail(client, person.username, 5)
+    set_password(person.username, NEW)
+    fail(client, person.username, 5)
+    assert log_in(client, person.username, NEW).status_code == 429
+
+
+def test_a_new_password_does_not_open_the_door_of_an_address(client, person):
+    for number in range(50):
+        fail(client, f"name-{number}", 1)
+    set_password(person.username, NEW)
+    assert log_in(client, person.username, NEW).status_code == 429
 
 
 def test_a_name_that_nobody_has_is_locked_as_well(client):

@@ -23,7 +23,7 @@ from tests.rest import (
 from tests.rest import client_of as api_of
 from transactions.models import Customer
 
-from .doors import PROVE, age
+from .doors import PASSWORD, PROVE, age
 
 pytestmark = pytest.mark.django_db
 
@@ -184,6 +184,43 @@ def test_people_groups_tokens_accounts_and_limits_ask(stale_admin):
     assert Group.objects.filter(name="own").exists()
     for address in ("auth/user/", f"auth/user/{person.pk}/change/", "gateways/processoraccount/"):
         assert stale_admin.get(f"/admin/{address}").status_code == 200, "looking does not ask"
+
+
+NEW = [
+    "auth/user/add/", "auth/group/add/", "gateways/processoraccount/add/",
+    "refunds/approvalrule/add/", "auth/user/{person}/password/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", NEW)
+@pytest.mark.parametrize("older", [301, 151])
+def test_a_form_asks_before_it_is_filled_in(address, older):
+    """Also where the proof would not last until it is sent: what was typed would be lost."""
+    client = client_of(make_person("admin"))
+    address = f"/admin/{address.format(person=make_person('agent').pk)}"
+    assert client.get(address).status_code == 200
+    age(client, proved_at=older)
+    question = client.get(address)
+    assert asks(question)
+    form = client.post(question["Location"], {"password": PASSWORD}, follow=True)
+    assert form.redirect_chain == [(address, 302)]
+    assert "Nothing was done yet" not in visible(form)
+    assert 'name="csrfmiddlewaretoken"' in form.content.decode()
+
+
+def test_a_form_that_was_opened_in_time_is_sent_with_an_old_proof():
+    client = client_of(make_person("admin"))
+    age(client, proved_at=151)
+    assert client.post("/admin/auth/group/add/", {"name": "own"}).status_code == 302
+    assert Group.objects.filter(name="own").exists()
+
+
+@pytest.mark.parametrize("address", NEW)
+def test_who_may_not_add_is_not_asked(address):
+    client = client_of(make_person("agent"))
+    age(client, proved_at=301)
+    address = f"/admin/{address.format(person=make_person('agent').pk)}"
+    assert client.get(address).status_code == 403
 
 
 def test_how_long_a_proof_holds_is_set(stale, refund, settings):

@@ -87,6 +87,31 @@ class TestRow:
         html = self.row(browser, transaction).content.decode()
         assert "Nobody knows. Who made it?" in html
 
+    def test_it_offers_a_refund_while_something_is_left(self, browser, transaction):
+        def offers():
+            shown = [browser.get(page_of(transaction)), self.row(browser, transaction)]
+            [offered] = {dialog_of(transaction) in page.content.decode() for page in shown}
+            return offered
+
+        assert offers()
+        refund = make_refund(transaction, transaction.amount_minor - 1)
+        assert offers()
+        make_refund(transaction, 1)
+        assert not offers()
+        bring(refund, Status.FAILED)
+        assert offers()
+        bring(make_refund(transaction, transaction.amount_minor - 1), Status.SUCCEEDED)
+        assert not offers()
+        dialog = visible(browser.get(dialog_of(transaction)))
+        assert "Everything that is left is already on its way back" in dialog
+
+    @pytest.mark.parametrize("status", ["authorized", "voided", "failed"])
+    def test_nor_where_no_money_was_taken(self, browser, status):
+        transaction = make_transaction(status=status)
+        assert dialog_of(transaction) not in self.row(browser, transaction).content.decode()
+        assert dialog_of(transaction) not in browser.get(page_of(transaction)).content.decode()
+        assert browser.get(dialog_of(transaction)).status_code == 200
+
     def test_filters_for_what_happened(self, browser):
         failed, flagged, quiet = (make_transaction() for _ in range(3))
         bring(make_refund(failed, 1000), Status.FAILED)

@@ -341,6 +341,18 @@ class TestExport:
         numbers = [(line["Chain"], line["Number"]) for line in lines]
         assert numbers == [*(("entries", str(n)) for n in range(8, 0, -1)), ("refunds", "1")]
 
+    @pytest.mark.parametrize(
+        ("query", "name"),
+        [("kind=nonsense", "What"), ("actor=999", "Who"), ("created_after=notadate", "From"),
+         ("account=999", "Account"), ("data__x=1", "data__x")],
+    )  # fmt: skip
+    def test_what_is_not_understood_takes_nothing_along(self, browser, refund, query, name):
+        assert browser.get(f"{LIST}?{query}").context["cl"].ignored == (name,)
+        answer = browser.get(f"{LIST}export.csv?{query}")
+        assert answer.status_code == 400
+        assert f"makes no sense in the address: {name}" in answer.content.decode()
+        assert not AuditEntry.objects.exists()
+
     def test_who_may_only_look_takes_nothing_along(self, refund, make_user):
         viewer = client_of(make_user("audit.view_auditentry"))
         assert "export.csv" not in viewer.get(LIST).content.decode()

@@ -6,8 +6,9 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.db import transaction as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.chains import first_break
@@ -34,6 +35,7 @@ from tests.refunds.raw import triggers_off
 from tests.refunds.states import add_attempt, bring
 from tests.rest import client_of as api_of
 from tests.rest import make_account, make_case, make_person, make_refund, make_ruling
+from transactions import saved_views
 from transactions.customers import NotMerged, merge
 from transactions.models import Customer, Note, SavedView, Transaction
 from transactions.upsert import store_payments
@@ -103,9 +105,8 @@ def customer(account, admin):
         kind="unplaced", subject="outside:1", account=account, reason="Which one?",
         evidence={"payer": NAME, "email": EMAIL.upper(), "refund": "77"},
     )  # fmt: skip
-    SavedView.objects.create(
-        owner=admin, name="hers", query="q=zdzislawa%40example.com&status=settled"
-    )
+    query = "q=zdzislawa%40example.com&status=settled"
+    saved_views.save(admin, f"Late: {NAME}", query, is_shared=True)
     Campaign.objects.create(
         name="all", query="q=Zdzis%C5%82awa+Brz%C4%99czyszczykiewicz", created_by=admin,
         reason=RefundReason.objects.get(code="other"), most_refunds=1, most_money=1,
@@ -132,7 +133,7 @@ def test_nothing_in_the_database_tells_who_they_were(customer, admin):
     assert {found.partition(":")[0] for found in holding(CANARIES)} >= {
         "transactions_customer.email", "transactions_note.text", "refunds_refund.words",
         "refunds_refundattempt.exchanges", "refunds_ruling.evidence", "refunds_attention.outcome",
-        "transactions_savedview.query", "django_admin_log.change_message",
+        "transactions_savedview.query", "transactions_savedview.name", "django_admin_log.change_message",
     }  # fmt: skip
     before = books()
     erased = erase(customer, actor=admin)
@@ -157,13 +158,41 @@ def test_who_it_was_is_a_pseudonym_wherever_they_were_found(customer, admin):
         page = visible(client.get(address))
         assert pseudonym in page
         assert not any(canary in page for canary in CANARIES)
-    assert SavedView.objects.get().query == f"q={pseudonym}&status=settled"
+    view = SavedView.objects.get()
+    assert (view.name, view.query) == (f"Late: {pseudonym}", f"q={pseudonym}&status=settled")
     listed = api_of("viewer").get(f"/api/v1/transactions/?search={pseudonym}").json()["results"]
     assert {each["customer"]["name"] for each in listed} == {pseudonym}
     assert (
         "is_vip"
         not in client.get(f"/admin/transactions/customer/{customer.pk}/change/").content.decode()
     )
+
+
+def test_views_of_one_name_are_told_apart(customer, admin):
+    for name in (NAME, NAME.upper(), EMAIL, f"{NAME} {'x' * 29}", NAME[:9]):
+        saved_views.save(admin, name, "status=settled", is_shared=False)
+    saved_views.save(make_person("agent"), NAME, "status=settled", is_shared=False)
+    erase(customer, actor=admin)
+    new, cut = f"erased-{customer.pk}", f"{NAME[:9]}"
+    views = SavedView.objects.order_by("pk").values_list("name", flat=True)
+    assert list(views) == [
+        f"Late: {new}", new, f"{new} (2)", f"{new} (3)", f"{new} {'x' * 29}", cut, new,
+    ]  # fmt: skip
+
+
+def test_a_view_is_kept_while_its_customer_is_erased(customer, admin, account):
+    """Both wait for the turn first, and the view after it."""
+    assert account
+    with CaptureQueriesContext(connection) as queries:
+        erase(customer, actor=admin)
+    order = [
+        what
+        for query in queries
+        for what in ("pg_advisory_xact_lock", 'UPDATE "transactions_savedview"')
+        if what in query["sql"]
+    ]
+    assert order[0] == "pg_advisory_xact_lock"
+    assert 'UPDATE "transactions_savedview"' in order
 
 
 def test_a_later_sync_brings_nothing_back(customer, account, admin):

@@ -1,7 +1,7 @@
 """Lists page by key: every row once, in a fixed number of queries, each along an index."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import pytest
 from django.db import connection
@@ -157,6 +157,26 @@ def test_names_of_unknown_filters_are_text_and_few(browser):
     assert len(response.context["cl"].ignored) == 5
     assert "<b>0" not in response.content.decode()
     assert "&lt;b&gt;0" in response.content.decode()
+
+
+@pytest.mark.parametrize("text", ["4242 4242 4242 4242", "ana 5555555555554444"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "transactions/transaction", "transactions/customer", "refunds/refund", "refunds/attention",
+        "refunds/webhookevent", "refunds/auditline", "campaigns/campaign",
+    ],
+)  # fmt: skip
+def test_card_numbers_are_not_searched_for(address, text):
+    account = make_account()
+    Transaction.objects.filter(pk=make_transaction(account).pk).update(customer_name=text)
+    browser = client_of(make_person("admin"))
+    page = browser.get(f"/admin/{address}/", {"q": text})
+    assert page.status_code == 200
+    assert "Card numbers are not searched for. Search for the last four digits." in visible(page)
+    assert "Nothing matches" in visible(page)
+    assert text.removeprefix("ana ") not in unquote_plus(page.content.decode())
+    assert "not searched for" not in visible(browser.get(f"/admin/{address}/?q=4242"))
 
 
 @pytest.mark.parametrize(

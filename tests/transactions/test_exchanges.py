@@ -117,6 +117,15 @@ class TestPage:
         assert answer.status_code == 204
         assert '"failed": true' in answer["HX-Trigger"]
 
+    @pytest.mark.parametrize("card", ["4242 4242 4242 4242", "order 5555-5555-5555-4444"])
+    def test_a_card_number_is_refused_as_one(self, original, person, card):
+        for number in range(2):
+            make_transaction(external_id=f"ch_{number}", last4="4242", customer_name=card)
+        address = f"{LIST}{original.pk}/exchange/"
+        answer = client_of(person).post(address, {"payment": card}, headers=HTMX)
+        assert "This looks like a card number." in answer["HX-Trigger"]
+        assert card not in answer["HX-Trigger"]
+
     def test_who_may_not_is_refused(self, original, replacement, person):
         exchange = link(original, "90017", actor=person)
         viewer = client_of(make_person("viewer"))

@@ -11,10 +11,11 @@ from defusedxml.ElementTree import fromstring
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from access.models import AccountRole
 from audit.models import AuditEntry
 from refunds.states import Status
 from tests.audit.lines import told
-from tests.pages import client_of
+from tests.pages import client_of, visible
 from tests.refunds.states import bring
 from tests.rest import make_account, make_person, make_refund, make_transaction
 from transactions import exports
@@ -93,11 +94,39 @@ def test_it_is_what_the_table_shows_in_its_order(browser, monkeypatch):
         make_transaction(account, external_id=f"ch_{number}", created_at=moment,
                          amount_minor=100 * number + 100)  # fmt: skip
     make_transaction(external_id="other", created_at=PAID)
-    query = f"account={account.slug}&amount_max=8&p=older.1.1&no_such=1&status=none"
+    query = f"account={account.slug}&amount_max=8&p=older.1.1&disputed="
     shown = [row.transaction.external_id
              for row in browser.get(f"{LIST}?account={account.slug}&amount_max=8").context["cl"].rows]  # fmt: skip
     assert [line["Processor's id"] for line in exported(browser, query)] == shown
     assert len(shown) == 8
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("account=999", "Account"), ("account=theirs", "Account"), ("status=bogus", "Status"),
+        ("created_after=notadate", "From"), ("amount_min=1,5", "At least"), ("no_such=1", "no_such"),
+        ("<b>=1", "&lt;b&gt;"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_what_is_not_understood_exports_nothing(query, name, form):
+    """The list leaves it out and says so; a file would hold more than was asked for."""
+    agent = make_person("agent")
+    ours, theirs = make_account(slug="ours"), make_account(slug="theirs")
+    AccountRole.objects.create(user=agent, role=agent.groups.get(), account=ours)
+    agent.groups.clear()
+    make_transaction(ours, external_id="ch_ours")
+    make_transaction(theirs, external_id="ch_theirs")
+    client = client_of(agent)
+    page = client.get(f"{LIST}?{query}")
+    assert "What makes no sense in the address is ignored:" in visible(page)
+    assert "ch_theirs" not in page.content.decode()
+    answer = client.get(f"{LIST}export.{form}?currency=USD&{query}")
+    assert answer.status_code == 400
+    assert not answer.streaming
+    assert f"makes no sense in the address: {name}" in answer.content.decode()
+    assert told() == []
 
 
 def test_a_file_of_nothing_has_its_headings(browser):
