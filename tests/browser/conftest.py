@@ -20,6 +20,9 @@ _QUIET = (
     "--hide-scrollbars --force-color-profile=srgb"
 )
 
+# Milliseconds in which a page shows what it will: workers share the machine with other tests.
+_PATIENCE = 15_000
+
 
 def find_chromium() -> str | None:
     """The path that CHROMIUM names, or a Chromium of this machine."""
@@ -29,8 +32,9 @@ def find_chromium() -> str | None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import Error, expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE)
     # The driver keeps an event loop in this thread, beside which Django would refuse queries.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     try:
@@ -68,7 +72,7 @@ def open_page(live_server, chromium, transactional_db) -> Iterator[Callable[...,
             **options,
         )
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(_PATIENCE)
         if person:
             client = Client()
             client.force_login(person)
