@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -20,7 +20,7 @@ from transactions.retelling import retell
 
 from .approvals import to_approve
 from .badges import case_badge
-from .models import Attention, Refund
+from .models import Attention, Refund, RefundEvent
 from .states import MOVING, STANDING, Status
 
 DAYS = 30
@@ -50,6 +50,7 @@ class Home:
     asked_today: int
     given_back: list[Money]
     moving: int
+    turned_down: list[Refund]  # what they asked for, and others rejected or nobody approved
     failed: list[tuple[Refund, str]]  # each with why
     days: list[Day]
     today: date
@@ -74,6 +75,7 @@ def describe(user: User) -> Home:
         asked_today=sum(row["asked"] for row in sums),
         given_back=[Money(row["minor"], row["currency"]) for row in sums if row["minor"]],
         moving=refunds.filter(status__in=MOVING).count(),
+        turned_down=_turned_down_since(refunds.filter(requested_by=user), since - _LATELY),
         failed=_failed_since(refunds, since - _LATELY),
         days=last_days(refunds, today),
         today=today,
@@ -104,6 +106,12 @@ def _draw(first: date, counted: dict[date, tuple[int, int]]) -> list[Day]:
         Day(each, made, failed, -(-100 * made // tallest), -(-100 * failed // tallest))
         for each, made, failed in found
     ]
+
+
+def _turned_down_since(own: QuerySet[Refund], moment: datetime) -> list[Refund]:
+    ends = RefundEvent.objects.filter(refund=OuterRef("pk"), kind__in=["rejected", "expired"])
+    found = own.filter(Exists(ends), status=Status.CANCELED, created_at__gte=moment)
+    return list(found.select_related("transaction").order_by("-created_at", "-pk")[:_FAILED])
 
 
 def _failed_since(refunds: QuerySet[Refund], moment: datetime) -> list[tuple[Refund, str]]:

@@ -9,8 +9,10 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from refunds import home
+from refunds.approvals import reject_refund
 from refunds.attention import flag
-from refunds.models import Attention, AttentionKind, Refund
+from refunds.models import ApprovalRule, Attention, AttentionKind, Refund
+from refunds.services import cancel_refund
 from refunds.states import Status
 from tests.pages import client_of, visible
 from tests.rest import make_person, make_refund, make_transaction
@@ -104,6 +106,21 @@ def test_why_one_failed_is_told_in_the_reader_s_language(agent, code, why):
     assert told.startswith(why)
 
 
+def test_who_asked_reads_what_others_rejected(agent, ask):
+    manager = make_person("manager")
+    ApprovalRule.objects.create(currency="USD", value=0, made_by=manager)
+    rejected, canceled = (ask(make_transaction(), minor, requested_by=agent) for minor in (70, 80))
+    ask(make_transaction(), 90, requested_by=make_person("agent"))
+    reject_refund(rejected, actor=manager, why="It is not owed.")
+    cancel_refund(canceled, actor=agent)
+    assert home.describe(agent).turned_down == [rejected]
+    text = text_of(agent)
+    assert "Not approved 0.70 USD" in text
+    assert "It is not owed." in text
+    assert "Nothing needs you." not in text
+    assert home.describe(manager).turned_down == []
+
+
 def test_it_costs_the_same_however_much_there_is(agent):
     browser = client_of(agent)
 
@@ -118,4 +135,4 @@ def test_it_costs_the_same_however_much_there_is(agent):
         refund = make_refund(make_transaction(), 100, agent)
         flag(refund, AttentionKind.RETURNED, "It came back.")
         bring(make_refund(make_transaction(), 100, agent), Status.FAILED)
-    assert queries() == few <= 13
+    assert queries() == few <= 14
