@@ -44,8 +44,9 @@ def test_all_addresses_are_tried():
 
 @pytest.mark.parametrize("address", STAFF)
 def test_no_page_breaks_on_an_id(doors, untouched, address):
-    for each in IDS:
-        for method in ("get", "post"):
+    # Both ways find their object alike, so a few do for the second one.
+    for method, ids in (("get", IDS), ("post", IDS[::4])):
+        for each in ids:
             response = getattr(doors.browser, method)(f"/{address.replace('{}', each)}")
             asks = address in QUESTIONS and response.status_code == 200
             assert asks or response.status_code in {301, 302, 400, 403, 404, 405}, each
