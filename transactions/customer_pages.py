@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from access import step_up
 from access.returning import follow
 from access.rights import accounts_where, may_somewhere, within
 from gateways.money import Money
@@ -241,6 +242,8 @@ class CustomerAdmin(ReadOnlyAdmin):
         user = signed_in(request)
         if not user.has_perm(MARK):
             raise PermissionDenied(_("You may not mark customers as risky."))
+        if question := step_up.ask(request):
+            return question
         is_risky = request.POST.get("risky") == "on"
         if mark(customer, is_risky=is_risky, actor=user):
             messages.success(request, _RISKY if is_risky else _CLEARED)

@@ -142,6 +142,13 @@ def test_erasing_a_customer_asks(stale_admin):
     assert customer.erased_at is None
 
 
+def test_taking_the_mark_of_a_risky_customer_back_asks(stale_admin):
+    customer = Customer.objects.create(email="payer@example.com", is_risky=True)
+    assert asks(stale_admin.post(f"/admin/transactions/customer/{customer.pk}/mark/"))
+    customer.refresh_from_db()
+    assert customer.is_risky
+
+
 def test_starting_a_campaign_asks(stale):
     from campaigns.models import Campaign, CampaignState
     from refunds.models import RefundReason
