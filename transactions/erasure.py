@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 from .models import Customer, Note, SavedView, Transaction
 
 ERASED = "[erased]"
-_VIEW_NAME = 60  # characters
 
 
 class Names:
@@ -134,8 +133,10 @@ def _free_name(view: SavedView, name: str) -> str:
     """The name, or one like it that its owner has given to no other view."""
     others = SavedView.objects.filter(owner=view.owner_id).exclude(pk=view.pk)
     taken = set(others.values_list("name", flat=True))
-    numbered = (f"{name[: _VIEW_NAME - 10]} ({number})" for number in count(2))
-    return next(each for each in chain([name[:_VIEW_NAME]], numbered) if each not in taken)
+    numbered = (f"{name[: SavedView.NAME_LENGTH - 10]} ({number})" for number in count(2))
+    return next(
+        each for each in chain([name[: SavedView.NAME_LENGTH]], numbered) if each not in taken
+    )
 
 
 def _erase_log(customers: Iterable[Customer]) -> None:

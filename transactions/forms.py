@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from gateways.validators import RefusesCardNumbers
 
 from .columns import Column
-from .models import Customer
+from .models import Customer, SavedView
 from .text import clean
 
 if TYPE_CHECKING:  # the class takes its parameter only from the stubs
@@ -48,7 +48,7 @@ class ExchangeForm(RefusesCardNumbers, forms.Form):
 class SavedViewForm(RefusesCardNumbers, forms.Form):
     """A name for what the table shows; sharing is offered to who may."""
 
-    name = forms.CharField(label=_("Name"), max_length=60)
+    name = forms.CharField(label=_("Name"), max_length=SavedView.NAME_LENGTH)
     is_shared = forms.BooleanField(label=_("Everybody sees it"), required=False)
 
     def __init__(self, *args: Any, may_share: bool, **kwargs: Any) -> None:

@@ -357,10 +357,10 @@ class SavedView(models.Model):
     ``query`` is what :func:`transactions.saved_views.canonical` makes of an address.
     """
 
-    QUERY_LENGTH = 2000
+    NAME_LENGTH, QUERY_LENGTH = 60, 2000
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_views")
-    name = models.CharField(_("name"), max_length=60)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH)
     query = models.CharField(_("query"), max_length=QUERY_LENGTH)
     is_shared = models.BooleanField(_("shared"), default=False)
 

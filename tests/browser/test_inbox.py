@@ -114,14 +114,20 @@ def test_what_two_people_send_again_arrives_once(
     assert_agreement(desk, refund.transaction, 2500)
 
 
-def test_everything_by_keyboard(refund, agent, open_page):
-    page = open_page(agent)
+def open_by_keyboard(page):
+    """The dialog that says that it was made; what opened it, and the dialog with the focus."""
     page.goto(f"{INBOX}{Attention.objects.get().pk}/change/")
     opener = page.get_by_role("link", name="It was made", exact=True)
     opener.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="It was made")
     expect(dialog.get_by_label("The processor's id of the refund")).to_be_focused()
+    return opener, dialog
+
+
+def test_everything_by_keyboard(refund, agent, open_page):
+    page = open_page(agent)
+    opener, dialog = open_by_keyboard(page)
     page.keyboard.press("Enter")  # nothing was typed: the form says so where it is
     field = dialog.get_by_label("The processor's id of the refund")
     expect(field).to_be_focused()
@@ -133,12 +139,7 @@ def test_everything_by_keyboard(refund, agent, open_page):
 
 def test_the_focus_comes_back_to_what_was_drawn_anew(refund, agent, approver, open_page):
     page = open_page(agent)
-    page.goto(f"{INBOX}{Attention.objects.get().pk}/change/")
-    opener = page.get_by_role("link", name="It was made", exact=True)
-    opener.focus()
-    page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name="It was made")
-    expect(dialog.get_by_label("The processor's id of the refund")).to_be_focused()
+    opener, dialog = open_by_keyboard(page)
     draw_anew(page)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
