@@ -12,7 +12,7 @@ from django.db import transaction as database
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from access.rights import within
 
@@ -106,12 +106,16 @@ def expire_unapproved() -> int:
 
 
 def _expire(refund: Refund) -> bool:
-    sentence = _("Nobody approved it in %s days. Ask for a new refund if it is still owed.")
-    why = sentence % settings.APPROVAL_EXPIRES_DAYS
+    days = settings.APPROVAL_EXPIRES_DAYS
+    sentence = ngettext(
+        "Nobody approved it in %s day. Ask for a new refund if it is still owed.",
+        "Nobody approved it in %s days. Ask for a new refund if it is still owed.",
+        days,
+    )
     with database.atomic():
         if lock_refund(refund.pk).status != Status.AWAITING_APPROVAL:  # decided a moment ago
             return False
-        call_off(refund, actor=None, kind="expired", why=why)
+        call_off(refund, actor=None, kind="expired", why=sentence % days)
     return True
 
 

@@ -261,18 +261,20 @@ class TestExpiry:
             RefundEvent.objects.filter(refund=refund).update(at=moment)
             Refund.objects.filter(pk=refund.pk).update(created_at=moment)
 
-    def test_what_nobody_approves_is_called_off(self, ask, rule_that, settings):
+    @pytest.mark.parametrize(("days", "told"), [(7, "7 days"), (1, "1 day")])
+    def test_what_nobody_approves_is_called_off(self, ask, rule_that, settings, days, told):
+        settings.APPROVAL_EXPIRES_DAYS = days
         rule_that(K.PAYMENT, 0)
         payment = make_transaction()
         late, fresh = ask(payment, 700), ask(payment, 200)
-        self.asked_for(late, settings.APPROVAL_EXPIRES_DAYS)
-        self.asked_for(fresh, settings.APPROVAL_EXPIRES_DAYS - 1)
+        self.asked_for(late, days)
+        self.asked_for(fresh, days - 1)
         assert expire_unapproved() == 1
         late.refresh_from_db()
         payment.refresh_from_db()
         assert (late.status, payment.reserved_minor) == (Status.CANCELED, 200)
         event = late.events.get(kind="expired")
-        assert event.data["why"].startswith("Nobody approved it in 7 days.")
+        assert event.data["why"].startswith(f"Nobody approved it in {told}.")
         assert expire_unapproved() == 0
 
     def test_what_is_decided_in_that_moment_stays_decided(
