@@ -16,22 +16,19 @@ from refunds.placing import doubt_unless_referenced
 from refunds.services import cancel_refund
 from refunds.states import AttemptState, Status
 from refunds.sync import sync_account
-from transactions.models import Transaction
-
-from .desk import Desk
-from .faults.play import assert_agreement, looked_up, run_before_claim, sent
-from .raw import triggers_off
-from .reports import now_reported
-from .states import bring, bring_back, leave_unknown
-from .unreferenced import (
+from tests.refunds.desk import Desk
+from tests.refunds.faults.play import assert_agreement, looked_up, run_before_claim, sent
+from tests.refunds.raw import triggers_off
+from tests.refunds.reports import now_reported
+from tests.refunds.states import bring, bring_back, leave_unknown
+from tests.refunds.unreferenced import (
     LONG,
     list_unplaced,
     make_unreferenced,
     only_nmi,
     show_before_claim,
 )
-
-pytestmark = pytest.mark.django_db(transaction=True)
+from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,11 +17,10 @@ from refunds.models import Attention, AttentionKind, Doubt, Refund, Verdict
 from refunds.reconciliation import reconcile
 from refunds.states import Origin, Status
 from refunds.sync import sync_account
+from tests.refunds.desk import Desk
+from tests.refunds.faults.play import sent
+from tests.refunds.unreferenced import LONG, make_unreferenced, only_nmi, record_listed
 from transactions.streams import SyncFailed
-
-from .desk import Desk
-from .faults.play import sent
-from .unreferenced import LONG, make_unreferenced, only_nmi, record_listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,11 +18,10 @@ from refunds.models import Attention, AttentionKind, Doubt, DoubtAnswer, Refund,
 from refunds.outside import record_reported_refunds
 from refunds.services import WrongStatus
 from refunds.states import Origin, Status
-
-from .desk import Desk
-from .faults.play import sent
-from .raw import triggers_off
-from .unreferenced import LONG, make_unreferenced, miss, only_nmi, record_listed
+from tests.refunds.desk import Desk
+from tests.refunds.faults.play import sent
+from tests.refunds.raw import triggers_off
+from tests.refunds.unreferenced import LONG, make_unreferenced, miss, only_nmi, record_listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

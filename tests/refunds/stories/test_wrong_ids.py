@@ -22,13 +22,12 @@ from refunds.services import WrongStatus
 from refunds.states import Status
 from refunds.transitions import lock_refund, move
 from tests.pages import client_of, visible
+from tests.refunds.desk import ONE_SHOT, Desk
+from tests.refunds.faults.play import sent
+from tests.refunds.reports import now_reported, open_kinds, record
+from tests.refunds.states import leave_unknown
 from tests.rest import make_person
 from transactions.models import Transaction
-
-from .desk import ONE_SHOT, Desk
-from .faults.play import sent
-from .reports import now_reported, open_kinds, record
-from .states import leave_unknown
 
 pytestmark = pytest.mark.django_db
 

@@ -18,13 +18,11 @@ from refunds.reconciliation import reconcile
 from refunds.rulings import InvalidRuling, confirm, propose, reject
 from refunds.states import Origin, Status
 from refunds.sync import sync_account
-from transactions.models import Transaction
-
-from .desk import Desk
-from .faults.play import looked_up, sent
-from .raw import triggers_off
-from .test_execution import forget
-from .unreferenced import (
+from tests.refunds.desk import Desk
+from tests.refunds.faults.play import looked_up, sent
+from tests.refunds.raw import triggers_off
+from tests.refunds.test_execution import forget
+from tests.refunds.unreferenced import (
     LONG,
     make_unreferenced,
     miss,
@@ -32,6 +30,7 @@ from .unreferenced import (
     record_listed,
     show_before_claim,
 )
+from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

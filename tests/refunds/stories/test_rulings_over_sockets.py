@@ -16,11 +16,10 @@ from refunds.rulings import InvalidRuling, confirm, propose
 from refunds.services import WrongStatus
 from refunds.states import Origin, Status
 from refunds.sync import sync_account
+from tests.refunds.desk import ONE_SHOT, Desk
+from tests.refunds.faults.play import assert_agreement, in_parallel, looked_up, sent
+from tests.refunds.states import leave_unknown, missed
 from transactions.models import Transaction
-
-from .desk import ONE_SHOT, Desk
-from .faults.play import assert_agreement, in_parallel, looked_up, sent
-from .states import leave_unknown, missed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
